@@ -1,0 +1,65 @@
+"""What each method asks of its caller. A method that stands in no table is denied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from trunkline_mesh.errors import MethodNotAllowed
+from trunkline_mesh.request import ROLE_ADMIN, ROLE_OPERATOR, ROLE_SERVICE, Principal
+
+
+class Access(Enum):
+    """Who may call a method."""
+
+    PUBLIC = "public"
+    """Anybody, without a credential: health only."""
+    AUTHENTICATED = "authenticated"
+    """Any verified credential."""
+    TENANT = "tenant"
+    """A tenant's credential, or a service credential that acts for a tenant."""
+    TENANT_ADMIN = "tenant_admin"
+    """A tenant's credential with the role `admin`, or an operator."""
+    OPERATOR = "operator"
+    """The role `operator`."""
+    SERVICE = "service"
+    """The role `service`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodPolicy:
+    """Access, deadline bounds and weight of one method."""
+
+    access: Access
+    cap_s: float
+    """A missing or longer deadline becomes this one."""
+    floor_s: float
+    """With less than this left at entry the call is refused."""
+    weight: float = 1.0
+    """Slots of the capacity limiter that one call takes; 0 exempts it (health, long streams)."""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that do not nest."""
+        if not 0 <= self.floor_s < self.cap_s:
+            raise ValueError(f"floor {self.floor_s} s and cap {self.cap_s} s do not nest")
+
+
+PolicyTable: TypeAlias = Mapping[str, MethodPolicy]
+"""Full method name, `/package.Service/Method`, to its policy."""
+
+
+def authorize(access: Access, principal: Principal) -> None:
+    """Raise MethodNotAllowed unless the verified caller may use a method of this access."""
+    roles = principal.roles
+    allowed = {
+        Access.PUBLIC: True,
+        Access.AUTHENTICATED: True,
+        Access.TENANT: principal.tenant_id is not None,
+        Access.TENANT_ADMIN: ROLE_OPERATOR in roles or (ROLE_ADMIN in roles and principal.tenant_id is not None),
+        Access.OPERATOR: ROLE_OPERATOR in roles,
+        Access.SERVICE: ROLE_SERVICE in roles,
+    }[access]
+    if not allowed:
+        raise MethodNotAllowed

@@ -1,0 +1,83 @@
+"""The scope of one request: what the stages learned of it, for everything below the handler."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final
+
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import CredentialMissing, TenantMismatch
+
+REQUEST_ID_KEY: Final = "trunkline-request-id"
+ATTEMPT_KEY: Final = "trunkline-attempt"
+AUTHORIZATION_KEY: Final = "authorization"
+
+ROLE_OPERATOR: Final = "operator"
+ROLE_ADMIN: Final = "admin"
+ROLE_SERVICE: Final = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, as a verified credential says."""
+
+    subject: str
+    tenant_id: str | None
+    """The tenant that the call may touch: the `tenant` claim, or `act_tenant` of a service credential."""
+    roles: frozenset[str]
+    token: str = field(repr=False)
+    """The raw credential, forwarded unchanged to services that verify it again."""
+    expires_at_s: float
+    """Unix time of its expiry."""
+
+    def has_role(self, role: str) -> bool:
+        """Return True if the credential carries the role."""
+        return role in self.roles
+
+
+@dataclass(slots=True)
+class RequestScope:
+    """One request under way."""
+
+    request_id: str
+    attempt: int
+    method: str
+    """Full method name, `/package.Service/Method`."""
+    deadline: Deadline
+    deadline_capped: bool
+    principal: Principal | None = None
+    queue_wait_s: float = 0.0
+    """Time spent waiting for a slot of this server."""
+
+
+_SCOPE: ContextVar[RequestScope] = ContextVar("trunkline_request")
+
+
+def current_request() -> RequestScope:
+    """Return the scope of the request being served; raise LookupError outside of one."""
+    return _SCOPE.get()
+
+
+def enter_request(scope: RequestScope) -> None:
+    """Make `scope` the current one for this task. Each RPC runs in a task of its own, so nothing is restored."""
+    _SCOPE.set(scope)
+
+
+def current_principal() -> Principal:
+    """Return the verified caller; raise CredentialMissing where the method is open to anybody and nobody was named."""
+    principal = _SCOPE.get().principal
+    if principal is None:
+        raise CredentialMissing
+    return principal
+
+
+def tenant_of(requested: str) -> str:
+    """Return the credential's tenant, which `requested`, if not empty, must name.
+
+    Raises TenantMismatch otherwise, also for a credential without a tenant.
+    """
+    tenant_id = current_principal().tenant_id
+    if tenant_id is None or (requested and requested != tenant_id):
+        raise TenantMismatch
+    return tenant_id
