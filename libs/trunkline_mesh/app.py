@@ -1,0 +1,36 @@
+"""What a service gives to the runtime: its servicers, their policies, and what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trunkline_mesh.method_policy import PolicyTable
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBinding:
+    """One gRPC service of an application."""
+
+    service: str
+    """Full name, for example `trunkline.retrieval.v1.RetrievalService`."""
+    servicer: object
+    register: Callable[[Any, Any], None]
+    """The generated `add_..._to_server`."""
+    policy: PolicyTable
+    """Policies of its methods; one that is missing here is denied."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshApp:
+    """A composed service, ready to be served."""
+
+    name: str
+    """Short name for logs, for example `retrieval`."""
+    bindings: Sequence[ServiceBinding]
+    checks: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
+    """Dependencies without which the service cannot answer, each with a cheap test that does no I/O. Polled into gRPC
+    health: the empty name and every service are SERVING while all hold, `dependency/{name}` tells each."""
+    soft_checks: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
+    """Dependencies that it can do without; shown as `dependency/{name}` alone."""

@@ -1,0 +1,91 @@
+"""One call to another service: forwarded identity, what is left of the deadline, and errors as domain errors."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import (
+    BackendTimeout,
+    BackendUnavailable,
+    DeadlineExceeded,
+    DomainError,
+    Internal,
+    Overloaded,
+    StepCancelled,
+)
+from trunkline_mesh.request import ATTEMPT_KEY, AUTHORIZATION_KEY, REQUEST_ID_KEY, current_request
+from trunkline_mesh.status import from_rpc_error
+
+MIN_TIMEOUT_S: Final = 0.001
+"""With less than this left, a call is not worth starting."""
+
+Metadata = tuple[tuple[str, str], ...]
+ResponseT = TypeVar("ResponseT")
+
+_TRANSPORT_ERRORS: Final[dict[grpc.StatusCode, type[DomainError]]] = {
+    grpc.StatusCode.UNAVAILABLE: BackendUnavailable,
+    grpc.StatusCode.CANCELLED: BackendUnavailable,  # what a server that stops sends for calls not yet handled
+    grpc.StatusCode.DEADLINE_EXCEEDED: BackendTimeout,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,  # gRPC's own limits
+    grpc.StatusCode.UNIMPLEMENTED: BackendUnavailable,  # an older peer
+}
+
+
+def forwarded_metadata(authorization: str | None = None) -> Metadata:
+    """Return what travels with every hop of the current request; `authorization` replaces the caller's credential."""
+    scope = current_request()
+    if authorization is None:
+        authorization = f"Bearer {scope.principal.token}" if scope.principal is not None else ""
+    head = ((AUTHORIZATION_KEY, authorization),) if authorization else ()
+    return (*head, (REQUEST_ID_KEY, scope.request_id), (ATTEMPT_KEY, str(scope.attempt)))
+
+
+async def call(
+    method: grpc.aio.UnaryUnaryMultiCallable[Any, ResponseT],
+    request: Any,
+    *,
+    deadline: Deadline,
+    metadata: Metadata | None = None,
+) -> ResponseT:
+    """Call another service within `deadline`, for the current request.
+
+    Raises the domain error that the service answered with; BackendTimeout if it did not answer within `deadline`;
+    DeadlineExceeded if our caller's own time is gone; BackendUnavailable for transport errors.
+    """
+    timeout_s = deadline.remaining_s()
+    if timeout_s < MIN_TIMEOUT_S:
+        raise DeadlineExceeded
+    try:
+        return await method(request, timeout=timeout_s, metadata=forwarded_metadata() if metadata is None else metadata)
+    except grpc.aio.AioRpcError as exc:
+        raise translate(exc) from exc
+
+
+def translate(exc: grpc.aio.AioRpcError) -> DomainError:
+    """Turn a gRPC error into a domain error: by its reason, or for transport errors by its bare status."""
+    error = from_rpc_error(exc)
+    if error is not None:
+        return _theirs_to_ours(error)
+    leaf = _TRANSPORT_ERRORS.get(exc.code(), Internal)
+    if leaf is BackendTimeout and _caller_is_out_of_time():
+        return DeadlineExceeded()
+    return leaf()
+
+
+def _theirs_to_ours(error: DomainError) -> DomainError:
+    """A callee's expiry is our caller's only if our caller's time is gone too; its defects stay its own."""
+    if isinstance(error, DeadlineExceeded) and not _caller_is_out_of_time():
+        return BackendTimeout()
+    if isinstance(error, StepCancelled):
+        return BackendUnavailable()
+    return error
+
+
+def _caller_is_out_of_time() -> bool:
+    try:
+        return current_request().deadline.remaining_s() < MIN_TIMEOUT_S
+    except LookupError:
+        return False

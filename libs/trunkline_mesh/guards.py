@@ -1,0 +1,170 @@
+"""Stages that may refuse: deadlines, errors, identity, capacity."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from typing import Any, Final
+
+import grpc
+
+from trunkline.common.v1 import error_reason_pb2 as reasons_pb
+from trunkline_mesh import metrics
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import (
+    CredentialMissing,
+    DeadlineExceeded,
+    DomainError,
+    Internal,
+    MethodNotAllowed,
+    StepCancelled,
+    first_domain_error,
+    reason_name,
+)
+from trunkline_mesh.logs import get_logger
+from trunkline_mesh.method_policy import Access, authorize
+from trunkline_mesh.request import (
+    ATTEMPT_KEY,
+    AUTHORIZATION_KEY,
+    REQUEST_ID_KEY,
+    RequestScope,
+    current_request,
+    enter_request,
+)
+from trunkline_mesh.stage import Context, Handler, MethodStages
+from trunkline_mesh.status import to_trailers
+
+log = get_logger("call")
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_ATTEMPT: Final = 99
+_REFUSALS = metrics.counter("refusals", "Refusals by method and reason.", ("method", "reason"))
+
+
+def scope_stage(method: MethodStages, inner: Handler) -> Handler:
+    """Read request id, attempt and deadline; clamp the deadline to the method's cap."""
+    name = method.name
+    cap_s = method.policy.cap_s if method.policy is not None else 1.0
+
+    async def scoped(request: Any, context: Context) -> Any:
+        request_id, attempt = "", 1
+        for key, value in context.invocation_metadata() or ():
+            if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+                request_id = value
+            elif key == ATTEMPT_KEY and isinstance(value, str) and value.isdecimal() and len(value) <= 2:
+                attempt = min(int(value), _MAX_ATTEMPT)
+        left_s = context.time_remaining()
+        capped = left_s is None or left_s > cap_s
+        deadline = Deadline.after(cap_s if left_s is None or left_s > cap_s else left_s)
+        enter_request(RequestScope(request_id or secrets.token_hex(8), attempt, name, deadline, capped))
+        return await inner(request, context)
+
+    return scoped
+
+
+def errors_stage(method: MethodStages, inner: Handler) -> Handler:
+    """Turn every way of failing into exactly one status of the contract; let no exception's text out."""
+
+    async def guarded(request: Any, context: Context) -> Any:
+        try:
+            return await inner(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the peer hung up, or its deadline passed
+            # A cancelled step of our own: without an answer the caller would wait until its deadline.
+            error: DomainError = StepCancelled()
+        except Exception as exc:  # noqa: BLE001 - the one place where everything is caught
+            error = _domain_error(exc)
+        _REFUSALS.labels(method.name, reason_name(error.reason)).inc()
+        _log_refusal(error)
+        code, message, trailers = to_trailers(error)
+        return await context.abort(code, message, trailers)
+
+    return guarded
+
+
+def auth_stage(method: MethodStages, inner: Handler) -> Handler:
+    """Verify the credential and ask the method's policy. A method without a policy is denied."""
+    policy, verifier = method.policy, method.verifier
+    if policy is not None and policy.access is Access.PUBLIC:
+        return inner
+
+    async def authenticated(request: Any, context: Context) -> Any:
+        header: str | None = None
+        for key, value in context.invocation_metadata() or ():
+            if key == AUTHORIZATION_KEY and isinstance(value, str):
+                header = value
+                break
+        if header is None:
+            raise CredentialMissing
+        principal = verifier.remembered(header) or await verifier.verify(header)
+        if policy is None:
+            raise MethodNotAllowed
+        authorize(policy.access, principal)
+        current_request().principal = principal
+        return await inner(request, context)
+
+    return authenticated
+
+
+def deadline_stage(method: MethodStages, inner: Handler) -> Handler:
+    """Refuse what has no time left to be done, and enforce the cap where the caller set no shorter deadline."""
+    floor_s = method.policy.floor_s if method.policy is not None else 0.0
+
+    async def bounded(request: Any, context: Context) -> Any:
+        scope = current_request()
+        left_s = scope.deadline.require(floor_s)
+        if not scope.deadline_capped:
+            return await inner(request, context)  # gRPC itself cancels at the caller's deadline
+        try:
+            async with asyncio.timeout(left_s):
+                return await inner(request, context)
+        except TimeoutError:
+            if scope.deadline.expired():
+                raise DeadlineExceeded from None
+            raise
+
+    return bounded
+
+
+def capacity_stage(method: MethodStages, inner: Handler) -> Handler:
+    """Wait for a slot in the fair queue, or refuse at once."""
+    policy, limiter, rank_of = method.policy, method.limiter, method.rank_of
+    if policy is None or policy.weight == 0:
+        return inner
+    weight = policy.weight
+
+    async def admitted(request: Any, context: Context) -> Any:
+        scope = current_request()
+        tenant = (scope.principal.tenant_id if scope.principal is not None else None) or ""
+        async with limiter.slot(
+            tenant=tenant, rank=rank_of(tenant), weight=weight, deadline=scope.deadline
+        ) as waited_s:
+            scope.queue_wait_s = waited_s
+            return await inner(request, context)
+
+    return admitted
+
+
+def _domain_error(exc: Exception) -> DomainError:
+    error = first_domain_error(exc)
+    if error is not None:
+        return error
+    error_id = secrets.token_hex(6)
+    log.error("unhandled exception", error_id=error_id, error_type=type(exc).__name__, exc_info=exc)
+    return Internal(metadata={"errorId": error_id})
+
+
+def _log_refusal(error: DomainError) -> None:
+    scope = current_request()
+    level = log.info if error.fault == reasons_pb.FAULT_CALLER else log.warning
+    level(
+        "refused",
+        reason=reason_name(error.reason),
+        attempt=scope.attempt,
+        error_type=type(error.__cause__).__name__ if error.__cause__ is not None else "",
+    )

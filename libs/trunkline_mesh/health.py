@@ -1,0 +1,65 @@
+"""gRPC health by dependency: polled from cheap checks, watched by callers and load balancers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from grpc_health.v1 import health, health_pb2
+
+from trunkline_mesh.app import MeshApp
+from trunkline_mesh.logs import get_logger
+
+POLL_S: Final = 0.25
+
+log = get_logger("health")
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class HealthPoller:
+    """Turns an application's checks into health states."""
+
+    def __init__(self, app: MeshApp) -> None:
+        """Begin with everything NOT_SERVING."""
+        self.servicer = health.aio.HealthServicer()
+        self._app = app
+        self._states: dict[str, bool] = {}
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            await self.poll()
+            await asyncio.sleep(POLL_S)
+
+    async def poll(self) -> None:
+        """Ask every check once and publish what changed."""
+        hard = {name: _ask(check) for name, check in self._app.checks.items()}
+        soft = {name: _ask(check) for name, check in self._app.soft_checks.items()}
+        for name, ready in (hard | soft).items():
+            await self._publish(f"dependency/{name}", ready)
+        ready = all(hard.values())
+        await self._publish("", ready)
+        for binding in self._app.bindings:
+            await self._publish(binding.service, ready)
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING for everything, for good."""
+        await self.servicer.enter_graceful_shutdown()
+
+    async def _publish(self, name: str, ready: bool) -> None:
+        if self._states.get(name) is ready:
+            return
+        self._states[name] = ready
+        await self.servicer.set(name, _SERVING if ready else _NOT_SERVING)
+        log.info("health changed", name=name or "(whole process)", state="SERVING" if ready else "NOT_SERVING")
+
+
+def _ask(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except Exception as exc:  # noqa: BLE001 - a broken check means not ready, and must not end the poller
+        log.warning("health check failed", error_type=type(exc).__name__)
+        return False

@@ -1,0 +1,122 @@
+"""One server for one application: its stages, health and reflection, and its bounded drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+from trunkline_mesh.app import MeshApp, ServiceBinding
+from trunkline_mesh.background import background
+from trunkline_mesh.channels import SERVER_OPTIONS
+from trunkline_mesh.composition import staged_handlers
+from trunkline_mesh.health import HealthPoller
+from trunkline_mesh.identity import JwksKeys, TokenVerifier
+from trunkline_mesh.limiter import CapacityLimiter
+from trunkline_mesh.logs import get_logger
+from trunkline_mesh.method_policy import Access, MethodPolicy
+from trunkline_mesh.settings import ServiceSettings
+from trunkline_mesh.stage import MethodStages
+
+_REFLECTION: Final = "grpc.reflection.v1alpha.ServerReflection"
+_HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_DEFAULT_RANK: Final = 0
+
+log = get_logger("server")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that has begun to serve."""
+
+    app: MeshApp
+    port: int
+    settings: ServiceSettings
+    _server: grpc.aio.Server
+    _health: HealthPoller
+
+    async def drain(self) -> None:
+        """Stop in order: NOT_SERVING, a short settle in which calls still work, then at most the grace for running ones.
+
+        Bounded by `drain_settle_s + drain_grace_s`.
+        """
+        await self._health.drain()
+        await asyncio.sleep(self.settings.drain_settle_s)  # probes and watchers need this long to look elsewhere
+        await self._server.stop(self.settings.drain_grace_s)
+
+
+async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) -> Running:
+    """Serve an application; what is opened here is closed by `stack`.
+
+    Raises BackendUnavailable if the key set cannot be read, RuntimeError if the port is taken.
+    """
+    keys = JwksKeys(settings.jwks)
+    await keys.refresh()
+    verifier = TokenVerifier(
+        keys,
+        issuer=settings.issuer,
+        audience=settings.audience,
+        leeway_s=settings.clock_leeway_s,
+        cache_size=settings.token_cache_size,
+    )
+    limiter = CapacityLimiter(
+        max_concurrency=settings.max_concurrency,
+        max_queue=settings.max_queue,
+        max_queue_per_tenant=settings.max_queue_per_tenant,
+    )
+
+    def stages_of(name: str, binding: ServiceBinding) -> MethodStages:
+        return MethodStages(
+            name=name,
+            policy=binding.policy.get(name),
+            verifier=verifier,
+            limiter=limiter,
+            slow_call_s=settings.slow_call_s,
+            access_log_ok_every=settings.access_log_ok_every,
+            rank_of=lambda _tenant: _DEFAULT_RANK,
+        )
+
+    options = (
+        *SERVER_OPTIONS,
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+    )
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.max_connections_rpcs)
+    health = HealthPoller(app)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    bindings = [*app.bindings, *_reflection(app, settings)]
+    server.add_generic_rpc_handlers(tuple(staged_handlers(binding, stages_of) for binding in bindings))
+    port = server.add_insecure_port(settings.listen)
+    await health.poll()
+    await server.start()
+    stack.push_async_callback(server.stop, 0)
+    await stack.enter_async_context(background(health.run()))
+    log.info("serving", service=app.name, address=settings.listen, port=port, version=grpc.__version__)
+    return Running(app, port, settings, server, health)
+
+
+def _reflection(app: MeshApp, settings: ServiceSettings) -> Sequence[ServiceBinding]:
+    """Off by default; open only on the loopback of a local stack, for operators elsewhere."""
+    if not settings.reflection:
+        return ()
+    names = [binding.service for binding in app.bindings]
+    servicer = ReflectionServicer(
+        (*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+    )
+    access = Access.PUBLIC if settings.reflection_open else Access.OPERATOR
+    method = f"/{_REFLECTION}/ServerReflectionInfo"
+    return (
+        ServiceBinding(
+            service=_REFLECTION,
+            servicer=servicer,
+            register=reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
+            policy={method: MethodPolicy(access, cap_s=60, floor_s=0, weight=0)},
+        ),
+    )

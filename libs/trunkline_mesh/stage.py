@@ -1,0 +1,44 @@
+"""What a stage is: a wrapper around a handler, made once for each method."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.identity import TokenVerifier
+from trunkline_mesh.method_policy import MethodPolicy
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+"""Takes `(request, context)`; returns the response, or None where it wrote a stream itself."""
+
+
+class Limiter(Protocol):
+    """What the capacity stage needs; trunkline_mesh.limiter.CapacityLimiter has it."""
+
+    def slot(self, *, tenant: str, rank: int, weight: float, deadline: Deadline) -> AbstractAsyncContextManager[float]:
+        """Wait for a slot, hold it for the context's time, yield the seconds waited."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MethodStages:
+    """All that the stages of one method need."""
+
+    name: str
+    """Full method name."""
+    policy: MethodPolicy | None
+    """None denies every call."""
+    verifier: TokenVerifier
+    limiter: Limiter
+    slow_call_s: float
+    access_log_ok_every: int
+    rank_of: Callable[[str], int]
+
+
+Stage: TypeAlias = Callable[[MethodStages, Handler], Handler]

@@ -1,0 +1,31 @@
+"""The stages of every call: named, ordered, and composed once for each method, so that they cost little.
+
+Observers stand outside `errors` and read the final code; whatever may refuse stands inside it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trunkline_mesh.guards import auth_stage, capacity_stage, deadline_stage, errors_stage, scope_stage
+from trunkline_mesh.observers import access_log_stage, metrics_stage, tracing_stage
+from trunkline_mesh.stage import Handler, MethodStages, Stage
+
+STAGES: Final[tuple[tuple[str, Stage], ...]] = (
+    ("scope", scope_stage),
+    ("tracing", tracing_stage),
+    ("metrics", metrics_stage),
+    ("access_log", access_log_stage),
+    ("errors", errors_stage),
+    ("auth", auth_stage),
+    ("deadline", deadline_stage),
+    ("capacity", capacity_stage),
+)
+"""Outermost first. Parsing and the handler follow."""
+
+
+def compose(method: MethodStages, handler: Handler) -> Handler:
+    """Wrap a handler in all stages, once, at start."""
+    for _, stage in reversed(STAGES):
+        handler = stage(method, handler)
+    return handler
