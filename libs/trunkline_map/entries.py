@@ -1,0 +1,145 @@
+"""Entries of the map as plain, immutable values: what services read, free of messages and of etcd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from trunkline_map.keys import EPOCH_KEY, Kind, MapKey
+
+
+class RegionState(Enum):
+    """A region's state, as an operator set it."""
+
+    SERVING = "serving"
+    """It takes traffic."""
+    DRAINING = "draining"
+    """It finishes what it has and takes no new searches."""
+    DOWN = "down"
+    """It is not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEntry:
+    """Which history of etcd this is; rewritten when etcd is restored from a backup."""
+
+    epoch: bytes
+    """Random, 8 bytes."""
+    revision: int = 0
+
+    @property
+    def key(self) -> MapKey:
+        """Its key."""
+        return EPOCH_KEY
+
+
+@dataclass(frozen=True, slots=True)
+class RegionEntry:
+    """A place with its own services. Endpoints are `host:port`, at most 16 of a kind."""
+
+    region_id: str
+    jurisdiction: str
+    state: RegionState = RegionState.SERVING
+    routing_endpoints: tuple[str, ...] = ()
+    retrieval_endpoints: tuple[str, ...] = ()
+    rerank_endpoints: tuple[str, ...] = ()
+    inference_endpoints: tuple[str, ...] = ()
+    admission_endpoints: tuple[str, ...] = ()
+    revision: int = 0
+    """etcd revision of the last change; 0 before it was written."""
+
+    @property
+    def key(self) -> MapKey:
+        """Its key."""
+        return MapKey(Kind.REGION, self.region_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantEntry:
+    """Who asks."""
+
+    tenant_id: str
+    tier: str
+    jurisdictions: frozenset[str]
+    """Where its data may live and its queries may go; never empty."""
+    suspended: bool = False
+    quota_tokens_per_s: int = 0
+    """Quota of its own; 0 means the tier's."""
+    revision: int = 0
+
+    @property
+    def key(self) -> MapKey:
+        """Its key."""
+        return MapKey(Kind.TENANT, self.tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceEntry:
+    """An embedding space: vectors mean something only inside one."""
+
+    space_id: str
+    model_id: str
+    model_revision: str
+    dimension: int
+    revision: int = 0
+
+    @property
+    def key(self) -> MapKey:
+        """Its key."""
+        return MapKey(Kind.SPACE, self.space_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionEntry:
+    """A tenant's named body of documents."""
+
+    tenant_id: str
+    collection_id: str
+    space_id: str
+    placement: tuple[str, ...]
+    """Regions that hold it, primary first; never empty."""
+    jurisdictions: frozenset[str]
+    """Where its data may be; never empty."""
+    dedicated: bool = False
+    """True for a physical collection of its own."""
+    shard: int = 0
+    """Shared shard, where not dedicated."""
+    description: str = ""
+    revision: int = 0
+
+    @property
+    def key(self) -> MapKey:
+        """Its key."""
+        return MapKey(Kind.COLLECTION, self.tenant_id, self.collection_id)
+
+    @property
+    def physical_name(self) -> str:
+        """Name in a region's vector store. Ids hold no underscore, so two collections never share a name by chance."""
+        if self.dedicated:
+            return f"c_{self.tenant_id}_{self.collection_id}"
+        return f"shard_{self.space_id}_{self.shard}"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPointer:
+    """Where a tenant's policy lies: its text is a blob, the map holds version and digest."""
+
+    tenant_id: str
+    version: int
+    """1, 2, 3, ..."""
+    digest: str
+    """SHA-256 of the text, in lower-case hexadecimal; the blob's name."""
+    jurisdictions: frozenset[str]
+    """Where the blob lies."""
+    size_bytes: int
+    revision: int = 0
+
+    @property
+    def key(self) -> MapKey:
+        """Its key."""
+        return MapKey(Kind.POLICY, self.tenant_id)
+
+
+Entry: TypeAlias = EpochEntry | RegionEntry | TenantEntry | SpaceEntry | CollectionEntry | PolicyPointer
+"""Anything that the map holds."""
