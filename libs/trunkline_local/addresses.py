@@ -1,0 +1,71 @@
+"""Where everything in a stack listens, chosen before anything starts, so that all can be told of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trunkline_local.ports import HOST, PortAllocator
+from trunkline_local.spec import RegionSpec, Service, StackSpec
+from trunkline_local.triton import TritonPorts
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """The two ports of a service."""
+
+    grpc_port: int
+    metrics_port: int
+
+    @property
+    def endpoint(self) -> str:
+        """Return `host:port` of its gRPC."""
+        return f"{HOST}:{self.grpc_port}"
+
+    @classmethod
+    def take(cls, ports: PortAllocator) -> Listener:
+        """Take two free ports."""
+        return cls(ports.take(), ports.take())
+
+
+@dataclass(frozen=True, slots=True)
+class RegionAddresses:
+    """Ports of one region."""
+
+    region: RegionSpec
+    valkey_port: int
+    services: Mapping[Service, Listener]
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Ports of a whole stack."""
+
+    etcd: tuple[tuple[int, int], ...]
+    """Client and peer port of each member."""
+    triton: TritonPorts
+    control: Listener
+    regions: tuple[RegionAddresses, ...]
+
+    @classmethod
+    def take(cls, spec: StackSpec, ports: PortAllocator) -> Addresses:
+        """Take as many free ports as the stack needs. Raises PortsExhaustedError."""
+        return cls(
+            etcd=tuple((ports.take(), ports.take()) for _ in range(spec.etcd_members)),
+            triton=TritonPorts.take(ports),
+            control=Listener.take(ports),
+            regions=tuple(
+                RegionAddresses(region, ports.take(), {service: Listener.take(ports) for service in Service})
+                for region in spec.regions
+            ),
+        )
+
+    @property
+    def etcd_endpoints(self) -> tuple[str, ...]:
+        """Return `host:port` of every member."""
+        return tuple(f"{HOST}:{client}" for client, _ in self.etcd)
+
+    @property
+    def triton_endpoint(self) -> str:
+        """Return `host:port` of Triton's gRPC."""
+        return f"{HOST}:{self.triton.grpc}"

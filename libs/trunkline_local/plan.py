@@ -1,0 +1,197 @@
+"""From a description to processes: which, with what environment, after which others, and when each is ready.
+
+Pure but for the run directories of Valkey and Triton, which it makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trunkline_local.addresses import Addresses, RegionAddresses
+from trunkline_local.binaries import find_model_repository
+from trunkline_local.child import Command
+from trunkline_local.etcd import READY_WITHIN_S as ETCD_READY_WITHIN_S
+from trunkline_local.etcd import EtcdMember, etcd_command, etcd_ready
+from trunkline_local.files import make_private_folder
+from trunkline_local.identity import ISSUER, DevIdentity
+from trunkline_local.ports import HOST
+from trunkline_local.readiness import Check, grpc_answers, redis_ping
+from trunkline_local.service_command import region_argv, service_argv
+from trunkline_local.service_env import Seat, Surroundings, service_env, with_prefix
+from trunkline_local.spec import CONTROL, Layout, Service, StackSpec
+from trunkline_local.triton import triton_command, triton_ready
+from trunkline_local.valkey import READY_WITHIN_S as VALKEY_READY_WITHIN_S
+from trunkline_local.valkey import valkey_command, valkey_url
+
+SERVICE_STOP_WITHIN_S = 15.0
+"""Above the services' own drain (settle 0.5 s, grace 10 s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPlan:
+    """One process of a stack."""
+
+    name: str
+    """For example `etcd-0`, `triton`, `control`, `us-east/valkey`, `us-east/retrieval`."""
+    region_id: str | None
+    command: Command
+    ready: Check
+    ready_within_s: float
+    needs: frozenset[str] = field(default_factory=frozenset)
+    """Processes that must be ready before it starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything that planning needs: the description, the ports, the identity and the mark of the run."""
+
+    spec: StackSpec
+    addresses: Addresses
+    identity: DevIdentity
+    run_id: str
+    log_hash_key: str
+
+    def log_path(self, name: str) -> Path:
+        """Return where a process logs."""
+        return self.spec.run_dir / "logs" / f"{name.replace('/', '.')}.log"
+
+    def data_dir(self, *parts: str) -> Path:
+        """Return a folder that `keep_data` keeps."""
+        return self.spec.run_dir.joinpath("data", *parts)
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """Return what all services share."""
+        return Surroundings(
+            issuer=ISSUER,
+            jwks_path=self.identity.jwks_path,
+            etcd_endpoints=self.addresses.etcd_endpoints,
+            triton_endpoint=self.addresses.triton_endpoint,
+            blob_dir=self.data_dir("blobs"),
+            log_hash_key=self.log_hash_key,
+            reflection=self.spec.reflection,
+        )
+
+
+def plan_stack(site: Site) -> tuple[ProcessPlan, ...]:
+    """Return all processes of a stack. Raises BinaryMissingError or ModelRepositoryMissingError."""
+    etcd = _plan_etcd(site)
+    etcd_names = frozenset(plan.name for plan in etcd)
+    plans = [*etcd, _plan_triton(site), _plan_control(site, etcd_names)]
+    for region in site.addresses.regions:
+        plans += _plan_region(site, region, etcd_names)
+    return tuple(plans)
+
+
+def service_seats(site: Site) -> tuple[Seat, ...]:
+    """Return every service's place: the control role, then region by region."""
+    return (_control_seat(site), *(seat for region in site.addresses.regions for seat in _region_seats(site, region)))
+
+
+def _plan_etcd(site: Site) -> list[ProcessPlan]:
+    members = [
+        EtcdMember(f"etcd-{index}", site.data_dir(f"etcd-{index}"), client, peer)
+        for index, (client, peer) in enumerate(site.addresses.etcd)
+    ]
+    return [
+        ProcessPlan(
+            name=member.name,
+            region_id=None,
+            command=etcd_command(member, members, site.log_path(member.name)),
+            ready=etcd_ready(member.endpoint),
+            ready_within_s=ETCD_READY_WITHIN_S,
+        )
+        for member in members
+    ]
+
+
+def _plan_triton(site: Site) -> ProcessPlan:
+    spec, ports = site.spec, site.addresses.triton
+    folder = make_private_folder(spec.run_dir / "triton")
+    repository = find_model_repository(spec.model_repository)
+    command = triton_command(site.run_id, ports, folder, site.log_path("triton"), repository)
+    return ProcessPlan("triton", None, command, triton_ready(f"{HOST}:{ports.http}"), spec.triton_ready_within_s)
+
+
+def _plan_control(site: Site, needs: frozenset[str]) -> ProcessPlan:
+    seat = _control_seat(site)
+    return _plan_services(site, CONTROL, None, (seat,), service_argv(seat.service), needs)
+
+
+def _plan_region(site: Site, region: RegionAddresses, etcd: frozenset[str]) -> list[ProcessPlan]:
+    region_id = region.region.region_id
+    valkey = _plan_valkey(site, region)
+    seats = _region_seats(site, region)
+    needs = etcd | {valkey.name}
+    if site.spec.layout is Layout.PER_REGION:
+        argv = region_argv([seat.service for seat in seats])
+        return [valkey, _plan_services(site, f"{region_id}/services", region_id, seats, argv, needs)]
+    return [
+        valkey,
+        *(
+            _plan_services(site, f"{region_id}/{seat.service}", region_id, (seat,), service_argv(seat.service), needs)
+            for seat in seats
+        ),
+    ]
+
+
+def _plan_valkey(site: Site, region: RegionAddresses) -> ProcessPlan:
+    name = f"{region.region.region_id}/valkey"
+    port = region.valkey_port
+    command = valkey_command(
+        name,
+        port,
+        site.data_dir(region.region.region_id, "valkey"),
+        site.log_path(name),
+        max_memory_bytes=site.spec.valkey_max_memory_bytes,
+    )
+    return ProcessPlan(
+        name, region.region.region_id, command, lambda: redis_ping(f"{HOST}:{port}"), VALKEY_READY_WITHIN_S
+    )
+
+
+def _plan_services(
+    site: Site, name: str, region_id: str | None, seats: Sequence[Seat], argv: Sequence[str], needs: frozenset[str]
+) -> ProcessPlan:
+    env: dict[str, str] = {}
+    for seat in seats:
+        own = site.spec.settings.get(CONTROL if seat.control else seat.service, {})
+        env |= service_env(seat, site.surroundings) | with_prefix(seat.service, own)
+    endpoints = [seat.listener.endpoint for seat in seats]
+
+    async def ready() -> bool:
+        return all(await asyncio.gather(*map(grpc_answers, endpoints)))
+
+    command = Command(
+        name, argv, site.log_path(name), env=env, cwd=site.spec.run_dir, stop_within_s=SERVICE_STOP_WITHIN_S
+    )
+    return ProcessPlan(name, region_id, command, ready, site.spec.service_ready_within_s, needs)
+
+
+def _control_seat(site: Site) -> Seat:
+    return Seat(
+        service=Service.ROUTING,
+        region_id=CONTROL,
+        listener=site.addresses.control,
+        token_path=site.identity.token_path(f"service-{CONTROL}"),
+        data_dir=site.data_dir(CONTROL),
+        control=True,
+    )
+
+
+def _region_seats(site: Site, region: RegionAddresses) -> tuple[Seat, ...]:
+    region_id = region.region.region_id
+    return tuple(
+        Seat(
+            service=service,
+            region_id=region_id,
+            listener=region.services[service],
+            token_path=site.identity.token_path(f"service-{region_id}-{service}"),
+            data_dir=site.data_dir(region_id, service),
+            valkey_url=valkey_url(region.valkey_port),
+        )
+        for service in Service
+    )

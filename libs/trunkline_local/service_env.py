@@ -1,0 +1,103 @@
+"""The environment that each service of a local stack gets. The only place that knows the names of their settings.
+
+A service refuses to start when its prefix is followed by a name that it does not have, so a change of its settings that
+matters here shows at once; `tests/unit/local` compares the two as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline_local.addresses import Listener
+from trunkline_local.spec import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all services of a stack share."""
+
+    issuer: str
+    jwks_path: Path
+    etcd_endpoints: tuple[str, ...]
+    triton_endpoint: str
+    blob_dir: Path
+    """Root of the blobs, with a folder for each jurisdiction."""
+    log_hash_key: str
+    reflection: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One service's own place: a region (or the control role) and where it listens."""
+
+    service: Service
+    region_id: str
+    listener: Listener
+    token_path: Path
+    data_dir: Path
+    valkey_url: str = ""
+    control: bool = False
+
+
+def service_env(seat: Seat, around: Surroundings) -> dict[str, str]:
+    """Return the environment of one service, names in full, for example `TRUNKLINE_ROUTING_LISTEN`."""
+    values = _common(seat, around) | _OWN[seat.service](seat, around)
+    return with_prefix(seat.service, values)
+
+
+def with_prefix(service: Service, values: Mapping[str, str]) -> dict[str, str]:
+    """Put a service's prefix before the names of its settings."""
+    return {f"TRUNKLINE_{service.upper()}_{name}": value for name, value in values.items()}
+
+
+def _common(seat: Seat, around: Surroundings) -> dict[str, str]:
+    return {
+        "REGION": seat.region_id,
+        "LISTEN": seat.listener.endpoint,
+        "METRICS_PORT": str(seat.listener.metrics_port),
+        "JWKS": str(around.jwks_path),
+        "ISSUER": around.issuer,
+        "SERVICE_TOKEN_PATH": str(seat.token_path),
+        "REFLECTION": _flag(around.reflection),
+        "REFLECTION_OPEN": _flag(around.reflection),
+        "LOG_HASH_KEY": around.log_hash_key,
+    }
+
+
+def _routing(seat: Seat, around: Surroundings) -> dict[str, str]:
+    return {
+        "ROLE": "control" if seat.control else "edge",
+        "ETCD_ENDPOINTS": ",".join(around.etcd_endpoints),
+        "BLOB_DIR": str(around.blob_dir),
+    }
+
+
+def _retrieval(seat: Seat, around: Surroundings) -> dict[str, str]:
+    return {"ETCD_ENDPOINTS": ",".join(around.etcd_endpoints), "DATA_DIR": str(seat.data_dir)}
+
+
+def _rerank(seat: Seat, around: Surroundings) -> dict[str, str]:
+    return {"TRITON_ENDPOINT": around.triton_endpoint}
+
+
+def _inference(seat: Seat, around: Surroundings) -> dict[str, str]:
+    return {"TRITON_ENDPOINT": around.triton_endpoint, "REDIS_URL": seat.valkey_url}
+
+
+def _admission(seat: Seat, around: Surroundings) -> dict[str, str]:
+    return {"ETCD_ENDPOINTS": ",".join(around.etcd_endpoints), "REDIS_URL": seat.valkey_url}
+
+
+_OWN = {
+    Service.ROUTING: _routing,
+    Service.RETRIEVAL: _retrieval,
+    Service.RERANK: _rerank,
+    Service.INFERENCE: _inference,
+    Service.ADMISSION: _admission,
+}
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
