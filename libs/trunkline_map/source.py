@@ -58,6 +58,13 @@ class MapHolder:
         """Return True once there is a map."""
         return self._current is not None
 
+    async def wait_ready(self, timeout_s: float) -> bool:
+        """Wait for the first map; return False if it did not come in time."""
+        limit = Deadline.after(timeout_s)
+        while self._current is None and not limit.expired():
+            await self._next_change(limit)
+        return self._current is not None
+
     def publish(self, snapshot: MapSnapshot) -> None:
         """Make `snapshot` the current map. One without an epoch belongs to an etcd that control has not set up yet."""
         if snapshot.epoch:

@@ -1,0 +1,136 @@
+"""The map as listings and events make it. Pure: no I/O, no clock, so its laws can be tested.
+
+Laws: applying the events after a listing gives what a later listing gives; an event at or before the feed's revision
+changes nothing; a malformed value changes nothing but the count of malformed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from trunkline_map.entries import Entry
+from trunkline_map.keys import Kind, MapKey
+from trunkline_map.records import MalformedRecordError, decode
+from trunkline_map.snapshot import EMPTY_MAP, Change, MapSnapshot, SnapshotBuilder
+from trunkline_map.store import Event, KeyValue
+from trunkline_mesh.logs import get_logger, tenant_hash
+
+_log = get_logger(__name__)
+
+_TENANTS_OWN = frozenset({Kind.TENANT, Kind.POLICY, Kind.COLLECTION})
+
+
+class MapFeed:
+    """The snapshot, and what is needed to go on from it."""
+
+    def __init__(self) -> None:
+        """Start empty, at revision 0."""
+        self.snapshot: MapSnapshot = EMPTY_MAP
+        self.revisions: dict[bytes, int] = {}
+        """`mod_revision` of every key under the prefix, also of those that this version does not know."""
+        self.malformed: dict[bytes, int] = {}
+        """Keys whose present value could not be read, with its revision."""
+        self._deleted: dict[bytes, int] | None = None
+
+    @property
+    def revision(self) -> int:
+        """Every change up to here is in; a watch resumes after it."""
+        return self.snapshot.revision
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Take whole revisions of events, in order. Events of revisions that are in already are ignored."""
+        fresh = [event for event in events if event.mod_revision > self.revision]
+        if not fresh:
+            return
+        changes = [change for event in fresh if (change := self._change_of(event)) is not None]
+        self.snapshot = self.snapshot.applying(changes, revision=fresh[-1].mod_revision)
+
+    def advance(self, revision: int) -> None:
+        """Learn that nothing else changed up to `revision`."""
+        if revision > self.revision:
+            self.snapshot = self.snapshot.applying((), revision=revision)
+
+    def replace(self, listing: Listing, revision: int) -> None:
+        """Take a complete listing at `revision`; keys that it lacks are gone."""
+        self.snapshot = listing.build(revision)
+        self.revisions = listing.revisions
+        self.malformed = listing.malformed
+
+    @contextmanager
+    def remembering_deletes(self) -> Iterator[None]:
+        """Remember deletes for `differs`, which must tell an early delete from a missed put."""
+        self._deleted = {}
+        try:
+            yield
+        finally:
+            self._deleted = None
+
+    def differs(self, key: bytes, listed: Mapping[bytes, int], at_revision: int) -> bool:
+        """Return True if the feed and a listing at `at_revision` disagree on a key, later events aside."""
+        ours = self.revisions.get(key, 0)
+        if ours == listed.get(key, 0) or ours > at_revision:
+            return False
+        return (self._deleted or {}).get(key, 0) <= at_revision
+
+    def _change_of(self, event: Event) -> Change | None:
+        self.malformed.pop(event.key, None)
+        key = MapKey.parse(event.key)
+        if event.value is None:
+            self.revisions.pop(event.key, None)
+            if self._deleted is not None:
+                self._deleted[event.key] = event.mod_revision
+            return None if key is None else Change(key, None)
+        self.revisions[event.key] = event.mod_revision
+        if key is None:
+            return None
+        entry = read_entry(key, event.value, event.mod_revision)
+        if entry is None:
+            self.malformed[event.key] = event.mod_revision
+            return None
+        return Change(key, entry)
+
+
+class Listing:
+    """Collects the pages of a listing; `MapFeed.replace` takes it."""
+
+    def __init__(self, before: MapSnapshot) -> None:
+        """Keep `before`, whose entries stand in for values that cannot be read."""
+        self.revisions: dict[bytes, int] = {}
+        self.malformed: dict[bytes, int] = {}
+        self._before = before
+        self._builder = SnapshotBuilder()
+
+    def add(self, items: Iterable[KeyValue]) -> None:
+        """Take one page."""
+        for item in items:
+            self.revisions[item.key] = item.mod_revision
+            key = MapKey.parse(item.key)
+            if key is None:
+                continue
+            entry = read_entry(key, item.value, item.mod_revision)
+            if entry is None:
+                self.malformed[item.key] = item.mod_revision
+                entry = self._before.entry(key)
+            if entry is not None:
+                self._builder.put(entry)
+
+    def build(self, revision: int) -> MapSnapshot:
+        """Return the listed map."""
+        return self._builder.build(revision)
+
+
+def read_entry(key: MapKey, value: bytes, revision: int) -> Entry | None:
+    """Return the entry; None, and a line in the log, if it is malformed. Tenants are hashed there, values left out."""
+    try:
+        return decode(key, value, revision)
+    except MalformedRecordError:
+        named = {"tenant_hash": tenant_hash(key.name)} if key.kind in _TENANTS_OWN else {"key": key.name}
+        _log.error(
+            "malformed map entry is kept out",
+            name=key.kind.value,
+            collection=key.collection_id,
+            revision=revision,
+            **named,
+        )
+        return None

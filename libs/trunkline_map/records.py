@@ -1,0 +1,228 @@
+"""Between `trunkline.storage.v1` records and entries.
+
+Reading is strict about what the map relies on and blind to fields that it does not know. Writing starts from the stored
+record, so that fields of a newer version survive the read-modify-write of this one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from trunkline.storage.v1 import map_records_pb2 as storage_pb
+from trunkline_map.entries import (
+    CollectionEntry,
+    Entry,
+    EpochEntry,
+    PolicyPointer,
+    RegionEntry,
+    RegionState,
+    SpaceEntry,
+    TenantEntry,
+)
+from trunkline_map.keys import Kind, MapKey
+from trunkline_map.token import EPOCH_BYTES
+
+_STATE_OF_RECORD: Final = {
+    storage_pb.REGION_STATE_RECORD_SERVING: RegionState.SERVING,
+    storage_pb.REGION_STATE_RECORD_DRAINING: RegionState.DRAINING,
+    storage_pb.REGION_STATE_RECORD_DOWN: RegionState.DOWN,
+}
+_RECORD_OF_STATE: Final = {state: record for record, state in _STATE_OF_RECORD.items()}
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class MalformedRecordError(ValueError):
+    """A stored value is no record of its key's kind, or lacks what the map relies on."""
+
+
+def decode(key: MapKey, value: bytes, revision: int) -> Entry:
+    """Return the entry that `value` holds; raise MalformedRecordError."""
+    try:
+        return _DECODERS[key.kind](key, value, revision)
+    except DecodeError as exc:
+        raise MalformedRecordError(f"no {key.kind} record") from exc
+
+
+def encode(entry: Entry, stored: bytes = b"") -> bytes:
+    """Return the record of `entry`, upon the `stored` one if there is one. Raises DecodeError if that is none."""
+    match entry:
+        case EpochEntry():
+            return _encode_epoch(entry, stored)
+        case RegionEntry():
+            return _encode_region(entry, stored)
+        case TenantEntry():
+            return _encode_tenant(entry, stored)
+        case SpaceEntry():
+            return _encode_space(entry, stored)
+        case CollectionEntry():
+            return _encode_collection(entry, stored)
+        case PolicyPointer():
+            return _encode_policy(entry, stored)
+
+
+def _require(condition: object, what: str) -> None:
+    if not condition:
+        raise MalformedRecordError(what)
+
+
+def _decode_epoch(_key: MapKey, value: bytes, revision: int) -> EpochEntry:
+    record = storage_pb.EpochRecord.FromString(value)
+    _require(len(record.epoch) == EPOCH_BYTES, "an epoch has 8 bytes")
+    return EpochEntry(record.epoch, revision)
+
+
+def _decode_region(key: MapKey, value: bytes, revision: int) -> RegionEntry:
+    record = storage_pb.RegionRecord.FromString(value)
+    state = _STATE_OF_RECORD.get(record.state)
+    _require(record.region_id == key.name and record.jurisdiction, "a region has its key's name and a jurisdiction")
+    if state is None:
+        raise MalformedRecordError("the region's state is not known")
+    return RegionEntry(
+        region_id=record.region_id,
+        jurisdiction=record.jurisdiction,
+        state=state,
+        routing_endpoints=tuple(record.routing_endpoints),
+        retrieval_endpoints=tuple(record.retrieval_endpoints),
+        rerank_endpoints=tuple(record.rerank_endpoints),
+        inference_endpoints=tuple(record.inference_endpoints),
+        admission_endpoints=tuple(record.admission_endpoints),
+        revision=revision,
+    )
+
+
+def _decode_tenant(key: MapKey, value: bytes, revision: int) -> TenantEntry:
+    record = storage_pb.TenantRecord.FromString(value)
+    _require(record.tenant_id == key.name, "a tenant has its key's name")
+    _require(record.jurisdictions, "a tenant has jurisdictions")
+    _require(record.state in _TENANT_STATES, "the tenant's state is not known")
+    return TenantEntry(
+        tenant_id=record.tenant_id,
+        tier=record.tier,
+        jurisdictions=frozenset(record.jurisdictions),
+        suspended=record.state == storage_pb.TENANT_STATE_RECORD_SUSPENDED,
+        quota_tokens_per_s=record.quota_tokens_per_s,
+        revision=revision,
+    )
+
+
+def _decode_space(key: MapKey, value: bytes, revision: int) -> SpaceEntry:
+    record = storage_pb.SpaceRecord.FromString(value)
+    _require(record.space_id == key.name and record.model_id, "a space has its key's name and a model")
+    _require(record.dimension >= 1, "a space has dimensions")
+    return SpaceEntry(
+        space_id=record.space_id,
+        model_id=record.model_id,
+        model_revision=record.model_revision,
+        dimension=record.dimension,
+        revision=revision,
+    )
+
+
+def _decode_collection(key: MapKey, value: bytes, revision: int) -> CollectionEntry:
+    record = storage_pb.CollectionRecord.FromString(value)
+    named = (record.tenant_id, record.collection_id) == (key.name, key.collection_id)
+    _require(named, "a collection has its key's names")
+    _require(record.space_id and record.placement, "a collection has a space and a placement")
+    _require(record.jurisdictions, "a collection has jurisdictions")
+    return CollectionEntry(
+        tenant_id=record.tenant_id,
+        collection_id=record.collection_id,
+        space_id=record.space_id,
+        placement=tuple(record.placement),
+        jurisdictions=frozenset(record.jurisdictions),
+        dedicated=record.dedicated,
+        shard=record.shard,
+        description=record.description,
+        revision=revision,
+    )
+
+
+def _decode_policy(key: MapKey, value: bytes, revision: int) -> PolicyPointer:
+    record = storage_pb.PolicyRecord.FromString(value)
+    _require(record.tenant_id == key.name and record.version >= 1, "a policy has its key's tenant and a version")
+    _require(_DIGEST.fullmatch(record.digest) and record.jurisdictions, "a policy has a digest and jurisdictions")
+    return PolicyPointer(
+        tenant_id=record.tenant_id,
+        version=record.version,
+        digest=record.digest,
+        jurisdictions=frozenset(record.jurisdictions),
+        size_bytes=record.size_bytes,
+        revision=revision,
+    )
+
+
+_TENANT_STATES: Final = (storage_pb.TENANT_STATE_RECORD_ACTIVE, storage_pb.TENANT_STATE_RECORD_SUSPENDED)
+_DECODERS: Final[Mapping[Kind, Callable[[MapKey, bytes, int], Entry]]] = {
+    Kind.EPOCH: _decode_epoch,
+    Kind.REGION: _decode_region,
+    Kind.TENANT: _decode_tenant,
+    Kind.SPACE: _decode_space,
+    Kind.COLLECTION: _decode_collection,
+    Kind.POLICY: _decode_policy,
+}
+
+
+def _encode_epoch(entry: EpochEntry, stored: bytes) -> bytes:
+    record = storage_pb.EpochRecord.FromString(stored)
+    record.epoch = entry.epoch
+    record.create_time.GetCurrentTime()
+    return record.SerializeToString()
+
+
+def _encode_region(entry: RegionEntry, stored: bytes) -> bytes:
+    record = storage_pb.RegionRecord.FromString(stored)
+    record.region_id = entry.region_id
+    record.jurisdiction = entry.jurisdiction
+    record.state = _RECORD_OF_STATE[entry.state]
+    record.routing_endpoints[:] = entry.routing_endpoints
+    record.retrieval_endpoints[:] = entry.retrieval_endpoints
+    record.rerank_endpoints[:] = entry.rerank_endpoints
+    record.inference_endpoints[:] = entry.inference_endpoints
+    record.admission_endpoints[:] = entry.admission_endpoints
+    return record.SerializeToString()
+
+
+def _encode_tenant(entry: TenantEntry, stored: bytes) -> bytes:
+    record = storage_pb.TenantRecord.FromString(stored)
+    record.tenant_id = entry.tenant_id
+    record.tier = entry.tier
+    record.jurisdictions[:] = sorted(entry.jurisdictions)
+    record.state = _TENANT_STATES[entry.suspended]
+    record.quota_tokens_per_s = entry.quota_tokens_per_s
+    return record.SerializeToString()
+
+
+def _encode_space(entry: SpaceEntry, stored: bytes) -> bytes:
+    record = storage_pb.SpaceRecord.FromString(stored)
+    record.space_id = entry.space_id
+    record.model_id = entry.model_id
+    record.model_revision = entry.model_revision
+    record.dimension = entry.dimension
+    return record.SerializeToString()
+
+
+def _encode_collection(entry: CollectionEntry, stored: bytes) -> bytes:
+    record = storage_pb.CollectionRecord.FromString(stored)
+    record.tenant_id = entry.tenant_id
+    record.collection_id = entry.collection_id
+    record.space_id = entry.space_id
+    record.placement[:] = entry.placement
+    record.jurisdictions[:] = sorted(entry.jurisdictions)
+    record.dedicated = entry.dedicated
+    record.shard = entry.shard
+    record.description = entry.description
+    return record.SerializeToString()
+
+
+def _encode_policy(entry: PolicyPointer, stored: bytes) -> bytes:
+    record = storage_pb.PolicyRecord.FromString(stored)
+    record.tenant_id = entry.tenant_id
+    record.version = entry.version
+    record.digest = entry.digest
+    record.jurisdictions[:] = sorted(entry.jurisdictions)
+    record.size_bytes = entry.size_bytes
+    return record.SerializeToString()

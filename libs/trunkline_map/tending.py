@@ -1,0 +1,194 @@
+"""What runs beside a watch stream: asking for signs of life, comparing with the store, helping those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Protocol
+
+from trunkline_map import metrics
+from trunkline_map.feed import MapFeed
+from trunkline_map.keys import EPOCH_KEY, PREFIX
+from trunkline_map.settings import WatchSettings
+from trunkline_map.store import KeyValueStore, StoreCompactedError, StoreError, StoreUnavailableError, Watch
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.logs import get_logger
+
+_log = get_logger(__name__)
+
+_EPOCH = EPOCH_KEY.encode()
+
+_SCAN_KEYS = 5000
+"""Keys compared before the event loop gets its turn: about 1 ms."""
+
+
+class Tended(Protocol):
+    """What tending needs of the watcher."""
+
+    feed: MapFeed
+
+    def confirm(self) -> None:
+        """Note that the store spoke, and publish what it said."""
+
+
+class Tending:
+    """Companions of one watch stream at a time."""
+
+    def __init__(self, watcher: Tended, store: KeyValueStore, settings: WatchSettings, rng: random.Random) -> None:
+        """Serve `watcher`."""
+        self.wanted = asyncio.Event()
+        """Set when somebody waits for a later revision."""
+        self._heard = 0
+        self._hearing = asyncio.Event()
+        self._relist = False
+        self._watcher = watcher
+        self._store = store
+        self._settings = settings
+        self._rng = rng
+
+    def hear(self) -> None:
+        """Note a signal of the stream."""
+        self._heard += 1
+        self._hearing.set()
+        self._hearing = asyncio.Event()
+
+    def take_relist(self) -> bool:
+        """Return True, once, if the map was found to differ and must be listed anew."""
+        relist, self._relist = self._relist, False
+        return relist
+
+    @asynccontextmanager
+    async def of(self, watch: Watch) -> AsyncIterator[None]:
+        """Run the companions while the stream is read. When one of them fails, the stream is given up."""
+        companions = asyncio.create_task(self._run(watch), name="map-watch-companions")
+        try:
+            yield
+        finally:
+            companions.cancel()
+            await asyncio.gather(companions, return_exceptions=True)
+
+    async def _run(self, watch: Watch) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ask_for_life(watch))
+                group.create_task(self._compare_histories(watch))
+                group.create_task(self._audit_now_and_then(watch))
+                group.create_task(self._help_waiters())
+        except* StoreError:
+            _log.warning("the map's watch stream is silent or broken; resuming on another")
+        except* Exception:
+            _log.exception("a companion of the map's watch failed; resuming on another stream")
+        finally:
+            watch.abort()
+
+    async def _ask_for_life(self, watch: Watch) -> None:
+        await self._expect_life(self._heard)
+        while True:
+            await asyncio.sleep(self._settings.progress_every_s * self._rng.uniform(0.8, 1.0))
+            heard = self._heard
+            await watch.request_progress()
+            await self._expect_life(heard)
+
+    async def _expect_life(self, heard: int) -> None:
+        if not await self._next_signal(heard, Deadline.after(self._settings.silence_s)):
+            raise StoreUnavailableError("the watch stream is silent")
+
+    async def _next_signal(self, heard: int, limit: Deadline) -> bool:
+        """Wait until the stream has spoken since `heard`; return False at the limit."""
+        hearing = self._hearing
+        if self._heard != heard:
+            return True
+        try:
+            async with asyncio.timeout(limit.remaining_s()):
+                await hearing.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _compare_histories(self, watch: Watch) -> None:
+        """List anew if the epoch is not the one we know, for then our revision belongs to another history.
+
+        A store restored from a backup may have grown beyond our revision before we came back: the watch alone would
+        go on as if nothing had happened.
+        """
+        found = await self._store.read([_EPOCH], timeout_s=self._settings.call_timeout_s)
+        present = found.items.get(_EPOCH)
+        if (present.mod_revision if present else 0) != self._watcher.feed.revisions.get(_EPOCH, 0):
+            self._relist = True
+            watch.abort()
+
+    async def _help_waiters(self) -> None:
+        """Move on to the revision that somebody waits for when the store shows that it changes nothing of ours.
+
+        Keys of others share etcd's revision, so no event may ever come for it.
+        """
+        while True:
+            await self.wanted.wait()
+            # Most waits end within this pause by the event itself; it also bounds what a wrong token can cost.
+            await asyncio.sleep(self._settings.catch_up_every_s)
+            self.wanted.clear()
+            feed = self._watcher.feed
+            revision = feed.revision
+            try:
+                quiet = await self._store.quiet_since(
+                    PREFIX, revision, keys=len(feed.revisions), timeout_s=self._settings.call_timeout_s
+                )
+            except StoreUnavailableError:
+                continue
+            if quiet is not None and feed.revision == revision:
+                feed.advance(quiet)
+                self._watcher.confirm()
+
+    async def _audit_now_and_then(self, watch: Watch) -> None:
+        while True:
+            await asyncio.sleep(self._settings.audit_every_s * self._rng.uniform(0.8, 1.2))
+            try:
+                differences = await self.audit()
+            except (StoreUnavailableError, StoreCompactedError):
+                continue
+            metrics.MAP_AUDITS.inc()
+            if differences:
+                metrics.MAP_AUDIT_DIFFS.inc(differences)
+                _log.error("the map differed from the control store; listing anew", count=differences)
+                self._relist = True
+                watch.abort()
+
+    async def audit(self) -> int:
+        """Compare every key with the store; return how many differ although their events had time to arrive."""
+        feed = self._watcher.feed
+        with feed.remembering_deletes():
+            listed, at_revision = await self._list_revisions()
+            suspects = await self._suspects(listed, at_revision)
+            settled = Deadline.after(self._settings.audit_settle_s)
+            while suspects and not settled.expired():
+                await self._next_signal(self._heard, settled)
+                suspects = [key for key in suspects if feed.differs(key, listed, at_revision)]
+            if not suspects:
+                # Equal in every key: whatever lies between was none of ours.
+                feed.advance(at_revision)
+                self._watcher.confirm()
+            return len(suspects)
+
+    async def _list_revisions(self) -> tuple[dict[bytes, int], int]:
+        listed: dict[bytes, int] = {}
+        after, revision, more = b"", 0, True
+        while more:
+            page = await self._store.list_page(
+                PREFIX, after=after, revision=revision, keys_only=True, timeout_s=self._settings.call_timeout_s
+            )
+            listed.update((item.key, item.mod_revision) for item in page.items)
+            revision, more = page.revision, page.more and bool(page.items)
+            after = page.items[-1].key if page.items else after
+        return listed, revision
+
+    async def _suspects(self, listed: Mapping[bytes, int], at_revision: int) -> list[bytes]:
+        feed = self._watcher.feed
+        keys = iter([*listed, *(key for key in feed.revisions if key not in listed)])
+        suspects: list[bytes] = []
+        while chunk := list(islice(keys, _SCAN_KEYS)):
+            suspects += (key for key in chunk if feed.differs(key, listed, at_revision))
+            await asyncio.sleep(0)
+        return suspects
