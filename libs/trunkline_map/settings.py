@@ -12,7 +12,7 @@ class WatchSettings:
     call_timeout_s: float = 3.0
     """Bound of one read."""
     progress_every_s: float = 30.0
-    """How often a sign of life is asked for. Bounds the age of a healthy map, and how long a dead stream goes unnoticed."""
+    """How often a sign of life is asked for; bounds the age of a healthy map."""
     silence_s: float = 10.0
     """A stream that does not answer for so long is given up."""
     audit_every_s: float = 300.0

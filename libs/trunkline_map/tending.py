@@ -79,7 +79,7 @@ class Tending:
                 group.create_task(self._help_waiters())
         except* StoreError:
             _log.warning("the map's watch stream is silent or broken; resuming on another")
-        except* Exception:
+        except* Exception:  # noqa: BLE001 - logged; the stream is given up below, which heals
             _log.exception("a companion of the map's watch failed; resuming on another stream")
         finally:
             watch.abort()

@@ -108,8 +108,7 @@ class MapWatcher(MapHolder):
                 self._note_break()
             except (WatchCanceledError, StoreCompactedError):
                 relist = True
-            except Exception:
-                # A defect here must not end the watch; listing anew is the state that needs the fewest assumptions.
+            except Exception:  # noqa: BLE001 - a defect must not end the watch: the map would grow old in silence
                 _log.exception("the map's watch failed; listing anew")
                 relist = True
             delay_s = self._settings.backoff_min_s if self._connected else delay_s
@@ -163,9 +162,13 @@ class MapWatcher(MapHolder):
             _log.warning("lost the control store's watch; the last map serves", revision=self.feed.revision)
 
     async def _check_version(self) -> None:
-        if not self._version_checked:
+        if self._version_checked:
+            return
+        try:
             await self._store.check_version(timeout_s=self._settings.call_timeout_s)
-            self._version_checked = True
+        except StoreUnavailableError:
+            return  # the next list checks again
+        self._version_checked = True
 
 
 @asynccontextmanager
