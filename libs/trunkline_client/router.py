@@ -1,0 +1,104 @@
+"""One router: its address, its connection, and what recent calls say about it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+import grpc
+
+from trunkline_client.methods import AnyMethod, Method, RequestT, ResponseT
+
+_EWMA_WEIGHT: Final = 0.2
+_MIN_SAMPLES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RouterAddress:
+    """Where a router listens (`host:port`), and its region where that is known."""
+
+    region: str
+    target: str
+
+    def __post_init__(self) -> None:
+        host, _, port = self.target.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(f"a router's target must be host:port, not {self.target!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> RouterAddress:
+        """Read `host:port` or `region=host:port`. Raises ValueError for anything else."""
+        region, equals, target = text.strip().rpartition("=")
+        if equals and not region:
+            raise ValueError(f"a router must be host:port or region=host:port, not {text!r}")
+        return cls(region, target)
+
+
+@dataclass(slots=True)
+class Latency:
+    """Exponentially weighted mean of one method's times at one router."""
+
+    mean_s: float = 0.0
+    samples: int = 0
+
+    def record(self, elapsed_s: float) -> None:
+        """Take one successful attempt's time."""
+        self.mean_s = elapsed_s if not self.samples else self.mean_s + _EWMA_WEIGHT * (elapsed_s - self.mean_s)
+        self.samples += 1
+
+    @property
+    def trusted(self) -> bool:
+        """True once there are enough samples to go by."""
+        return self.samples >= _MIN_SAMPLES
+
+
+@dataclass(slots=True, eq=False)
+class Router:
+    """A router and its state. All times are of the pool's clock."""
+
+    address: RouterAddress
+    channel: grpc.aio.Channel
+    position: int
+    failures: int = 0
+    rests: int = 0
+    rest_until_s: float | None = None
+    avoid_until_s: float = 0.0
+    probing: bool = False
+    latencies: dict[str, Latency] = field(default_factory=dict)
+    _bound: dict[AnyMethod, grpc.aio.UnaryUnaryMultiCallable[object, object]] = field(default_factory=dict)
+
+    def bound(self, method: Method[RequestT, ResponseT]) -> grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]:
+        """Return the method on this router's channel, made once."""
+        callable_ = self._bound.get(method)
+        if callable_ is None:
+            callable_ = method.bind(self.channel)  # type: ignore[assignment]  # a dict cannot relate key and value types
+            self._bound[method] = callable_  # type: ignore[assignment]
+        return callable_  # type: ignore[return-value]
+
+    @property
+    def ready(self) -> bool:
+        """True if the connection stands. A router that has none begins to connect."""
+        return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+
+    def latency(self, method_name: str) -> Latency:
+        """Return the mean time of a method at this router."""
+        return self.latencies.setdefault(method_name, Latency())
+
+
+async def wait_connected(channel: grpc.aio.Channel, within_s: float, *, stop_at_failure: bool) -> bool:
+    """Wait until the channel is connected; False if it is not in time.
+
+    `stop_at_failure`: do not wait for the next try after one was refused, because there is somewhere else to go.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            state = channel.get_state(try_to_connect=True)
+            while state is not grpc.ChannelConnectivity.READY:
+                if stop_at_failure and state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                    return False
+                await channel.wait_for_state_change(state)
+                state = channel.get_state(try_to_connect=True)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,154 @@
+"""The account of an answer, as plain types. Names are those of the contract without their prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.duration_pb2 import Duration
+
+from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_client.reasons import reason_name
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How the collections were chosen. `strategy`: EXPLICIT, RULES, SEMANTIC, FALLBACK or NONE."""
+
+    strategy: str
+    confidence: float
+    policy_version: int
+    cached: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionAttempt:
+    """One candidate region for one collection. `outcome`: SERVED, FAILED (then `error` is the reason), SKIPPED_*."""
+
+    region: str
+    outcome: str
+    error: str
+    elapsed_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionTrail:
+    """What happened to one chosen collection; `served_region` is empty if no region served it."""
+
+    collection: str
+    space_id: str
+    confidence: float
+    served_region: str
+    attempts: tuple[RegionAttempt, ...]
+    hit_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage's time: EMBEDDING, RETRIEVAL, RERANK and so on."""
+
+    name: str
+    budget_s: float
+    elapsed_s: float
+    skipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """Something that made the answer less than asked for, and the collection, region or stage it concerns."""
+
+    reason: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.subject})" if self.subject else self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """What happened to one request. `proto` is the message itself, with all that a newer server may have added."""
+
+    request_id: str
+    router_region: str
+    decision: Decision | None
+    collections: tuple[CollectionTrail, ...]
+    stages: tuple[Stage, ...]
+    degradations: tuple[Degradation, ...]
+    map_token: bytes
+    map_age_s: float
+    reserved_tokens: int
+    charged_tokens: int
+    deadline_s: float
+    truncated: bool
+    proto: trail_pb.Trail = field(repr=False)
+
+
+def seconds(duration: Duration) -> float:
+    """Return a duration in seconds."""
+    return duration.seconds + duration.nanos / 1e9
+
+
+def enum_name(enum: EnumDescriptor, number: int, prefix: str) -> str:
+    """Return a value's name without its prefix; `UNKNOWN_<number>` for one that this client is too old to know."""
+    value = enum.values_by_number.get(number)
+    return f"UNKNOWN_{number}" if value is None else str(value.name).removeprefix(prefix)
+
+
+def trail_from_proto(message: trail_pb.Trail) -> Trail:
+    """Return the trail of a message."""
+    return Trail(
+        request_id=message.request_id,
+        router_region=message.router_region,
+        decision=_decision(message.decision) if message.HasField("decision") else None,
+        collections=tuple(_collection(item) for item in message.collections),
+        stages=tuple(_stage(item) for item in message.stages),
+        degradations=tuple(_degradation(item) for item in message.degradations),
+        map_token=message.map.map_token,
+        map_age_s=seconds(message.map.age),
+        reserved_tokens=message.cost.reserved_tokens,
+        charged_tokens=message.cost.charged_tokens,
+        deadline_s=seconds(message.deadline),
+        truncated=message.truncated,
+        proto=message,
+    )
+
+
+def _decision(message: trail_pb.Decision) -> Decision:
+    return Decision(
+        enum_name(trail_pb.Strategy.DESCRIPTOR, message.strategy, "STRATEGY_"),
+        message.confidence,
+        message.policy_version,
+        message.cached,
+        tuple(message.reasons),
+    )
+
+
+def _collection(message: trail_pb.CollectionTrail) -> CollectionTrail:
+    return CollectionTrail(
+        message.collection,
+        message.space_id,
+        message.confidence,
+        message.served_region,
+        tuple(_attempt(item) for item in message.attempts),
+        message.hit_count,
+    )
+
+
+def _attempt(message: trail_pb.RegionAttempt) -> RegionAttempt:
+    return RegionAttempt(
+        message.region,
+        enum_name(trail_pb.AttemptOutcome.DESCRIPTOR, message.outcome, "ATTEMPT_OUTCOME_"),
+        reason_name(message.error) if message.error else "",
+        seconds(message.elapsed) if message.HasField("elapsed") else None,
+    )
+
+
+def _stage(message: trail_pb.Stage) -> Stage:
+    name = enum_name(trail_pb.StageName.DESCRIPTOR, message.name, "STAGE_NAME_")
+    return Stage(name, seconds(message.budget), seconds(message.elapsed), message.skipped)
+
+
+def _degradation(message: trail_pb.Degradation) -> Degradation:
+    reason = enum_name(trail_pb.DegradationReason.DESCRIPTOR, message.reason, "DEGRADATION_REASON_")
+    return Degradation(reason, message.subject)
