@@ -64,6 +64,10 @@ class _Waiter:
         self.granted = False
         self.turn: asyncio.Future[DomainError | None] = asyncio.get_running_loop().create_future()
 
+    def is_refused(self) -> bool:
+        """Return True if it was counted as refused already."""
+        return self.turn.done() and not self.turn.cancelled() and not self.granted
+
 
 class Slot:
     """The slots of one call, held between enter and exit. Made by `CapacityLimiter.slot`, used once."""
@@ -139,9 +143,11 @@ class CapacityLimiter:
         `weight` is the call's cost in slots, at most the whole capacity counts; 0 neither waits nor holds anything.
         `rank` chooses the tenant's share while it waits, higher is more. Entering raises Overloaded (with when to come
         back) if there is no room to wait, DeadlineUnreachable if the wait would take more than half of the time left,
-        DeadlineExceeded if none is left.
+        DeadlineExceeded if none is left. Raises ValueError for a negative weight.
         """
-        return Slot(self, tenant, rank, min(round(weight * UNITS_PER_SLOT), self._capacity), deadline)
+        if weight < 0:
+            raise ValueError("a weight must not be negative")
+        return Slot(self, tenant, rank, min(int(weight * UNITS_PER_SLOT + 0.5), self._capacity), deadline)
 
     def pressure(self) -> float:
         """Return slots held and wanted over slots there are: 0 idle, 1 full with nobody waiting, more with a queue."""
@@ -174,8 +180,8 @@ class CapacityLimiter:
         timer = asyncio.get_running_loop().call_later(waiter.expires_at_s - now_s, self._give_up, waiter)
         try:
             refusal = await waiter.turn
-        except asyncio.CancelledError:
-            self.stats.cancelled += 1
+        except BaseException:  # cancelled; whatever it is, a slot must not be lost
+            self.stats.cancelled += not waiter.is_refused()
             self._leave(waiter)
             raise
         finally:
@@ -192,6 +198,8 @@ class CapacityLimiter:
 
     def give_back(self, cost: int, held_s: float) -> None:
         """Return `cost` units that were held for `held_s` seconds, and serve whoever waits for them."""
+        if not cost:
+            return
         self._hold_s += _HOLD_SMOOTHING * (held_s - self._hold_s)
         self._in_use -= cost
         if len(self._queue):
