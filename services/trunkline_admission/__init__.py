@@ -1,0 +1,1 @@
+"""The admission service: may this tenant spend? Quotas of one region, their permits and leases."""

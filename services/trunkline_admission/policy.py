@@ -1,0 +1,17 @@
+"""Who may call what, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from trunkline_mesh.method_policy import Access, MethodPolicy
+
+SERVICE: Final = "trunkline.admission.v1.AdmissionService"
+
+POLICY: Final[Mapping[str, MethodPolicy]] = {
+    f"/{SERVICE}/Admit": MethodPolicy(Access.TENANT, cap_s=1.0, floor_s=0.001),
+    f"/{SERVICE}/Settle": MethodPolicy(Access.TENANT, cap_s=1.0, floor_s=0.001),
+    # A stream lives for an hour and waits most of it: it must not hold a slot of the limiter.
+    f"/{SERVICE}/Lease": MethodPolicy(Access.SERVICE, cap_s=3600.0, floor_s=0.0, weight=0.0),
+}
