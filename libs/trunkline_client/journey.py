@@ -78,7 +78,7 @@ class Journey(Generic[RequestT, ResponseT]):
         among = None if self._allowed is None else self._allowed.among(self._context.pool.all())
         ranked = self._context.pool.ordered(self._method.name, among)
         usable = [router for router in ranked if router not in self._useless]
-        return [router for router in usable if router not in self._tried] or usable
+        return sorted(usable, key=self._tried.__contains__)
 
     async def _choose(self) -> Router:
         if self._left_s() < _MIN_LEFT_S:

@@ -1,0 +1,197 @@
+"""Routers that die, freeze, come back, or may not be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.integration.client.fake_router import FakeRouter, Refuse, running, start_server
+
+from trunkline_client import ClientSettings, ResidencyRefused, RouterAddress, TrunklineClient, Unavailable
+
+_ROOT = Path(__file__).parents[3]
+
+
+@asynccontextmanager
+async def child_router(port: int = 0) -> AsyncIterator[tuple[RouterAddress, asyncio.subprocess.Process]]:
+    """Run a router in a process of its own, so that it can be killed or frozen."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.integration.client.fake_router",
+        str(port),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        target = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
+        yield RouterAddress("child", target), process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def nearest_in_a_process(
+    settings: ClientSettings | None = None,
+) -> AsyncIterator[tuple[TrunklineClient, RouterAddress, asyncio.subprocess.Process]]:
+    """Run a router in a process and a second one here, with a client that prefers the first."""
+    async with (
+        running("far") as (far,),
+        child_router() as (address, process),
+        TrunklineClient([address, far.address], token="jwt", settings=settings) as client,
+    ):
+        yield client, address, process
+
+
+async def test_a_killed_router_is_left_and_used_again_after_it_is_back() -> None:
+    """No call fails when the nearest router dies, later calls do not try it, and it is used once it is back."""
+    settings = ClientSettings(rest_s=0.2, max_rest_s=0.4)
+    async with nearest_in_a_process(settings) as (client, address, process):
+        assert (await client.search("text")).router == address
+        process.kill()
+        await process.wait()
+        results = [await client.search("text", deadline_s=5.0) for _ in range(20)]
+        assert {item.router.region for item in results} == {"far"}
+        # Nothing is sent to a router that cannot be connected, and most calls do not even try.
+        assert sum(len(item.attempts) > 1 for item in results) <= 5
+
+        port = int(address.target.rpartition(":")[2])
+        async with child_router(port), asyncio.timeout(30):
+            while (await client.search("text")).router != address:
+                pass
+
+
+async def test_calls_under_way_when_a_router_dies_are_answered_elsewhere() -> None:
+    """A connection that breaks under a call costs one repeat, not the call."""
+    async with nearest_in_a_process() as (client, _, process):
+        await client.search("text")
+        os.kill(process.pid, signal.SIGSTOP)  # so that the call is surely under way
+        call = asyncio.ensure_future(client.search("text", deadline_s=10.0))
+        await asyncio.sleep(0.1)
+        process.kill()
+
+        result = await call
+
+    assert result.router.region == "far"
+    assert [item.outcome for item in result.attempts][-1] == "OK"
+
+
+async def test_a_frozen_router_takes_one_share_and_is_then_left() -> None:
+    """SIGSTOP: every call is answered within its deadline, and soon none waits for the frozen router."""
+    async with nearest_in_a_process() as (client, _, process):
+        await client.search("text")
+        os.kill(process.pid, signal.SIGSTOP)
+        results = [await client.search("text", deadline_s=1.0) for _ in range(6)]
+        os.kill(process.pid, signal.SIGCONT)
+
+    assert {item.router.region for item in results} == {"far"}
+    waited = [item for item in results if len(item.attempts) > 1]
+    assert 1 <= len(waited) <= 3
+    assert all(item.attempts[0].elapsed_s < 0.9 for item in waited)
+    assert len(results[-1].attempts) == 1
+
+
+async def test_a_router_that_accepts_and_never_speaks_costs_the_connect_time() -> None:
+    """A listener that holds connections without HTTP/2 is passed over, nothing is sent to it."""
+    silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(60), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    settings = ClientSettings(connect_timeout_s=0.2)
+    try:
+        async with (
+            running("far") as (far,),
+            TrunklineClient([f"127.0.0.1:{port}", far.address], token="jwt", settings=settings) as client,
+        ):
+            result = await client.search("text", deadline_s=5.0)
+    finally:
+        silent.close()
+
+    assert [(item.outcome, item.sent) for item in result.attempts] == [("UNREACHABLE", False), ("OK", True)]
+    assert far.seen[0].attempt == "1"
+
+
+async def test_no_router_at_all_is_told_at_once_with_all_addresses() -> None:
+    """If nothing can be connected the error lists each address, long before the deadline."""
+    targets = ["127.0.0.1:1", "127.0.0.1:2"]
+    began_s = time.monotonic()
+    async with TrunklineClient(targets, token="jwt") as client:
+        with pytest.raises(Unavailable) as caught:
+            await client.search("text", deadline_s=20.0)
+
+    assert time.monotonic() - began_s < 10.0
+    assert sorted(item.target for item in caught.value.attempts) == targets
+    assert not any(item.sent for item in caught.value.attempts)
+
+
+def _outside(*, regions: str = "", endpoints: str = "") -> Refuse:
+    return Refuse("RESIDENCY_ROUTER_OUTSIDE", metadata={"allowedRegions": regions, "allowedEndpoints": endpoints})
+
+
+async def test_a_residency_refusal_leads_to_the_named_router() -> None:
+    """The call goes to the allowed router; later calls of those collections go there straight away."""
+    async with running("us-east", "ap-south", "eu-west") as (us, ap, eu):
+        us.act = lambda seen: _outside(regions="eu-west") if "private" in seen.request.collections else None
+        async with TrunklineClient([us.address, ap.address, eu.address], token="jwt") as client:
+            first = await client.search("text", collections=["private"])
+            second = await client.search("text", collections=["private"])
+            public = await client.search("text", collections=["public"])
+
+    assert [item.outcome for item in first.attempts] == ["RESIDENCY_ROUTER_OUTSIDE", "OK"]
+    assert [item.outcome for item in second.attempts] == ["OK"]
+    assert (first.router.region, second.router.region, public.router.region) == ("eu-west", "eu-west", "us-east")
+    assert (len(us.seen), len(ap.seen), len(eu.seen)) == (2, 0, 2)
+
+
+async def test_an_address_is_as_good_as_a_region() -> None:
+    """`allowedEndpoints` finds the router too."""
+    async with running("us-east", "") as (us, eu):
+        us.act = lambda _: _outside(endpoints=f"10.1.2.3:7101,{eu.target}")
+        async with TrunklineClient([us.address, eu.target], token="jwt") as client:
+            result = await client.search("text")
+
+    assert result.router.target == eu.target
+
+
+async def test_the_text_goes_nowhere_else_when_the_allowed_router_is_gone() -> None:
+    """If no allowed router answers, the refusal comes back with the attempts; the third router sees nothing."""
+    async with running("us-east", "ap-south") as (us, ap):
+        us.act = lambda _: _outside(regions="eu-west")
+        routers = [us.address, ap.address, "eu-west=127.0.0.1:1"]
+        async with TrunklineClient(routers, token="jwt") as client:
+            with pytest.raises(ResidencyRefused) as caught:
+                await client.search("text", collections=["private"], deadline_s=3.0)
+            with pytest.raises(ResidencyRefused):
+                await client.search("text", collections=["private"], deadline_s=3.0)
+
+    assert caught.value.reason == "RESIDENCY_ROUTER_OUTSIDE"
+    assert [item.outcome for item in caught.value.attempts] == ["RESIDENCY_ROUTER_OUTSIDE", "UNREACHABLE"]
+    assert ap.seen == []
+    assert len(us.seen) == 1
+
+
+async def test_an_unknown_endpoint_is_followed_only_if_allowed() -> None:
+    """A credential does not go to an address that only a server named, unless the owner trusts the network."""
+    async with running("us-east") as (us,):
+        hidden = FakeRouter("eu-west")
+        server = await start_server(hidden)
+        us.act = lambda _: _outside(endpoints=f"nonsense,{hidden.target}")
+        try:
+            async with TrunklineClient([us.address], token="jwt") as client:
+                with pytest.raises(ResidencyRefused):
+                    await client.search("text")
+            assert hidden.seen == []
+
+            settings = ClientSettings(follow_named_routers=True)
+            async with TrunklineClient([us.address], token="jwt", settings=settings) as client:
+                assert (await client.search("text")).router.target == hidden.target
+        finally:
+            await server.stop(None)
