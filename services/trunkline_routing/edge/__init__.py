@@ -1,0 +1,1 @@
+"""The front door: decides, asks the regions, merges, and tells what happened."""

@@ -1,0 +1,156 @@
+"""Composition root of the front door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
+from trunkline_lease import LeaseHolder, open_lease_holder
+from trunkline_map.blob import FileBlobs
+from trunkline_map.source import MapHolder
+from trunkline_map.watcher import MapWatcher, open_map_watcher
+from trunkline_mesh import metrics
+from trunkline_mesh.app import MeshApp, ServiceBinding
+from trunkline_mesh.breaker import Transition
+from trunkline_mesh.breaker_policy import INFERENCE_POLICY, REGION_POLICY
+from trunkline_mesh.breaker_registry import BreakerRegistry
+from trunkline_mesh.channels import ChannelPool
+from trunkline_mesh.errors import CredentialMissing
+from trunkline_mesh.identity import ServiceToken
+from trunkline_mesh.logs import get_logger
+from trunkline_mesh.request import AUTHORIZATION_KEY
+from trunkline_mesh.retry_budget import RetryBudget
+from trunkline_routing.edge.budgets import StageBudgets
+from trunkline_routing.edge.decide import Decider, DecisionCache
+from trunkline_routing.edge.embedding import Embedding
+from trunkline_routing.edge.failover import Failover
+from trunkline_routing.edge.inference_client import InferenceClient
+from trunkline_routing.edge.policy import POLICY
+from trunkline_routing.edge.policy_book import BlobReader, PolicyBook
+from trunkline_routing.edge.ports import Inference, Quota, Rerank, Retrieval
+from trunkline_routing.edge.query_vectors import QueryVectors
+from trunkline_routing.edge.rerank_client import RerankClient
+from trunkline_routing.edge.reranking import Reranking
+from trunkline_routing.edge.retrieval_client import RetrievalClient
+from trunkline_routing.edge.route import Route
+from trunkline_routing.edge.search import Search, SearchParts
+from trunkline_routing.edge.servicer import RoutingServicer
+from trunkline_routing.edge.write import Write
+from trunkline_routing.settings import RoutingSettings
+
+log = get_logger("edge")
+
+_OPENINGS = metrics.counter("breaker_transitions", "Changes of state of circuit breakers.", ("name", "state"))
+
+
+def build_servicer(
+    source: MapHolder,
+    policies: PolicyBook,
+    embedding: Embedding,
+    retrieval: Retrieval,
+    rerank: Rerank,
+    quota: Quota,
+    breakers: BreakerRegistry,
+    settings: RoutingSettings,
+) -> RoutingServicer:
+    """Wire use cases over ports; no I/O. Tests and benches give their own ports."""
+    budget = RetryBudget()
+    budgets = StageBudgets.of(settings)
+    vectors = QueryVectors(embedding, capacity=settings.decision_cache_size)
+    cache = DecisionCache(size=settings.decision_cache_size, ttl_s=settings.decision_cache_ttl_s)
+    decider = Decider(policies, vectors, cache)
+    searching = Failover("retrieval", "Search", REGION_POLICY, breakers, budget)
+    reordering = Failover("rerank", "Rerank", REGION_POLICY, breakers, budget)
+    parts = SearchParts(
+        source=source,
+        decider=decider,
+        vectors=vectors,
+        retrieval=retrieval,
+        failover=searching,
+        reranking=Reranking(rerank, reordering, budgets, min_s=settings.rerank_min_s),
+        quota=quota,
+        budgets=budgets,
+        settings=settings,
+    )
+    return RoutingServicer(
+        Search(parts),
+        Route(source, decider, searching, budgets, settings),
+        Write(source, embedding, retrieval, quota, settings),
+        rerank_depth=settings.rerank_depth,
+    )
+
+
+def build_embedding(inference: Inference, breakers: BreakerRegistry) -> Embedding:
+    """Wire embeddings with failover behind the wall."""
+    return Embedding(inference, Failover("inference", "Embed", INFERENCE_POLICY, breakers, RetryBudget()))
+
+
+def binding_of(servicer: RoutingServicer) -> ServiceBinding:
+    """Bind the front door's service."""
+    return ServiceBinding(
+        service="trunkline.routing.v1.RoutingService",
+        servicer=servicer,
+        register=routing_grpc.add_RoutingServiceServicer_to_server,
+        policy=POLICY,
+    )
+
+
+def note_transition(transition: Transition) -> None:
+    """Count and log a breaker's change of state."""
+    _OPENINGS.labels(str(transition.name), str(transition.after)).inc()
+    log.warning(
+        "breaker changed",
+        dependency=str(transition.name),
+        state=str(transition.after),
+        seconds=round(transition.rest_s, 1),
+        error_type=transition.cause,
+    )
+
+
+@asynccontextmanager
+async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
+    """Open the map, the channels and the lease; yield the front door; close in reverse order."""
+    breakers = BreakerRegistry(on_transition=note_transition)
+    async with (
+        ChannelPool(max_channels=settings.max_channels) as channels,
+        open_map_watcher(settings.etcd_endpoints.split(",")) as watcher,
+        open_lease_holder(
+            channels.get(settings.admission_endpoints), credential=lambda: _service_credential(settings)
+        ) as lease,
+    ):
+        embedding = build_embedding(InferenceClient(channels), breakers)
+        blobs: BlobReader = FileBlobs(settings.blob_dir)
+        policies = PolicyBook(blobs, embedding, capacity=settings.policy_cache_size)
+        servicer = build_servicer(
+            watcher,
+            policies,
+            embedding,
+            RetrievalClient(channels),
+            RerankClient(channels),
+            lease,
+            breakers,
+            settings,
+        )
+        try:
+            yield _app(servicer, watcher, lease)
+        finally:
+            await policies.close()
+
+
+def _app(servicer: RoutingServicer, watcher: MapWatcher, lease: LeaseHolder) -> MeshApp:
+    return MeshApp(
+        name="routing",
+        bindings=(binding_of(servicer),),
+        checks={"map": watcher.ready},
+        soft_checks={"etcd": watcher.connected, "admission": lambda: lease.healthy},
+    )
+
+
+def _service_credential(settings: RoutingSettings) -> Sequence[tuple[str, str]]:
+    if settings.service_token_path is None:
+        raise OSError("no service credential is set")
+    try:
+        return ((AUTHORIZATION_KEY, ServiceToken(settings.service_token_path).header()),)
+    except CredentialMissing as exc:
+        raise OSError("the service credential cannot be read") from exc

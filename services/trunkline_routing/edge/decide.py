@@ -1,0 +1,210 @@
+"""Chooses the collections: explicit ones, else a remembered decision, rules, semantics, the policy's fallback."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_map.entries import CollectionEntry
+from trunkline_mesh import metrics
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import CollectionUnknown, DomainError, invalid_field
+from trunkline_routing.edge import gate as gates
+from trunkline_routing.edge.model import Choice, Decision, Gate, Query
+from trunkline_routing.edge.policy_book import PolicyBook, PreparedPolicy
+from trunkline_routing.edge.policy_text import RoutingPolicy
+from trunkline_routing.edge.query_vectors import QueryVectors
+from trunkline_routing.edge.semantics import choose
+from trunkline_routing.edge.trail import TrailRecorder
+
+MAX_COLLECTIONS: Final = 16
+"""Collections of one search; the contract's bound."""
+FALLBACK_CONFIDENCE: Final = 0.2
+
+_CACHE = metrics.counter("decision_cache", "Look-ups of remembered decisions.", ("outcome",))
+_HITS, _MISSES = _CACHE.labels("hit"), _CACHE.labels("miss")
+
+
+class DecisionCache:
+    """Decisions remembered by tenant, policy version and text; bounded, for a stated time."""
+
+    def __init__(self, *, size: int, ttl_s: float) -> None:
+        """Keep at most `size` decisions for `ttl_s` each."""
+        self._size = size
+        self._ttl_s = ttl_s
+        self._kept: OrderedDict[tuple[str, str, str], tuple[float, Decision]] = OrderedDict()
+
+    def get(self, tenant_id: str, digest: str, text: str) -> Decision | None:
+        """Return the remembered decision, if it is not too old."""
+        key = (tenant_id, digest, text)
+        kept = self._kept.get(key)
+        if kept is None or kept[0] < time.monotonic():
+            _MISSES.inc()
+            return None
+        self._kept.move_to_end(key)
+        _HITS.inc()
+        return kept[1]
+
+    def put(self, tenant_id: str, digest: str, text: str, decision: Decision) -> None:
+        """Remember a decision."""
+        self._kept[tenant_id, digest, text] = (time.monotonic() + self._ttl_s, decision)
+        self._kept.move_to_end((tenant_id, digest, text))
+        while len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+
+class Decider:
+    """Makes the decision of a query."""
+
+    def __init__(self, policies: PolicyBook, vectors: QueryVectors, cache: DecisionCache) -> None:
+        """Decide with policies, embeddings and what was decided before."""
+        self._policies = policies
+        self._vectors = vectors
+        self._cache = cache
+
+    async def decide(self, gate: Gate, query: Query, *, deadline: Deadline, trail: TrailRecorder) -> Decision:
+        """Return the query's decision; semantics may take until `deadline`.
+
+        Raises CollectionUnknown, FieldInvalid, and ResidencyRouterOutside where the best one may not be read here.
+        """
+        decision = await self._decide(gate, query, deadline, trail)
+        return _readable_part(gate, query, decision, trail)
+
+    async def _decide(self, gate: Gate, query: Query, deadline: Deadline, trail: TrailRecorder) -> Decision:
+        if query.collections:
+            return self._explicit(gate, query)
+        pointer = gate.snapshot.policy(gate.tenant.tenant_id)
+        digest = pointer.digest if pointer is not None else ""
+        cached = self._cache.get(gate.tenant.tenant_id, digest, query.text)
+        if cached is not None and (current := _current(gate, cached)) is not None:
+            return current
+        if pointer is None:
+            return _without_policy(gate)
+        try:
+            prepared = await self._policies.get(gate, pointer)
+        except DomainError:
+            trail.degrade(trail_pb.DEGRADATION_REASON_POLICY_UNAVAILABLE)
+            return _without_policy(gate)
+        decision, whole = await self._by_policy(gate, prepared, query, deadline, trail)
+        if whole:
+            self._cache.put(gate.tenant.tenant_id, digest, query.text, decision)
+        return decision
+
+    def _explicit(self, gate: Gate, query: Query) -> Decision:
+        choices = []
+        for name in query.collections:
+            entry = gate.snapshot.collection(gate.tenant.tenant_id, name)
+            if entry is None:
+                raise CollectionUnknown(metadata={"collection": name})
+            choices.append(Choice(entry, 1.0))
+        return Decision(trail_pb.STRATEGY_EXPLICIT, 1.0, tuple(choices))
+
+    async def _by_policy(
+        self, gate: Gate, prepared: PreparedPolicy, query: Query, deadline: Deadline, trail: TrailRecorder
+    ) -> tuple[Decision, bool]:
+        policy = prepared.policy
+        reasons: tuple[str, ...] = ()
+        if policy.strategy != "semantics":
+            matches = prepared.rules.match(query.text)
+            choices = _choices(gate, ((match.collection, match.confidence) for match in matches))
+            if choices:
+                reasons = tuple(match.reason for match in matches)
+                return _decision(trail_pb.STRATEGY_RULES, choices, prepared, reasons), True
+        whole = True
+        if policy.strategy != "rules":
+            try:
+                choices, reasons = await self._by_semantics(gate, prepared, query, deadline, trail)
+            except (DomainError, TimeoutError):
+                trail.degrade(trail_pb.DEGRADATION_REASON_DECISION_WITHOUT_SEMANTICS)
+                choices, whole = [], False
+            if choices:
+                return _decision(trail_pb.STRATEGY_SEMANTIC, choices, prepared, reasons), True
+        choices = _choices(gate, ((name, FALLBACK_CONFIDENCE) for name in policy.fallback))
+        strategy = trail_pb.STRATEGY_FALLBACK if choices else trail_pb.STRATEGY_NONE
+        return _decision(strategy, choices, prepared, reasons), whole
+
+    async def _by_semantics(
+        self, gate: Gate, prepared: PreparedPolicy, query: Query, deadline: Deadline, trail: TrailRecorder
+    ) -> tuple[list[Choice], tuple[str, ...]]:
+        considered = _considered(gate, prepared)
+        space_id = routing_space(prepared.policy, considered)
+        space = gate.snapshot.space(space_id)
+        if space is None:
+            return [], ()
+        walls = gates.wall(gate, considered)
+        [vector] = await self._vectors.of(gate, space, [query.text], wall=walls, deadline=deadline, trail=trail)
+        semantics = await self._policies.semantics(gate, prepared, space_id, deadline)
+        ranked = semantics.rank(vector)
+        reasons = tuple(f"{near.collection}: similarity {near.score:.3f}" for near in ranked[:8])
+        chosen = ((near.collection, near.score) for near in choose(ranked, prepared.policy))
+        return _choices(gate, chosen), reasons
+
+
+def routing_space(policy: RoutingPolicy, considered: Sequence[CollectionEntry]) -> str:
+    """Return the space in which semantics compare: the policy's own, or that of its first collection by name."""
+    if policy.space:
+        return policy.space
+    return considered[0].space_id if considered else ""
+
+
+def _considered(gate: Gate, prepared: PreparedPolicy) -> list[CollectionEntry]:
+    """The policy's collections that exist and may be read through this router: only their wall binds the query."""
+    entries = (gate.snapshot.collection(gate.tenant.tenant_id, name) for name in sorted(prepared.policy.collections))
+    return [entry for entry in entries if entry is not None and gates.readable(gate, entry)]
+
+
+def _choices(gate: Gate, named: Iterable[tuple[str, float]]) -> list[Choice]:
+    """Collections that were deleted since the policy was written are passed over."""
+    found = ((gate.snapshot.collection(gate.tenant.tenant_id, name), confidence) for name, confidence in named)
+    return [Choice(entry, confidence) for entry, confidence in found if entry is not None]
+
+
+def _decision(
+    strategy: trail_pb.Strategy.ValueType,
+    choices: Sequence[Choice],
+    prepared: PreparedPolicy,
+    reasons: tuple[str, ...],
+) -> Decision:
+    confidence = max((choice.confidence for choice in choices), default=0.0)
+    return Decision(strategy, confidence, tuple(choices), prepared.version, reasons)
+
+
+def _current(gate: Gate, decision: Decision) -> Decision | None:
+    """Return a remembered decision with the map's entries of now, or None if one of its collections is gone."""
+    choices = []
+    for choice in decision.choices:
+        entry = gate.snapshot.collection(gate.tenant.tenant_id, choice.entry.collection_id)
+        if entry is None or entry.space_id != choice.entry.space_id:
+            return None
+        choices.append(Choice(entry, choice.confidence))
+    return replace(decision, choices=tuple(choices), cached=True)
+
+
+def _without_policy(gate: Gate) -> Decision:
+    """The built-in fallback: all collections, as long as one search may hold them."""
+    entries = gate.snapshot.collections_of(gate.tenant.tenant_id)
+    if len(entries) > MAX_COLLECTIONS:
+        raise invalid_field(
+            "collections", f"must be named: no policy applies, and there are more than {MAX_COLLECTIONS}"
+        )
+    choices = tuple(Choice(entry, FALLBACK_CONFIDENCE) for entry in entries)
+    strategy = trail_pb.STRATEGY_FALLBACK if choices else trail_pb.STRATEGY_NONE
+    return Decision(strategy, FALLBACK_CONFIDENCE if choices else 0.0, choices)
+
+
+def _readable_part(gate: Gate, query: Query, decision: Decision, trail: TrailRecorder) -> Decision:
+    """Leave out collections that may not be read here, and say so; refuse if the best one is among them."""
+    outside = [choice for choice in decision.choices if not gates.readable(gate, choice.entry)]
+    if not outside:
+        return decision
+    inside = tuple(choice for choice in decision.choices if gates.readable(gate, choice.entry))
+    best_is_outside = outside[0] is decision.choices[0] or decision.strategy == trail_pb.STRATEGY_EXPLICIT
+    if not inside or (best_is_outside and not query.allow_partial):
+        gates.refuse_unreadable(gate, outside)
+    for choice in outside:
+        trail.degrade(trail_pb.DEGRADATION_REASON_COLLECTION_OUTSIDE_JURISDICTION, choice.entry.collection_id)
+    return replace(decision, choices=inside)

@@ -1,0 +1,53 @@
+"""Turns texts into vectors in a region that the data's jurisdictions allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_map.entries import RegionEntry, SpaceEntry
+from trunkline_mesh.deadline import Deadline
+from trunkline_routing.edge import candidates
+from trunkline_routing.edge.failover import Failover
+from trunkline_routing.edge.model import Gate, Vector
+from trunkline_routing.edge.ports import Inference
+from trunkline_routing.edge.trail import TrailRecorder
+
+MAX_BATCH = 64
+"""Texts in one call; the contract's bound."""
+
+
+class Embedding:
+    """Embeds queries and passages, in this router's region or in another one behind the same wall."""
+
+    def __init__(self, inference: Inference, failover: Failover) -> None:
+        """Use one port in several regions."""
+        self._inference = inference
+        self._failover = failover
+
+    async def embed(
+        self,
+        gate: Gate,
+        space: SpaceEntry,
+        texts: Sequence[str],
+        *,
+        wall: frozenset[str],
+        deadline: Deadline,
+        passages: bool = False,
+        trail: TrailRecorder | None = None,
+    ) -> list[Vector]:
+        """Return one vector for each text. Raises domain errors when no allowed region could do it."""
+        vectors: list[Vector] = []
+        for start in range(0, len(texts), MAX_BATCH):
+            batch = texts[start : start + MAX_BATCH]
+
+            async def attempt(region: RegionEntry, share: Deadline, batch: Sequence[str] = batch) -> Sequence[Vector]:
+                return await self._inference.embed(region, space, batch, passages=passages, deadline=share)
+
+            region, embedded = await self._failover.first(
+                candidates.within(gate, wall), attempt, deadline=deadline, subject=f"space {space.space_id}"
+            )
+            vectors.extend(embedded)
+            if trail is not None and region.region_id != gate.region.region_id:
+                trail.degrade(trail_pb.DEGRADATION_REASON_EMBEDDED_IN_OTHER_REGION, region.region_id)
+        return vectors

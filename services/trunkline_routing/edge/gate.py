@@ -1,0 +1,67 @@
+"""The first question of every request: may this router look at it at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trunkline_map.entries import CollectionEntry, RegionEntry
+from trunkline_map.snapshot import MapSnapshot
+from trunkline_map.source import MapSource
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import MapNotReady, ResidencyRouterOutside, TenantSuspended, TenantUnknown
+from trunkline_routing.edge.model import Choice, Gate
+
+
+async def enter(source: MapSource, *, tenant_id: str, region_id: str, map_token: bytes, deadline: Deadline) -> Gate:
+    """Return the gate for a tenant's request, resting on a map at least as new as its token.
+
+    Residency comes before everything else: a router outside the tenant's jurisdictions refuses before anything of the
+    query is logged, embedded or cached. Raises MapNotReady, StaleMap, MapTokenInvalid, TenantUnknown, TenantSuspended,
+    ResidencyRouterOutside.
+    """
+    snapshot = await source.at_least(map_token, deadline) if map_token else source.snapshot
+    tenant = snapshot.tenant(tenant_id)
+    if tenant is None:
+        raise TenantUnknown
+    region = snapshot.region(region_id)
+    if region is None:
+        raise MapNotReady("this router's region is not in the map", retry_delay_s=1.0)
+    if region.jurisdiction not in tenant.jurisdictions:
+        raise outside(snapshot, tenant.jurisdictions)
+    if tenant.suspended:
+        raise TenantSuspended
+    return Gate(snapshot, tenant, region)
+
+
+def outside(snapshot: MapSnapshot, jurisdictions: Iterable[str]) -> ResidencyRouterOutside:
+    """Return the refusal that names where to ask instead."""
+    allowed = [region for region in snapshot.regions() if region.jurisdiction in frozenset(jurisdictions)]
+    return ResidencyRouterOutside(
+        metadata={
+            "allowedRegions": ",".join(region.region_id for region in allowed),
+            "allowedEndpoints": ",".join(address for region in allowed for address in region.routing_endpoints),
+        }
+    )
+
+
+def readable(gate: Gate, entry: CollectionEntry) -> bool:
+    """Return True if the collection's data may pass through this router."""
+    return gate.region.jurisdiction in entry.jurisdictions and gate.region.jurisdiction in gate.tenant.jurisdictions
+
+
+def wall(gate: Gate, entries: Iterable[CollectionEntry]) -> frozenset[str]:
+    """Return the jurisdictions to which all of the collections' texts and vectors may go."""
+    allowed = gate.tenant.jurisdictions
+    for entry in entries:
+        allowed &= entry.jurisdictions
+    return allowed
+
+
+def refuse_unreadable(gate: Gate, choices: Iterable[Choice]) -> None:
+    """Raise ResidencyRouterOutside, naming the regions that may read all of the choices."""
+    raise outside(gate.snapshot, wall(gate, (choice.entry for choice in choices)))
+
+
+def inside(region: RegionEntry, jurisdictions: frozenset[str]) -> bool:
+    """Return True if the region lies within the wall."""
+    return region.jurisdiction in jurisdictions

@@ -1,0 +1,87 @@
+"""What the front door works with. Messages of `trunkline.common.v1` that are only passed on stay messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from trunkline.common.v1 import document_pb2 as document_pb
+from trunkline.common.v1 import search_options_pb2 as options_pb
+from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_map.entries import CollectionEntry, RegionEntry, TenantEntry
+from trunkline_map.snapshot import MapSnapshot
+
+Vector: TypeAlias = Sequence[float]
+Vectors: TypeAlias = Mapping[str, Vector]
+"""Embedding space to vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query, checked against the contract's bounds."""
+
+    text: str
+    """Empty where the caller brought a vector."""
+    vectors: Vectors
+    """The caller's own vector; empty for text."""
+    top_k: int
+    filter: document_pb.Filter | None = None
+    min_score: float | None = None
+    include_fields: tuple[str, ...] = ()
+    consistency: options_pb.Consistency.ValueType = options_pb.CONSISTENCY_ANY
+    collections: tuple[str, ...] = ()
+    allow_partial: bool = False
+    explain: bool = False
+    rerank: bool = True
+    rerank_depth: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A request that may be looked at here: its tenant, this router's region, and the map that it rests on."""
+
+    snapshot: MapSnapshot
+    tenant: TenantEntry
+    region: RegionEntry
+    """This router's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One collection of a decision."""
+
+    entry: CollectionEntry
+    confidence: float
+    """0 to 1; its weight in the merge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The collections of a query, and why."""
+
+    strategy: trail_pb.Strategy.ValueType
+    confidence: float
+    choices: tuple[Choice, ...]
+    policy_version: int = 0
+    reasons: tuple[str, ...] = ()
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document that was found."""
+
+    document: document_pb.Document
+    collection: str
+    region: str
+    score: float
+    score_kind: options_pb.ScoreKind.ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One query's results."""
+
+    hits: Sequence[Hit]
+    trail: trail_pb.Trail

@@ -1,0 +1,96 @@
+"""What the front door needs of others. Adapters: `inference_client`, `retrieval_client`, `rerank_client`, the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from trunkline.common.v1 import document_pb2 as document_pb
+from trunkline_lease.spent import Spent
+from trunkline_map.entries import RegionEntry, SpaceEntry
+from trunkline_mesh.deadline import Deadline
+from trunkline_routing.edge.model import Hit, Query, Vector, Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One candidate in its new place."""
+
+    index: int
+    """Where it stood before."""
+    score: float
+    scored: bool
+    """False if there was no time for it."""
+
+
+class Inference(Protocol):
+    """Embeddings of one region."""
+
+    async def embed(
+        self, region: RegionEntry, space: SpaceEntry, texts: Sequence[str], *, passages: bool, deadline: Deadline
+    ) -> Sequence[Vector]:
+        """Return one vector for each text. Raises domain errors."""
+
+
+class Retrieval(Protocol):
+    """One region's collections."""
+
+    async def search(
+        self,
+        region: RegionEntry,
+        tenant_id: str,
+        collection: str,
+        query: Query,
+        vectors: Vectors,
+        *,
+        limit: int,
+        map_token: bytes,
+        deadline: Deadline,
+    ) -> Sequence[Hit]:
+        """Return the collection's hits, best first. Raises domain errors."""
+
+    async def upsert(
+        self,
+        region: RegionEntry,
+        tenant_id: str,
+        collection: str,
+        space_id: str,
+        documents: Sequence[document_pb.Document],
+        vectors: Sequence[Vector],
+        *,
+        map_token: bytes,
+        deadline: Deadline,
+    ) -> None:
+        """Write documents durably. Raises domain errors."""
+
+    async def delete(
+        self,
+        region: RegionEntry,
+        tenant_id: str,
+        collection: str,
+        document_ids: Sequence[str],
+        *,
+        map_token: bytes,
+        deadline: Deadline,
+    ) -> None:
+        """Delete documents durably. Raises domain errors."""
+
+
+class Rerank(Protocol):
+    """Reordering in one region."""
+
+    async def rerank(
+        self, region: RegionEntry, query: str, passages: Sequence[str], *, top_n: int, deadline: Deadline
+    ) -> Sequence[Scored]:
+        """Return the candidates in their new order. Raises domain errors."""
+
+
+class Quota(Protocol):
+    """What a tenant may spend; trunkline_lease.LeaseHolder has it."""
+
+    async def spend(self, tenant_id: str, tokens: int, deadline: Deadline) -> Spent:
+        """Take tokens; raise QuotaExhausted with the delay after which to come back."""
+
+    def refund(self, tenant_id: str, tokens: int) -> int:
+        """Give back tokens of work that was not done; return how many were taken back."""

@@ -1,0 +1,55 @@
+"""Route: the decision of a search and where it would go; executes and charges nothing."""
+
+from __future__ import annotations
+
+from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_map.source import MapSource
+from trunkline_mesh.request import RequestScope
+from trunkline_routing.edge import candidates
+from trunkline_routing.edge import gate as gates
+from trunkline_routing.edge.budgets import StageBudgets
+from trunkline_routing.edge.decide import Decider
+from trunkline_routing.edge.failover import Failover
+from trunkline_routing.edge.model import Query
+from trunkline_routing.edge.trail import TrailRecorder, add_attempt
+from trunkline_routing.settings import RoutingSettings
+
+
+class Route:
+    """Explains what `Search` would do, by the same code."""
+
+    def __init__(
+        self, source: MapSource, decider: Decider, failover: Failover, budgets: StageBudgets, settings: RoutingSettings
+    ) -> None:
+        """Share decider and failover with the search."""
+        self._source = source
+        self._decider = decider
+        self._failover = failover
+        self._budgets = budgets
+        self._settings = settings
+
+    async def run(self, tenant_id: str, query: Query, map_token: bytes, scope: RequestScope) -> trail_pb.Trail:
+        """Return the trail of a search that was not made. Fails as the search would."""
+        settings = self._settings
+        gate = await gates.enter(
+            self._source,
+            tenant_id=tenant_id,
+            region_id=settings.region,
+            map_token=map_token,
+            deadline=scope.deadline,
+        )
+        trail = TrailRecorder(scope, settings.region)
+        trail.map(gate, self._source.age_s(), aged_after_s=settings.map_aged_after_s)
+        budget = self._budgets.embedding(scope.deadline)
+        with trail.stage(trail_pb.STAGE_NAME_DECISION, budget):
+            decision = await self._decider.decide(gate, query, deadline=budget, trail=trail)
+        trail.decision(decision, explain=query.explain)
+        for choice in decision.choices:
+            account = trail.collection(choice)
+            for candidate in candidates.for_collection(gate, choice.entry, query.consistency):
+                outcome = self._failover.would_skip(candidate)
+                if not outcome and not account.served_region:
+                    outcome = trail_pb.ATTEMPT_OUTCOME_SERVED
+                    account.served_region = candidate.region_id
+                add_attempt(account, candidate.region_id, outcome or trail_pb.ATTEMPT_OUTCOME_NOT_NEEDED)
+        return trail.finish(explain=query.explain)

@@ -1,0 +1,128 @@
+"""Keeps the account of one request while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from google.protobuf import duration_pb2
+
+from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import DomainError
+from trunkline_mesh.request import RequestScope
+from trunkline_routing.edge.model import Choice, Decision, Gate
+
+MAX_ENTRIES: Final = 64
+"""Entries of a trail over all its lists, unless the caller asked to have everything explained."""
+MAX_REASONS: Final = 32
+MAX_ATTEMPTS: Final = 16
+
+
+def set_seconds(duration: duration_pb2.Duration, seconds: float) -> None:
+    """Set a Duration without the checks that its helpers make; `seconds` is never negative here."""
+    whole = int(seconds)
+    duration.seconds = whole
+    duration.nanos = int((seconds - whole) * 1e9)
+
+
+class TrailRecorder:
+    """Builds the trail of one request, in the order in which things happen."""
+
+    __slots__ = ("embedded", "message")
+
+    def __init__(self, scope: RequestScope, region_id: str) -> None:
+        """Begin with what the server's stages know."""
+        self.message = trail_pb.Trail(request_id=scope.request_id, router_region=region_id)
+        self.embedded = False
+        """True once a query had to be embedded by a model or a shared cache, rather than remembered here."""
+        set_seconds(self.message.deadline, scope.deadline.remaining_s())
+        if scope.deadline_capped:
+            self.degrade(trail_pb.DEGRADATION_REASON_DEADLINE_CAPPED)
+
+    def map(self, gate: Gate, age_s: float, *, aged_after_s: float) -> None:
+        """Tell which map the answer rests on."""
+        self.message.map.map_token = gate.snapshot.token
+        set_seconds(self.message.map.age, age_s)
+        if age_s > aged_after_s:
+            self.degrade(trail_pb.DEGRADATION_REASON_MAP_AGED)
+
+    def degrade(self, reason: trail_pb.DegradationReason.ValueType, subject: str = "") -> None:
+        """Tell of something that makes the answer less than asked for; the same thing only once."""
+        for known in self.message.degradations:
+            if known.reason == reason and known.subject == subject:
+                return
+        self.message.degradations.add(reason=reason, subject=subject)
+
+    @contextmanager
+    def stage(self, name: trail_pb.StageName.ValueType, budget: Deadline) -> Iterator[trail_pb.Stage]:
+        """Time a stage that may take until `budget`."""
+        entry = self.message.stages.add(name=name)
+        set_seconds(entry.budget, budget.remaining_s())
+        began_s = time.perf_counter()
+        try:
+            yield entry
+        finally:
+            set_seconds(entry.elapsed, time.perf_counter() - began_s)
+
+    def skipped(self, name: trail_pb.StageName.ValueType) -> None:
+        """Tell of a stage that was left out."""
+        self.message.stages.add(name=name, skipped=True)
+
+    def admission(self, queue_wait_s: float, spend_s: float, budget_s: float) -> None:
+        """Tell what waiting for a slot and spending quota took."""
+        entry = self.message.stages.add(name=trail_pb.STAGE_NAME_ADMISSION)
+        set_seconds(entry.budget, budget_s)
+        set_seconds(entry.elapsed, queue_wait_s + spend_s)
+
+    def decision(self, decision: Decision, *, explain: bool) -> None:
+        """Tell how the collections were chosen."""
+        entry = self.message.decision
+        entry.strategy = decision.strategy
+        entry.confidence = decision.confidence
+        entry.policy_version = decision.policy_version
+        entry.cached = decision.cached
+        if explain:
+            entry.reasons.extend(decision.reasons[:MAX_REASONS])
+
+    def collection(self, choice: Choice) -> trail_pb.CollectionTrail:
+        """Begin the account of one collection."""
+        return self.message.collections.add(
+            collection=choice.entry.collection_id, space_id=choice.entry.space_id, confidence=choice.confidence
+        )
+
+    def cost(self, reserved_tokens: int, charged_tokens: int) -> None:
+        """Tell what the request cost."""
+        self.message.cost.reserved_tokens = reserved_tokens
+        self.message.cost.charged_tokens = charged_tokens
+
+    def finish(self, *, explain: bool) -> trail_pb.Trail:
+        """Return the trail, cut to its limit."""
+        message = self.message
+        entries = len(message.stages) + len(message.degradations) + len(message.collections)
+        entries += sum(len(collection.attempts) for collection in message.collections)
+        if entries > MAX_ENTRIES and not explain:
+            for collection in message.collections:
+                del collection.attempts[1:]
+            message.truncated = True
+        return message
+
+
+def add_attempt(
+    trail: trail_pb.CollectionTrail | None,
+    region: str,
+    outcome: trail_pb.AttemptOutcome.ValueType,
+    *,
+    error: DomainError | None = None,
+    elapsed_s: float | None = None,
+) -> None:
+    """Tell how one candidate region fared; nothing to do where no collection is concerned."""
+    if trail is None or len(trail.attempts) >= MAX_ATTEMPTS:
+        return
+    attempt = trail.attempts.add(region=region, outcome=outcome)
+    if error is not None:
+        attempt.error = error.reason
+    if elapsed_s is not None:
+        set_seconds(attempt.elapsed, elapsed_s)

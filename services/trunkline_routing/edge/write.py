@@ -1,0 +1,177 @@
+"""Writes: to every region of the collection's write set, acknowledged only when all of them have it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from trunkline.common.v1 import document_pb2 as document_pb
+from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_lease.spent import TokenSource
+from trunkline_map.entries import CollectionEntry, RegionEntry
+from trunkline_map.source import MapSource
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import CollectionUnknown, DomainError, SpaceUnknown, StorageFull, WriteIncomplete
+from trunkline_mesh.request import RequestScope
+from trunkline_routing.edge import gate as gates
+from trunkline_routing.edge.embedding import Embedding
+from trunkline_routing.edge.model import Choice, Gate
+from trunkline_routing.edge.ports import Quota, Retrieval
+from trunkline_routing.edge.trail import TrailRecorder, add_attempt
+from trunkline_routing.settings import RoutingSettings
+
+WriteOne = Callable[[RegionEntry, Deadline], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that every region has."""
+
+    regions: Sequence[tuple[str, float]]
+    """Region and the seconds that it took."""
+    trail: trail_pb.Trail
+
+
+class Write:
+    """Upserts and deletes."""
+
+    def __init__(
+        self, source: MapSource, embedding: Embedding, retrieval: Retrieval, quota: Quota, settings: RoutingSettings
+    ) -> None:
+        """Compose from parts."""
+        self._source = source
+        self._embedding = embedding
+        self._retrieval = retrieval
+        self._quota = quota
+        self._settings = settings
+
+    async def upsert(
+        self,
+        tenant_id: str,
+        collection: str,
+        documents: Sequence[document_pb.Document],
+        map_token: bytes,
+        scope: RequestScope,
+    ) -> Written:
+        """Embed documents once and write them to every region. Raises WriteIncomplete unless all have them."""
+        gate, entry = await self._enter(tenant_id, collection, map_token, scope)
+        space = gate.snapshot.space(entry.space_id)
+        if space is None:
+            raise SpaceUnknown(metadata={"space": entry.space_id})
+        trail = await self._begin(gate, len(documents), scope)
+        deadline = scope.deadline
+        with trail.stage(trail_pb.STAGE_NAME_EMBEDDING, deadline):
+            vectors = await self._embedding.embed(
+                gate,
+                space,
+                [document.text for document in documents],
+                wall=gates.wall(gate, (entry,)),
+                deadline=deadline.within(deadline.remaining_s() / 2),
+                passages=True,
+                trail=trail,
+            )
+
+        async def write(region: RegionEntry, share: Deadline) -> None:
+            await self._retrieval.upsert(
+                region,
+                tenant_id,
+                collection,
+                space.space_id,
+                documents,
+                vectors,
+                map_token=gate.snapshot.token,
+                deadline=share,
+            )
+
+        return await self._everywhere(gate, entry, write, trail, deadline)
+
+    async def delete(
+        self, tenant_id: str, collection: str, document_ids: Sequence[str], map_token: bytes, scope: RequestScope
+    ) -> Written:
+        """Delete documents in every region. Raises WriteIncomplete unless all did."""
+        gate, entry = await self._enter(tenant_id, collection, map_token, scope)
+        trail = await self._begin(gate, len(document_ids), scope)
+
+        async def write(region: RegionEntry, share: Deadline) -> None:
+            await self._retrieval.delete(
+                region, tenant_id, collection, document_ids, map_token=gate.snapshot.token, deadline=share
+            )
+
+        return await self._everywhere(gate, entry, write, trail, scope.deadline)
+
+    async def _enter(
+        self, tenant_id: str, collection: str, map_token: bytes, scope: RequestScope
+    ) -> tuple[Gate, CollectionEntry]:
+        gate = await gates.enter(
+            self._source,
+            tenant_id=tenant_id,
+            region_id=self._settings.region,
+            map_token=map_token,
+            deadline=scope.deadline,
+        )
+        entry = gate.snapshot.collection(tenant_id, collection)
+        if entry is None:
+            raise CollectionUnknown(metadata={"collection": collection})
+        if not gates.readable(gate, entry):
+            gates.refuse_unreadable(gate, (Choice(entry, 1.0),))
+        return gate, entry
+
+    async def _begin(self, gate: Gate, documents: int, scope: RequestScope) -> TrailRecorder:
+        tokens = documents * self._settings.write_tokens
+        began_s = time.perf_counter()
+        spent = await self._quota.spend(gate.tenant.tenant_id, tokens, scope.deadline)
+        trail = TrailRecorder(scope, self._settings.region)
+        trail.map(gate, self._source.age_s(), aged_after_s=self._settings.map_aged_after_s)
+        trail.admission(scope.queue_wait_s, time.perf_counter() - began_s, self._settings.admission_budget_s)
+        trail.cost(tokens, tokens)
+        if spent.source is TokenSource.LOCAL:
+            trail.degrade(trail_pb.DEGRADATION_REASON_QUOTA_LOCAL)
+        return trail
+
+    async def _everywhere(
+        self, gate: Gate, entry: CollectionEntry, write: WriteOne, trail: TrailRecorder, deadline: Deadline
+    ) -> Written:
+        """Write to all regions at once; each error is kept, so that one region's does not cancel the others."""
+        account = trail.collection(Choice(entry, 1.0))
+        share = deadline.within(deadline.remaining_s(), reserve_s=self._settings.hop_reserve_s)
+        with trail.stage(trail_pb.STAGE_NAME_WRITE, share):
+            outcomes = await asyncio.gather(*(self._one(gate, name, write, share) for name in entry.placement))
+        failed: list[tuple[str, DomainError]] = []
+        for name, (elapsed_s, error) in zip(entry.placement, outcomes, strict=True):
+            outcome = trail_pb.ATTEMPT_OUTCOME_FAILED if error else trail_pb.ATTEMPT_OUTCOME_SERVED
+            add_attempt(account, name, outcome, error=error, elapsed_s=elapsed_s)
+            if error is not None:
+                failed.append((name, error))
+        if failed:
+            raise _incomplete(entry, failed)
+        regions = [(name, elapsed_s) for name, (elapsed_s, _) in zip(entry.placement, outcomes, strict=True)]
+        return Written(regions, trail.finish(explain=False))
+
+    async def _one(
+        self, gate: Gate, region_id: str, write: WriteOne, deadline: Deadline
+    ) -> tuple[float, DomainError | None]:
+        began_s = time.perf_counter()
+        region = gate.snapshot.region(region_id)
+        error: DomainError | None = None
+        if region is None or not gates.inside(region, gate.tenant.jurisdictions):
+            error = gates.outside(gate.snapshot, gate.tenant.jurisdictions)
+        else:
+            try:
+                await write(region, deadline)
+            except DomainError as exc:
+                error = exc
+        return time.perf_counter() - began_s, error
+
+
+def _incomplete(entry: CollectionEntry, failed: Sequence[tuple[str, DomainError]]) -> DomainError:
+    """A caller's fault stays what it is; a full store says so; anything else asks for a repeat with the same id."""
+    first = failed[0][1]
+    everywhere = len(failed) == len(entry.placement)
+    if everywhere and (not first.retryable or isinstance(first, StorageFull)):
+        return first
+    return WriteIncomplete(
+        retry_delay_s=1.0,
+        metadata={"collection": entry.collection_id, "failedRegions": ",".join(name for name, _ in failed)},
+    )

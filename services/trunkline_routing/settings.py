@@ -1,0 +1,44 @@
+"""Settings of the routing service, prefix `TRUNKLINE_ROUTING_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from trunkline_mesh.settings import ServiceSettings
+
+
+class RoutingSettings(ServiceSettings):
+    """What the edge and the control role need beyond the common settings."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_ROUTING_", frozen=True, extra="ignore")
+
+    role: Literal["edge", "control"] = Field("edge", description="Front door, or writer of the map.")
+    etcd_endpoints: str = Field("127.0.0.1:2379", description="etcd members, `host:port` separated by commas.")
+    admission_endpoints: str = Field("127.0.0.1:7105", description="Admission of this region, separated by commas.")
+    blob_dir: Path = Field(Path("blobs"), description="Root of the policies' blobs, one folder for each jurisdiction.")
+
+    admission_budget_s: PositiveFloat = Field(0.010, description="Stage budget at p99: quota and queue.")
+    embedding_budget_s: PositiveFloat = Field(0.080, description="Stage budget at p99: one embedding batch.")
+    retrieval_budget_s: PositiveFloat = Field(0.150, description="Stage budget at p99: searching all collections.")
+    rerank_budget_s: PositiveFloat = Field(0.150, description="Stage budget at p99: reranking.")
+    rerank_min_s: PositiveFloat = Field(0.060, description="With less time than this, reranking is left out.")
+    hop_reserve_s: float = Field(
+        0.005, ge=0, description="Kept back from each hop, so that its expiry still reaches us."
+    )
+
+    rerank_depth: int = Field(
+        20, ge=1, le=100, description="Candidates that are reranked unless the caller says otherwise."
+    )
+    search_tokens: PositiveInt = Field(1, description="Quota tokens of one search without embedding and rerank.")
+    embedding_tokens: PositiveInt = Field(1, description="Quota tokens of embedding one query.")
+    rerank_tokens: PositiveInt = Field(3, description="Quota tokens of one rerank.")
+    write_tokens: PositiveInt = Field(1, description="Quota tokens of one document written or deleted.")
+
+    decision_cache_size: PositiveInt = Field(4096, description="Decisions remembered, with their query vectors.")
+    decision_cache_ttl_s: PositiveFloat = Field(300.0, description="How long a decision is remembered.")
+    policy_cache_size: PositiveInt = Field(1024, description="Policies held ready.")
+    map_aged_after_s: PositiveFloat = Field(60.0, description="A map not confirmed for so long is told in the trail.")
