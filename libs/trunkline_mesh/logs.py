@@ -15,7 +15,7 @@ from trunkline_mesh.request import current_request
 
 ALLOWED_FIELDS: Final = frozenset(
     {
-        "event", "level", "timestamp", "logger", "service", "region", "request_id", "attempt", "method", "tenant_hash",
+        "event", "level", "timestamp", "logger_name", "service", "region", "request_id", "attempt", "method", "tenant_hash",
         "code", "reason", "fault", "elapsed_ms", "queue_wait_ms", "error_id", "error_type", "exception", "dependency",
         "state", "count", "address", "port", "revision", "age_s", "worker", "collection", "stage", "signal", "settings",
         "version", "size_bytes", "limit", "path", "pid", "key", "tier", "model", "replica", "name", "role", "seconds",
@@ -50,7 +50,7 @@ def configure_logs(*, service: str, region: str, level: str, hash_key: str) -> N
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """Return a logger whose lines carry `name`."""
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(logger=name))
+    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(logger_name=name))
 
 
 @lru_cache(maxsize=4096)
