@@ -139,18 +139,25 @@ class Child:
 
 async def _exited(pid: int) -> None:
     """Wait until a child of this process is a zombie; does not reap it."""
-    loop = asyncio.get_running_loop()
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
+    try:
+        await pidfd_readable(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def pidfd_readable(descriptor: int) -> None:
+    """Wait until the process of a pidfd has ended."""
+    loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     loop.add_reader(descriptor, _resolve, ended)
     try:
         await ended
     finally:
         loop.remove_reader(descriptor)
-        os.close(descriptor)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -19,7 +19,7 @@ from trunkline_local.files import make_private_folder
 from trunkline_local.identity import ISSUER, DevIdentity
 from trunkline_local.ports import HOST
 from trunkline_local.readiness import Check, grpc_answers, redis_ping
-from trunkline_local.service_command import region_argv, service_argv
+from trunkline_local.service_command import services_argv
 from trunkline_local.service_env import Seat, Surroundings, service_env, with_prefix
 from trunkline_local.spec import CONTROL, Layout, Service, StackSpec
 from trunkline_local.triton import triton_command, triton_ready
@@ -118,7 +118,7 @@ def _plan_triton(site: Site) -> ProcessPlan:
 
 def _plan_control(site: Site, needs: frozenset[str]) -> ProcessPlan:
     seat = _control_seat(site)
-    return _plan_services(site, CONTROL, None, (seat,), service_argv(seat.service), needs)
+    return _plan_services(site, CONTROL, None, (seat,), needs)
 
 
 def _plan_region(site: Site, region: RegionAddresses, etcd: frozenset[str]) -> list[ProcessPlan]:
@@ -127,15 +127,9 @@ def _plan_region(site: Site, region: RegionAddresses, etcd: frozenset[str]) -> l
     seats = _region_seats(site, region)
     needs = etcd | {valkey.name}
     if site.spec.layout is Layout.PER_REGION:
-        argv = region_argv([seat.service for seat in seats])
-        return [valkey, _plan_services(site, f"{region_id}/services", region_id, seats, argv, needs)]
-    return [
-        valkey,
-        *(
-            _plan_services(site, f"{region_id}/{seat.service}", region_id, (seat,), service_argv(seat.service), needs)
-            for seat in seats
-        ),
-    ]
+        return [valkey, _plan_services(site, f"{region_id}/services", region_id, seats, needs)]
+    singles = [_plan_services(site, f"{region_id}/{seat.service}", region_id, (seat,), needs) for seat in seats]
+    return [valkey, *singles]
 
 
 def _plan_valkey(site: Site, region: RegionAddresses) -> ProcessPlan:
@@ -154,7 +148,7 @@ def _plan_valkey(site: Site, region: RegionAddresses) -> ProcessPlan:
 
 
 def _plan_services(
-    site: Site, name: str, region_id: str | None, seats: Sequence[Seat], argv: Sequence[str], needs: frozenset[str]
+    site: Site, name: str, region_id: str | None, seats: Sequence[Seat], needs: frozenset[str]
 ) -> ProcessPlan:
     env: dict[str, str] = {}
     for seat in seats:
@@ -165,6 +159,7 @@ def _plan_services(
     async def ready() -> bool:
         return all(await asyncio.gather(*map(grpc_answers, endpoints)))
 
+    argv = services_argv([seat.service for seat in seats], site.spec.launcher)
     command = Command(
         name, argv, site.log_path(name), env=env, cwd=site.spec.run_dir, stop_within_s=SERVICE_STOP_WITHIN_S
     )

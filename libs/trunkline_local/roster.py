@@ -12,6 +12,7 @@ from trunkline_local.host import ProcessHost
 from trunkline_local.plan import ProcessPlan
 from trunkline_local.readiness import wait_ready
 from trunkline_local.state import ProcessRecord, ProcessState
+from trunkline_local.tasks import end_tasks, keep_task
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Roster:
             member.child = self._host.spawn(member.plan.command)
             self._set(member, ProcessState.STARTING)
             await wait_ready(member.child, member.plan.ready, within_s=member.plan.ready_within_s)
-        member.watcher = asyncio.create_task(self._watch(member, member.child), name=f"watch {member.plan.name}")
+        member.watcher = keep_task(self._watch(member, member.child), f"watch {member.plan.name}")
         self._set(member, ProcessState.RUNNING)
         ready[member.plan.name].set()
 
@@ -88,7 +89,7 @@ class Roster:
 
     async def stop(self, members: Iterable[Member]) -> None:
         """Stop all of them together, each bounded by its plan."""
-        await self._end(members, ProcessState.STOPPED, Child.terminate, Child.stop)
+        await self._end(members, ProcessState.STOPPED, _nothing, Child.stop)
 
     def pause(self, members: Iterable[Member]) -> None:
         """Freeze all that run (SIGSTOP)."""
@@ -106,10 +107,7 @@ class Roster:
 
     async def abandon(self) -> None:
         """Stop watching; what still runs is the host's to end."""
-        watchers = [member.watcher for member in self.members if member.watcher]
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
+        await end_tasks(*(member.watcher for member in self.members))
 
     async def _end(
         self,
@@ -136,3 +134,7 @@ class Roster:
     def _set(self, member: Member, state: ProcessState) -> None:
         member.state = state
         self._changed(member)
+
+
+def _nothing(_: Child) -> None:
+    """`Child.stop` sends its signal itself."""

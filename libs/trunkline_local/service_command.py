@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from trunkline_local.spec import Service
 
 
-def service_argv(service: Service) -> list[str]:
-    """Return what runs one service in a process of its own."""
-    return [sys.executable, "-m", f"trunkline_{service}"]
-
-
-def region_argv(services: Sequence[Service]) -> list[str]:
-    """Return what runs several services in one process."""
+def services_argv(services: Sequence[Service], launcher: Sequence[str] = ()) -> list[str]:
+    """Return what runs these services in one process; a `launcher` gets their names instead of the default command."""
+    if launcher:
+        return [*launcher, *services]
+    if len(services) == 1:
+        return [sys.executable, "-m", f"trunkline_{services[0]}"]
     return [sys.executable, "-m", "trunkline_mesh.multi", *services]

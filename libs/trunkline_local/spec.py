@@ -79,6 +79,9 @@ class StackSpec(_Frozen):
     log_limit_bytes: int = Field(LOG_LIMIT_BYTES, ge=64 << 10, description="A log above it is cut to its end.")
     service_ready_within_s: PositiveFloat = Field(60.0, le=600, description="For a service's process to answer.")
     triton_ready_within_s: PositiveFloat = Field(TRITON_READY_WITHIN_S, le=1800, description="For all models to load.")
+    launcher: tuple[str, ...] = Field(
+        (), description="Command that runs services, given their names, for example a profiler; absolute program first."
+    )
     settings: Mapping[str, Mapping[str, str]] = Field(
         default_factory=dict,
         description="Further settings of services, over those of the stack: service or `control` -> NAME -> value.",
