@@ -43,7 +43,7 @@ class Running:
     _health: HealthPoller
 
     async def drain(self) -> None:
-        """Stop in order: NOT_SERVING, a short settle in which calls still work, then at most the grace for running ones.
+        """Stop in order: NOT_SERVING, a short settle in which calls still work, then a bounded grace for running ones.
 
         Bounded by `drain_settle_s + drain_grace_s`.
         """

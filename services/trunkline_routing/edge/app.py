@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from trunkline_lease import LeaseHolder, open_lease_holder
 from trunkline_map.blob import FileBlobs
-from trunkline_map.source import MapHolder
+from trunkline_map.source import MapSource
 from trunkline_map.watcher import MapWatcher, open_map_watcher
 from trunkline_mesh import metrics
 from trunkline_mesh.app import MeshApp, ServiceBinding
@@ -45,7 +45,7 @@ _OPENINGS = metrics.counter("breaker_transitions", "Changes of state of circuit 
 
 
 def build_servicer(
-    source: MapHolder,
+    source: MapSource,
     policies: PolicyBook,
     embedding: Embedding,
     retrieval: Retrieval,
