@@ -18,8 +18,9 @@ from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Overloaded, QuotaExhausted
 
-MAX_ROUNDS: Final = 3
-"""Refills that one spender waits for at most: one that fell short, one that says for how long, one more."""
+MAX_ROUNDS: Final = 4
+"""Refills that one spender waits for at most: one under way that others use up, one that falls short, one that is
+refused for asking too much, one that says for how long."""
 
 
 class LeaseHolder:
@@ -130,20 +131,20 @@ class LeaseHolder:
         lease.waiters += 1
         lease.waiting_tokens += tokens
         try:
-            for _ in range(MAX_ROUNDS):
+            for rounds_left in range(MAX_ROUNDS, -1, -1):
                 now_s = self._clock()
                 spent = lease.spend(tokens, now_s)
                 if spent is not None:
                     return spent
                 refused_for_s = lease.refused_for_s(tokens, now_s)
-                if refused_for_s > 0:
-                    raise self._refusal(refused_for_s)
+                if refused_for_s > 0 or rounds_left == 0:
+                    raise self._refusal(refused_for_s or self._options.ask_pace_s)
                 if not await self._refilled(lease, now_s, deadline):
-                    return self._spend_safely(lease, tokens)
+                    break
+            return self._spend_safely(lease, tokens)
         finally:
             lease.waiters -= 1
             lease.waiting_tokens -= tokens
-        raise self._refusal(self._options.ask_pace_s)
 
     async def _refilled(self, lease: TenantLease, now_s: float, deadline: Deadline) -> bool:
         """Wait for the refill under way, or a new one; False if there is no answer in time."""
@@ -218,5 +219,6 @@ class LeaseHolder:
         while True:
             await asyncio.sleep(self._options.sweep_interval_s)
             now_s = self._clock()
+            near_s = now_s + self._options.return_margin_s + self._options.sweep_interval_s
             for lease in self._leases.near_end(now_s):
-                self._return(lease.tenant_id, lease.withdraw(now_s, now_s + self._options.return_margin_s))
+                self._return(lease.tenant_id, lease.withdraw(now_s, near_s))

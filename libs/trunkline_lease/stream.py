@@ -124,20 +124,28 @@ class LeaseStream:
             self._fail(exc)
             return
         self._connected = True
+        # Not a TaskGroup: before Python 3.13 it loses a cancellation that comes together with a child's error.
+        parts = [asyncio.ensure_future(part) for part in (self._read(call), self._write(call), self._watch())]
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(call))
-                tasks.create_task(self._write(call))
-                tasks.create_task(self._watch())
-        except* (grpc.RpcError, asyncio.InvalidStateError, TimeoutError) as failed:
-            # InvalidStateError is what grpc.aio raises for a write on a stream that is already over.
-            self._fail(failed.exceptions[0])
-        except* _SessionEndError:
-            pass
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                self._note_end(part)
         finally:
             self._connected = False
+            for part in parts:
+                part.cancel()
             call.cancel()
             self._lose()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    def _note_end(self, part: asyncio.Future[None]) -> None:
+        """Judge the stream by how a part of it ended; raise what is no way for a stream to end."""
+        exc = part.exception() if not part.cancelled() else None
+        if isinstance(exc, (grpc.RpcError, asyncio.InvalidStateError, TimeoutError)):
+            # InvalidStateError is what grpc.aio raises for a write on a stream that is already over.
+            self._fail(exc)
+        elif exc is not None and not isinstance(exc, _SessionEndError):
+            raise exc
 
     def _fail(self, exc: BaseException) -> None:
         if self._healthy:
@@ -166,6 +174,7 @@ class LeaseStream:
             ask = await self._outgoing.get()
             if ask is None:
                 await call.done_writing()
+                await self._suspect.wait()  # the answers may still come; the reader ends the session
                 return
             self._in_flight.append(ask)
             request = admission_pb.LeaseRequest(

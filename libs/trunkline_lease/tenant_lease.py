@@ -34,6 +34,7 @@ class TenantLease:
     """
 
     __slots__ = (
+        "_cap_tokens",
         "_chunks",
         "_last_expiry_s",
         "_last_spent",
@@ -72,6 +73,7 @@ class TenantLease:
         self._last_expiry_s = now_s
         self._last_spent = Spent(options.safe_rank, TokenSource.AUTHORITY)
         self._unrefunded = 0
+        self._cap_tokens = options.max_ask_tokens
         self._rate_tokens_per_s = 0.0
         self._spent_since = 0
         self._since_s = now_s
@@ -125,23 +127,30 @@ class TenantLease:
     def ask_tokens(self, now_s: float) -> int:
         """Return what the next ask should want: the recent rate over the horizon, or what spenders wait for.
 
-        Measures the rate since the last ask; it follows a rise at once and a fall by half each time.
+        Measures the rate since the last ask; it follows a rise at once and a fall by half each time. After an answer
+        that fell short it starts small again and doubles with each full one.
         """
         options = self._options
         elapsed_s = max(now_s - self._since_s, options.rate_floor_s)
         measured = self._spent_since / elapsed_s
         self._rate_tokens_per_s = max(measured, (measured + self._rate_tokens_per_s) / 2)
         self._spent_since, self._since_s = 0, now_s
-        target = max(options.first_ask_tokens, math.ceil(self._rate_tokens_per_s * options.horizon_s))
-        return min(options.max_ask_tokens, max(target, self.waiting_tokens - self.held_tokens))
+        target = min(self._cap_tokens, math.ceil(self._rate_tokens_per_s * options.horizon_s))
+        return min(options.max_ask_tokens, max(target, self._least_ask_tokens()))
 
     def note_answer(self, wanted: int, granted: int, retry_delay_s: float | None, now_s: float) -> None:
-        """Remember how the authority answered an ask, so that a flood costs no calls."""
+        """Remember how the authority answered an ask, so that a flood costs no calls.
+
+        A refused ask that was larger than need be says little: the delay is that of a full bucket then, if the ask
+        exceeded it. Such a refusal is not remembered, only made smaller the next time.
+        """
         self._refused_at_s = None
         if granted >= wanted:
+            self._cap_tokens = min(self._options.max_ask_tokens, max(self._cap_tokens, wanted) * 2)
             return
+        self._cap_tokens = 2 * granted
         self.ask_not_before_s = now_s + self._options.ask_pace_s
-        if granted == 0:
+        if granted == 0 and wanted <= self._least_ask_tokens():
             self._refused_at_s = now_s
             self._refused_rate_tokens_per_s = wanted / (retry_delay_s or UNKNOWN_DELAY_S)
 
@@ -159,6 +168,9 @@ class TenantLease:
     def idle(self) -> bool:
         """Return True if nobody waits and no ask is under way, so that the lease may be evicted."""
         return self.waiters == 0 and self.refill is None
+
+    def _least_ask_tokens(self) -> int:
+        return max(self._options.first_ask_tokens, self.waiting_tokens - self.held_tokens)
 
     def _spend_across(self, tokens: int, now_s: float) -> Spent | None:
         self._drop_expired(now_s)
