@@ -171,8 +171,7 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]  # the library ships no typ
 
     def _learn_from(self, exc: BaseException, started_s: float) -> None:
         now_s = self._clock()
-        outcome = outcome_of(exc, slow=now_s - started_s > self.policy.slow_call_s)
-        if outcome is Outcome.FAILURE:
+        if outcome_of(exc, now_s - started_s, self.policy) is Outcome.FAILURE:
             self._failed(now_s, type(exc).__name__)
 
     def _succeeded(self, now_s: float) -> None:

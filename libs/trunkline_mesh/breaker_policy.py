@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
-from trunkline_mesh.errors import DomainError
+from trunkline_mesh.errors import BackendTimeout, DomainError
 
 
 class FailureCount(NamedTuple):
@@ -36,6 +36,9 @@ class BreakerPolicy:
     """How long an open breaker sends nothing, before jitter."""
     slow_call_s: float = 2.0
     """A call that takes longer counts as a failure even if it succeeds; `math.inf` leaves the rule out."""
+    fair_timeout_s: float = 0.0
+    """A timeout that came sooner says nothing: the caller gave the dependency less time than it may need. Without it
+    anybody with deadlines of a few milliseconds could open a breaker for everybody."""
     probes: int = 3
     """Calls that must succeed one after the other before the breaker closes again."""
     max_openings: int = 3
@@ -54,18 +57,24 @@ class BreakerPolicy:
         rule = self.failures_in or FailureCount(1, 1.0)
         if min(*counts, rule.failures) < 1 or min(*spans, rule.within_s) <= 0:
             raise ValueError(f"counts must be at least 1 and times above 0 s: {self}")
-        if not (0 < self.ratio <= 1 and 0 <= self.jitter < 1):
-            raise ValueError(f"ratio must be in (0, 1] and jitter in [0, 1): {self}")
+        if not (0 < self.ratio <= 1 and 0 <= self.jitter < 1 and 0 <= self.fair_timeout_s <= self.slow_call_s):
+            raise ValueError(f"ratio must be in (0, 1], jitter in [0, 1), fair_timeout_s at most slow_call_s: {self}")
 
 
-REGION_POLICY: Final = BreakerPolicy(failures_in=FailureCount(5, 30.0), min_calls=20, ratio=0.5)
-"""Another region's service: 5 failures in 30 s, or half of at least 20 calls in 10 s; rests 30 s."""
+REGION_POLICY: Final = BreakerPolicy(
+    failures_in=FailureCount(5, 30.0), min_calls=20, ratio=0.5, rest_s=30.0, fair_timeout_s=0.1
+)
+"""Another region's service: 5 failures in 30 s, or half of at least 20 calls in 10 s; rests 30 s. A fair timeout is two
+thirds of the p99 budget of retrieval and of reranking (150 ms), so that a stage's own timeout always counts."""
 
 STORE_POLICY: Final = REGION_POLICY
 """A vector store: the same as a region."""
 
-INFERENCE_POLICY: Final = BreakerPolicy(consecutive_failures=3, min_calls=20, ratio=0.1, rest_s=60.0)
-"""A model server: 3 consecutive failures, or 10 % of at least 20 calls in 10 s; rests 60 s."""
+INFERENCE_POLICY: Final = BreakerPolicy(
+    consecutive_failures=3, min_calls=20, ratio=0.1, rest_s=60.0, fair_timeout_s=0.05
+)
+"""A model server: 3 consecutive failures, or 10 % of at least 20 calls in 10 s; rests 60 s. A fair timeout is
+five eighths of the p99 budget of embedding (80 ms)."""
 
 QUOTA_POLICY: Final = BreakerPolicy(consecutive_failures=3, rest_s=2.0, slow_call_s=0.05, long_rest_s=5.0)
 """Redis or Valkey behind admission: its loss may cost three calls of 50 ms, and its return must be noticed within
@@ -84,21 +93,24 @@ class Outcome(Enum):
 _COUNTED_FAULTS: Final = frozenset({reasons_pb.FAULT_REGION, reasons_pb.FAULT_INTERNAL})
 
 
-def outcome_of(exc: BaseException, *, slow: bool) -> Outcome:
-    """Tell what an exception says of the dependency that it came from.
+def outcome_of(exc: BaseException, took_s: float, policy: BreakerPolicy) -> Outcome:
+    """Tell what an exception after `took_s` seconds says of the dependency that it came from.
 
     Cancellation is silent, however long the call took: the caller left, or a hedge lost. `LOAD` is silent too, because
     overload moves traffic and opens no breaker. `CALLER` (which includes the expiry of the caller's own deadline) is
     silent unless the call was slow. `REGION`, `INTERNAL` and every exception that is no domain error (timeouts, socket
-    errors, a client library's own) are failures. A group is what the worst of its members is.
+    errors, a client library's own) are failures, but timeouts only if they were fair. A group is what the worst of its
+    members is.
     """
     if isinstance(exc, BaseExceptionGroup):
-        outcomes = {outcome_of(inner, slow=slow) for inner in exc.exceptions}
+        outcomes = {outcome_of(inner, took_s, policy) for inner in exc.exceptions}
         return Outcome.FAILURE if Outcome.FAILURE in outcomes else Outcome.SILENT
     if isinstance(exc, asyncio.CancelledError) or not isinstance(exc, Exception):
         return Outcome.SILENT
+    if isinstance(exc, BackendTimeout | TimeoutError):
+        return Outcome.FAILURE if took_s >= policy.fair_timeout_s else Outcome.SILENT
     if not isinstance(exc, DomainError) or exc.fault in _COUNTED_FAULTS:
         return Outcome.FAILURE
-    if slow and exc.fault == reasons_pb.FAULT_CALLER:
+    if exc.fault == reasons_pb.FAULT_CALLER and took_s > policy.slow_call_s:
         return Outcome.FAILURE
     return Outcome.SILENT

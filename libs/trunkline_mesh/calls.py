@@ -16,7 +16,7 @@ from trunkline_mesh.errors import (
     Overloaded,
     StepCancelled,
 )
-from trunkline_mesh.request import ATTEMPT_KEY, AUTHORIZATION_KEY, REQUEST_ID_KEY, current_request
+from trunkline_mesh.request import ATTEMPT_KEY, AUTHORIZATION_KEY, REQUEST_ID_KEY, TIMEOUT_KEY, current_request
 from trunkline_mesh.status import from_rpc_error
 
 MIN_TIMEOUT_S: Final = 0.001
@@ -58,8 +58,11 @@ async def call(
     timeout_s = deadline.remaining_s()
     if timeout_s < MIN_TIMEOUT_S:
         raise DeadlineExceeded
+    head = forwarded_metadata() if metadata is None else metadata
     try:
-        return await method(request, timeout=timeout_s, metadata=forwarded_metadata() if metadata is None else metadata)
+        return await method(
+            request, timeout=timeout_s, metadata=(*head, (TIMEOUT_KEY, str(int(timeout_s * 1_000_000))))
+        )
     except grpc.aio.AioRpcError as exc:
         raise translate(exc) from exc
 

@@ -28,6 +28,7 @@ from trunkline_mesh.request import (
     ATTEMPT_KEY,
     AUTHORIZATION_KEY,
     REQUEST_ID_KEY,
+    TIMEOUT_KEY,
     RequestScope,
     current_request,
     enter_request,
@@ -39,6 +40,7 @@ log = get_logger("call")
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_ATTEMPT: Final = 99
+_TIMEOUT_US: Final = re.compile(r"[0-9]{1,12}")
 _REFUSALS = metrics.counter("refusals", "Refusals by method and reason.", ("method", "reason"))
 
 
@@ -49,14 +51,17 @@ def scope_stage(method: MethodStages, inner: Handler) -> Handler:
 
     async def scoped(request: Any, context: Context) -> Any:
         request_id, attempt = "", 1
+        asked_s = context.time_remaining()
+        capped = asked_s is None or asked_s > cap_s
+        left_s = cap_s if asked_s is None or asked_s > cap_s else asked_s
         for key, value in context.invocation_metadata() or ():
             if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
                 request_id = value
             elif key == ATTEMPT_KEY and isinstance(value, str) and value.isdecimal() and len(value) <= 2:
                 attempt = min(int(value), _MAX_ATTEMPT)
-        left_s = context.time_remaining()
-        capped = left_s is None or left_s > cap_s
-        deadline = Deadline.after(cap_s if left_s is None or left_s > cap_s else left_s)
+            elif key == TIMEOUT_KEY and isinstance(value, str) and _TIMEOUT_US.fullmatch(value):
+                left_s = min(left_s, int(value) / 1_000_000)  # deadlines only shrink, gRPC's rounding included
+        deadline = Deadline.after(left_s)
         enter_request(RequestScope(request_id or secrets.token_hex(8), attempt, name, deadline, capped))
         return await inner(request, context)
 

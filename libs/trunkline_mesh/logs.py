@@ -15,10 +15,11 @@ from trunkline_mesh.request import current_request
 
 ALLOWED_FIELDS: Final = frozenset(
     {
-        "event", "level", "timestamp", "logger_name", "service", "region", "request_id", "attempt", "method", "tenant_hash",
-        "code", "reason", "fault", "elapsed_ms", "queue_wait_ms", "error_id", "error_type", "exception", "dependency",
-        "state", "count", "address", "port", "revision", "age_s", "worker", "collection", "stage", "signal", "settings",
-        "version", "size_bytes", "limit", "path", "pid", "key", "tier", "model", "replica", "name", "role", "seconds",
+        "event", "level", "timestamp", "logger_name", "service", "region", "request_id", "attempt", "method",
+        "tenant_hash", "code", "reason", "fault", "elapsed_ms", "queue_wait_ms", "error_id", "error_type", "exception",
+        "dependency", "state", "count", "address", "port", "revision", "age_s", "worker", "collection", "stage",
+        "signal", "settings", "version", "size_bytes", "limit", "path", "pid", "key", "tier", "model", "replica",
+        "name", "role", "seconds",
     }
 )  # fmt: skip
 """Fields that may be logged. Anything else is dropped and named in `dropped_fields`, so that a mistake shows."""

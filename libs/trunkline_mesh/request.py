@@ -11,6 +11,9 @@ from trunkline_mesh.errors import CredentialMissing, TenantMismatch
 
 REQUEST_ID_KEY: Final = "trunkline-request-id"
 ATTEMPT_KEY: Final = "trunkline-attempt"
+TIMEOUT_KEY: Final = "trunkline-timeout-us"
+"""What the calling hop has left, in microseconds. gRPC's own header may say more: it is rounded up, and an earlier
+value that is up to 3 % longer is sent again to save bytes."""
 AUTHORIZATION_KEY: Final = "authorization"
 
 ROLE_OPERATOR: Final = "operator"

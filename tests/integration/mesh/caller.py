@@ -55,19 +55,20 @@ class Caller:
         token: str | None = None,
         metadata: Metadata = (),
         raw: bytes | None = None,
-        service: str = SERVICE,
+        path: str | None = None,
     ) -> Answer:
-        """Make one call; `raw` replaces the serialized message."""
+        """Make one call; `raw` replaces the serialized message, `path` the method that `shape` names."""
         payload = Text(value=text).SerializeToString() if raw is None else raw
         credential = self.token if token is None else token
         head = (("authorization", f"Bearer {credential}"),) if credential else ()
         options: dict[str, Any] = {"timeout": timeout_s, "metadata": (*head, *metadata)}
         began_s = time.monotonic()
         try:
-            response = await _invoke(self.channel, f"/{service}/{shape}", shape, payload, options)
+            response = await _invoke(self.channel, path or f"/{SERVICE}/{shape}", shape, payload, options)
         except grpc.aio.AioRpcError as error:
             return _failure(error, time.monotonic() - began_s)
-        return Answer(grpc.StatusCode.OK, Text.FromString(response).value, took_s=time.monotonic() - began_s)
+        text_back = Text.FromString(response).value if path is None else ""
+        return Answer(grpc.StatusCode.OK, text_back, took_s=time.monotonic() - began_s)
 
 
 async def _invoke(channel: grpc.aio.Channel, path: str, shape: str, payload: bytes, options: dict[str, Any]) -> bytes:

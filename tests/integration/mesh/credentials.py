@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import time
 from pathlib import Path
 from typing import Any, Final
 
 import jwt
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
@@ -51,6 +54,14 @@ class Issuer:
         return jwt.encode(self.claims(), None, algorithm="none", headers={"kid": KEY_ID})  # type: ignore[arg-type]  # no key is the point
 
     def symmetric_with_public_key(self) -> str:
-        """Use the public key as an HMAC secret: the classic confusion of algorithms."""
-        secret = self.jwks_path.read_text().ljust(64)
-        return jwt.encode(self.claims(), secret, algorithm="HS256", headers={"kid": KEY_ID})
+        """Use the public key as an HMAC secret: the classic confusion of algorithms. PyJWT refuses to make it."""
+        head = {"alg": "HS256", "typ": "JWT", "kid": KEY_ID}
+        signed = b".".join(_base64url(json.dumps(part).encode()) for part in (head, self.claims()))
+        pem = self.key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return (signed + b"." + _base64url(hmac.digest(pem, signed, "sha256"))).decode()
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")

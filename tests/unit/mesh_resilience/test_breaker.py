@@ -207,7 +207,7 @@ async def test_quota_store_opens_after_three_slow_answers() -> None:
 async def test_the_dependencys_failures_count(error: Exception) -> None:
     """Faults REGION and INTERNAL count, and so does everything that is no domain error."""
     subject = Subject()
-    await subject.fail(5, error)
+    await subject.fail(5, error, takes_s=0.2)
     assert subject.state() is BreakerState.OPEN
 
 
@@ -228,6 +228,16 @@ async def test_faults_of_callers_and_load_do_not_count(error: Exception) -> None
     subject = Subject()
     await subject.fail(40, error)
     assert subject.state() is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize("error", [BackendTimeout(), TimeoutError()], ids=lambda error: type(error).__name__)
+async def test_timeouts_that_gave_no_fair_chance_do_not_count(error: Exception) -> None:
+    """Callers in a hurry cannot open the breaker for everybody: below the stage's budget a timeout says nothing."""
+    subject = Subject()
+    await subject.fail(40, error, takes_s=0.09)
+    assert subject.state() is BreakerState.CLOSED
+    await subject.fail(5, error, takes_s=0.11)
+    assert subject.state() is BreakerState.OPEN
 
 
 async def test_a_slow_refusal_counts_unless_it_was_load() -> None:
@@ -415,7 +425,7 @@ async def test_late_failures_do_not_prolong_the_rest() -> None:
     """What calls of before the opening report neither restarts the rest nor fails a probe."""
     subject = Subject()
     release = asyncio.Event()
-    late = [asyncio.create_task(subject.breaker.call(held(release, BackendTimeout()))) for _ in range(10)]
+    late = [asyncio.create_task(subject.breaker.call(held(release, BackendUnavailable()))) for _ in range(10)]
     await asyncio.sleep(0)
     await subject.open_it()
     subject.rest()
@@ -488,6 +498,7 @@ async def test_the_librarys_unsafe_ways_in_are_closed() -> None:
         {"rest_s": 0.0},
         {"probes": 0},
         {"jitter": 1.0},
+        {"fair_timeout_s": 2.5},
         {"consecutive_failures": -1},
         {"failures_in": FailureCount(0, 30.0)},
         {"failures_in": FailureCount(5, 0.0)},
