@@ -138,7 +138,7 @@ class Watch(Protocol):
     """An open watch. Iterate it from one task only."""
 
     def __aiter__(self) -> AsyncIterator[Signal]:
-        """Yield signals. Raises StoreUnavailableError when the stream breaks, WatchCanceledError if the store ends it."""
+        """Yield signals. Raises StoreUnavailableError at a broken stream, WatchCanceledError if the store ends it."""
 
     async def request_progress(self) -> None:
         """Ask for a sign of life, which arrives as a `Progress`. Raises StoreUnavailableError."""

@@ -1,0 +1,51 @@
+"""What each method of the control role asks of its caller. Whose entries it may touch is decided in `access.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from trunkline_mesh.method_policy import Access, MethodPolicy
+
+_CAP_S: Final = 10.0
+_FLOOR_S: Final = 0.005
+_SERVICES: Final[Mapping[str, Mapping[str, Access]]] = {
+    "CollectionMapService": {
+        "GetCollection": Access.AUTHENTICATED,
+        "ListCollections": Access.AUTHENTICATED,
+        "PutCollection": Access.TENANT_ADMIN,
+        "DeleteCollection": Access.TENANT_ADMIN,
+    },
+    "RegionService": {
+        "GetRegion": Access.AUTHENTICATED,
+        "ListRegions": Access.AUTHENTICATED,
+        "PutRegion": Access.OPERATOR,
+        "DeleteRegion": Access.OPERATOR,
+    },
+    "TenantService": {
+        "GetTenant": Access.AUTHENTICATED,
+        "ListTenants": Access.OPERATOR,
+        "PutTenant": Access.OPERATOR,
+        "DeleteTenant": Access.OPERATOR,
+    },
+    "SpaceService": {
+        "GetSpace": Access.AUTHENTICATED,
+        "ListSpaces": Access.AUTHENTICATED,
+        "PutSpace": Access.OPERATOR,
+        "DeleteSpace": Access.OPERATOR,
+    },
+    "PolicyService": {
+        "GetPolicy": Access.AUTHENTICATED,
+        "PutPolicy": Access.TENANT_ADMIN,
+    },
+}
+
+CONTROL_POLICY: Final[Mapping[str, MethodPolicy]] = MappingProxyType(
+    {
+        f"/trunkline.control.v1.{service}/{method}": MethodPolicy(access, _CAP_S, _FLOOR_S)
+        for service, methods in _SERVICES.items()
+        for method, access in methods.items()
+    }
+)
+"""Every method of the control role; one that is missing is denied."""

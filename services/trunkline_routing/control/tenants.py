@@ -1,0 +1,96 @@
+"""Use cases of tenants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trunkline_map.entries import CollectionEntry, PolicyPointer, TenantEntry
+from trunkline_map.keys import Kind, MapKey
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import ResidencyViolation, TenantUnknown
+from trunkline_routing.control.errors import in_use
+from trunkline_routing.control.listing import EntryPage, list_entries
+from trunkline_routing.control.map_store import MapState, MapStore, Plan, entry_of, written
+from trunkline_routing.control.paging import PageRequest
+from trunkline_routing.control.scans import scan_collections
+
+
+class Tenants:
+    """Tenants of the map. All methods raise MapUnwritable and DeadlineExceeded."""
+
+    def __init__(self, maps: MapStore) -> None:
+        """Work on `maps`."""
+        self._maps = maps
+
+    async def get(self, tenant_id: str, deadline: Deadline) -> tuple[TenantEntry, bytes]:
+        """Return the tenant and the token of the state that was read; raise TenantUnknown."""
+        key = MapKey(Kind.TENANT, tenant_id)
+        state = await self._maps.read([key], deadline)
+        entry = entry_of(state, key, TenantEntry)
+        if entry is None:
+            raise TenantUnknown
+        return entry, state.token
+
+    async def list(self, page: PageRequest, deadline: Deadline) -> EntryPage[TenantEntry]:
+        """Return one page of tenants."""
+        return await list_entries(self._maps, (Kind.TENANT, TenantEntry), page, deadline)
+
+    async def put(self, entry: TenantEntry, deadline: Deadline) -> tuple[TenantEntry, bytes]:
+        """Create or replace a tenant whose current revision is the entry's; return it with the change's token.
+
+        Raises RevisionConflict, and ResidencyViolation where a collection or the policy would lie outside the new
+        jurisdictions.
+        """
+        policy_key = MapKey(Kind.POLICY, entry.tenant_id)
+
+        async def decide(state: MapState) -> Plan:
+            state.require_revision(entry.key, entry.revision)
+            before = state.entry(entry.key, TenantEntry) if entry.revision else None
+            if before is None or before.jurisdictions <= entry.jurisdictions:
+                return Plan(puts=[entry])
+            return await self._narrow(entry, state.entry(policy_key, PolicyPointer), deadline)
+
+        change = await self._maps.change([entry.key, policy_key], decide, deadline)
+        return written(entry, change), change.token
+
+    async def delete(self, tenant_id: str, revision: int, deadline: Deadline) -> bytes:
+        """Remove a tenant with its policy; 0 as revision removes whatever is there. Return the change's token.
+
+        Raises TenantUnknown, RevisionConflict, and EntryInUse while it has collections.
+        """
+        key, policy_key = MapKey(Kind.TENANT, tenant_id), MapKey(Kind.POLICY, tenant_id)
+
+        async def decide(state: MapState) -> Plan:
+            if not state.revision_of(key):
+                raise TenantUnknown
+            if revision:
+                state.require_revision(key, revision)
+            scan = await scan_collections(self._maps.kv, _any, deadline, tenant_id=tenant_id)
+            if scan.users:
+                raise in_use(scan.users)
+            return Plan(deletes=[key, policy_key], unchanged=[scan.unchanged])
+
+        return (await self._maps.change([key, policy_key], decide, deadline)).token
+
+    async def _narrow(self, entry: TenantEntry, policy: PolicyPointer | None, deadline: Deadline) -> Plan:
+        """Take jurisdictions away: nothing may be left outside, and the policy is no longer read there."""
+
+        def outside(collection: CollectionEntry) -> bool:
+            return not collection.jurisdictions <= entry.jurisdictions
+
+        scan = await scan_collections(self._maps.kv, outside, deadline, tenant_id=entry.tenant_id)
+        if scan.users:
+            raise ResidencyViolation(
+                "collections of the tenant may lie outside the new jurisdictions",
+                metadata={"collections": ",".join(scan.users)},
+            )
+        if policy is None or policy.jurisdictions <= entry.jurisdictions:
+            return Plan(puts=[entry], unchanged=[scan.unchanged])
+        kept = policy.jurisdictions & entry.jurisdictions
+        if not kept:
+            raise ResidencyViolation("the policy lies outside the new jurisdictions; add them first and write it anew")
+        return Plan(puts=[entry, replace(policy, jurisdictions=kept)], unchanged=[scan.unchanged])
+
+
+def _any(_collection: CollectionEntry) -> bool:
+    return True
