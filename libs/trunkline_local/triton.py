@@ -60,6 +60,9 @@ def triton_command(
 ) -> Command:
     """Prepare a run directory in `folder` and return what starts Triton on loopback with a model repository.
 
+    Triton's stub runs an interpreter that leaves PYTHONPATH out, so a model puts that on `sys.path` itself, before it
+    imports NumPy: another NumPy than the environment's may lie beside the bare interpreter, and answers come out empty.
+
     Shared-memory regions carry `run_id` in their names, so that a killed run's can be removed. `env` is added to what
     models see. Raises BinaryMissingError or ModelRepositoryMissingError.
     """
@@ -78,6 +81,8 @@ def triton_command(
         "metrics-port": str(ports.metrics),
         "exit-timeout-secs": str(EXIT_TIMEOUT_S),
         "log-format": "ISO8601",
+        # Tables of settings, which would push the reason of a failed start out of the end of the log.
+        "log-info": "false",
     }
     argv = [str(files.server), *(f"--{option}={value}" for option, value in options.items())]
     environment = _environment(files) | dict(env or {})
