@@ -64,7 +64,7 @@ class Encoder:
             ids[row, : len(text)] = text
             mask[row, : len(text)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        hidden: Floats = self._session.run(["last_hidden_state"], feeds)[0]
+        hidden = np.asarray(self._session.run(["last_hidden_state"], feeds)[0], np.float32)
         return [_encoding(hidden[row, : len(text)]) for row, text in enumerate(batch)]
 
 
@@ -74,7 +74,7 @@ def _encoding(hidden: Floats) -> Encoding:
 
 def _unit(vectors: Floats) -> Floats:
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 
 
 def micro_batches(lengths: Sequence[int], *, max_tokens: int, max_rows: int) -> list[list[int]]:

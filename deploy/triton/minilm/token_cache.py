@@ -4,9 +4,9 @@ Running a passage of 192 tokens through the model takes about 65 ms on one core;
 query takes 0.3 ms. The encoder runs every passage once when it is written, so it leaves the vectors here, and reranking
 finds them.
 
-One file in memory (tmpfs), of bounded size, divided into slots; a key may lie in any of the four slots of its set, where
-the least recently used makes room. Reads and writes are plain `pread` and `pwrite`: a full tmpfs is an error that we
-notice, not the SIGBUS that it would be through a mapping. Processes do not lock each other out: a slot that is read
+One file in memory (tmpfs), of bounded size, divided into slots; a key may lie in any of the four slots of its set,
+where the least recently used makes room. Reads and writes are plain `pread` and `pwrite`: a full tmpfs is an error that
+we notice, not the SIGBUS that it would be through a mapping. Processes do not lock each other out: a slot that is read
 while another process writes it fails its checksum and is a miss.
 
 Keys contain the caller's scope (the tenant), so no tenant can find out by timing what another one has stored.

@@ -1,0 +1,49 @@
+"""The passage scorer port over the region's inference service."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import grpc
+
+from trunkline.inference.v1 import inference_service_pb2 as inference_pb
+from trunkline.inference.v1 import inference_service_pb2_grpc as inference_grpc
+from trunkline_mesh.breaker import Breaker
+from trunkline_mesh.calls import call
+from trunkline_mesh.channels import ChannelPool
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import DomainError, Internal
+from trunkline_rerank.errors import of_inference
+from trunkline_rerank.ports import Scores
+
+_ALIVE = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
+
+
+class InferenceScorer:
+    """Calls `InferenceService/Score` with the caller's own credential, behind a breaker."""
+
+    def __init__(self, channels: ChannelPool, endpoints: str, breaker: Breaker) -> None:
+        """Call the inference replicas at `endpoints`, `host:port` separated by commas."""
+        self._channels = channels
+        self._endpoints = endpoints
+        self._breaker = breaker
+
+    def reachable(self) -> bool:
+        """Return False while the connection is down or the breaker rests the service. Starts to connect."""
+        state = self._channels.get(self._endpoints).get_state(try_to_connect=True)
+        return state in _ALIVE and not self._breaker.is_open()
+
+    async def score(self, query: str, passages: Sequence[str], *, model_id: str, deadline: Deadline) -> Scores:
+        """As `PassageScorer.score`; raises what the inference service refused or failed with."""
+        stub = inference_grpc.InferenceServiceStub(self._channels.get(self._endpoints))
+        request = inference_pb.ScoreRequest(model_id=model_id, query=query, passages=passages)
+        try:
+            response: inference_pb.ScoreResponse = await self._breaker.call(
+                lambda: call(stub.Score, request, deadline=deadline)
+            )
+        except DomainError as exc:
+            raise of_inference(exc) from exc
+        if len(response.scores) != len(passages) or not all(map(math.isfinite, response.scores)):
+            raise Internal
+        return Scores(list(response.scores), response.model)

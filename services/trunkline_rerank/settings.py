@@ -1,0 +1,29 @@
+"""Settings of the rerank service, prefix `TRUNKLINE_RERANK_`."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveFloat
+from pydantic_settings import SettingsConfigDict
+
+from trunkline_mesh.settings import ServiceSettings
+
+
+class RerankSettings(ServiceSettings):
+    """What reranking needs beyond the common settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRUNKLINE_RERANK_", frozen=True, extra="ignore", protected_namespaces=()
+    )
+
+    inference_endpoints: str = Field(
+        "127.0.0.1:9104", description="The region's inference replicas, `host:port` separated by commas."
+    )
+    model_id: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,128}$",
+        description="Model where requests name none; empty for the inference service's default.",
+    )
+    initial_pace_s: PositiveFloat = Field(
+        0.03, le=5, description="Seconds for one passage, assumed until some were measured."
+    )
+    reserve_s: float = Field(0.005, ge=0, le=1, description="Time kept back for the answer's way to the caller.")
