@@ -69,10 +69,13 @@ class QdrantStore:
         self._prober: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, url: str, *, api_key: str | None = None, max_requests: int = 256) -> Self:
-        """Connect to the server at `url` (its HTTP address; gRPC is at the port that the server's default gives it)."""
+    async def open(
+        cls, url: str, *, grpc_port: int = 6334, api_key: str | None = None, max_requests: int = 256
+    ) -> Self:
+        """Connect to the server whose HTTP address is `url`; its gRPC is at `grpc_port` of the same host."""
         client = AsyncQdrantClient(
             url=url,
+            grpc_port=grpc_port,
             api_key=api_key,
             prefer_grpc=True,
             timeout=_SILENT_TIMEOUT_S,
