@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trunkline_local.ports import HOST, PortAllocator
-from trunkline_local.spec import RegionSpec, Service, StackSpec
+from trunkline_local.spec import Layout, RegionSpec, Service, StackSpec
 from trunkline_local.triton import TritonPorts
 
 
@@ -36,6 +36,15 @@ class RegionAddresses:
     valkey_port: int
     services: Mapping[Service, Listener]
 
+    @classmethod
+    def take(cls, region: RegionSpec, layout: Layout, ports: PortAllocator) -> RegionAddresses:
+        """Take the ports of a region; a process has one page of metrics, whatever the number of its services."""
+        listeners = {service: Listener.take(ports) for service in Service}
+        if layout is Layout.PER_REGION:
+            page = next(iter(listeners.values())).metrics_port
+            listeners = {service: Listener(each.grpc_port, page) for service, each in listeners.items()}
+        return cls(region, ports.take(), listeners)
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -54,10 +63,7 @@ class Addresses:
             etcd=tuple((ports.take(), ports.take()) for _ in range(spec.etcd_members)),
             triton=TritonPorts.take(ports),
             control=Listener.take(ports),
-            regions=tuple(
-                RegionAddresses(region, ports.take(), {service: Listener.take(ports) for service in Service})
-                for region in spec.regions
-            ),
+            regions=tuple(RegionAddresses.take(region, spec.layout, ports) for region in spec.regions),
         )
 
     @property

@@ -187,6 +187,7 @@ def _region_seats(site: Site, region: RegionAddresses) -> tuple[Seat, ...]:
             token_path=site.identity.token_path(f"service-{region_id}-{service}"),
             data_dir=site.data_dir(region_id, service),
             valkey_url=valkey_url(region.valkey_port),
+            inference_endpoint=region.services[Service.INFERENCE].endpoint,
         )
         for service in Service
     )

@@ -38,6 +38,8 @@ class Seat:
     token_path: Path
     data_dir: Path
     valkey_url: str = ""
+    inference_endpoint: str = ""
+    """Inference of the same region, and so behind the same wall of residency."""
     control: bool = False
 
 
@@ -78,8 +80,8 @@ def _retrieval(seat: Seat, around: Surroundings) -> dict[str, str]:
     return {"ETCD_ENDPOINTS": ",".join(around.etcd_endpoints), "DATA_DIR": str(seat.data_dir)}
 
 
-def _rerank(seat: Seat, around: Surroundings) -> dict[str, str]:
-    return {"TRITON_ENDPOINT": around.triton_endpoint}
+def _rerank(seat: Seat, _: Surroundings) -> dict[str, str]:
+    return {"INFERENCE_ENDPOINTS": seat.inference_endpoint}
 
 
 def _inference(seat: Seat, around: Surroundings) -> dict[str, str]:
