@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from tests.integration.mesh.probe import SERVICE, Text
 
+M = TypeVar("M", bound=Message)
 Metadata = Sequence[tuple[str, str]]
 
 
@@ -31,6 +32,8 @@ class Answer:
     infos: int = 0
     """How many ErrorInfo came; the contract says one."""
     details_bytes: int = 0
+    retry_delay_s: float = 0.0
+    """From RetryInfo; 0 without one."""
     took_s: float = 0.0
 
     @property
@@ -94,19 +97,29 @@ async def _invoke(channel: grpc.aio.Channel, path: str, shape: str, payload: byt
 
 def _failure(error: grpc.aio.AioRpcError, took_s: float) -> Answer:
     status: Any = rpc_status.from_call(error)
-    infos = []
-    size_bytes = 0
-    if status is not None:
-        size_bytes = status.ByteSize()
-        for detail in status.details:
-            info: Message = error_details_pb2.ErrorInfo()
-            if detail.Is(info.DESCRIPTOR):
-                detail.Unpack(info)
-                infos.append(info)
-    first: Any = infos[0] if infos else error_details_pb2.ErrorInfo()
+    infos = _details(status, error_details_pb2.ErrorInfo)
+    retries = _details(status, error_details_pb2.RetryInfo)
+    first = infos[0] if infos else error_details_pb2.ErrorInfo()
     return Answer(
-        error.code(), error.details() or "", first.reason, dict(first.metadata), len(infos), size_bytes, took_s
+        error.code(),
+        error.details() or "",
+        first.reason,
+        dict(first.metadata),
+        infos=len(infos),
+        details_bytes=status.ByteSize() if status is not None else 0,
+        retry_delay_s=retries[0].retry_delay.ToTimedelta().total_seconds() if retries else 0.0,
+        took_s=took_s,
     )
+
+
+def _details(status: Any, kind: type[M]) -> list[M]:
+    found = []
+    for detail in status.details if status is not None else ():
+        if detail.Is(kind.DESCRIPTOR):
+            message = kind()
+            detail.Unpack(message)
+            found.append(message)
+    return found
 
 
 async def eventually(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:

@@ -97,10 +97,10 @@ def probe_app(servicer: ProbeServicer) -> MeshApp:
     return MeshApp(name="probe", bindings=[binding], checks={"always": lambda: True})
 
 
-async def start_naive(servicer: ProbeServicer, *, options: Any = ()) -> tuple[grpc.aio.Server, int]:
-    """Serve the same handlers as a plain grpc.aio server does, without stages and options of ours."""
+async def start_naive(servicer: ProbeServicer, *, port: int = 0, options: Any = ()) -> tuple[grpc.aio.Server, int]:
+    """Serve the same handlers as a plain grpc.aio server does, without stages and options of ours; return its port."""
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, method_handlers(servicer)),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    bound_port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
-    return server, port
+    return server, bound_port
