@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from trunkline_local.child import Child
@@ -57,9 +58,9 @@ class Roster:
     async def start(self, members: Iterable[Member]) -> None:
         """Start processes, each as soon as what it needs is ready, and wait until all are.
 
-        At most twice as many as there are processors come up at once: more would only share the processors' time out so
-        thinly that time limits lose their meaning. On the first failure the others are left as they are and the error
-        is raised: ChildDiedError, PortTakenError or NotReadyError.
+        Of those that need others, at most twice as many as there are processors come up at once: more would only share
+        the processors' time out so thinly that time limits lose their meaning. On the first failure the others are left
+        as they are and the error is raised: ChildDiedError, PortTakenError or NotReadyError.
         """
         members = tuple(members)
         ready = {member.plan.name: asyncio.Event() for member in members}
@@ -74,7 +75,7 @@ class Roster:
     async def _start(self, member: Member, ready: dict[str, asyncio.Event], slots: asyncio.Semaphore) -> None:
         for name in member.plan.needs & ready.keys():
             await ready[name].wait()
-        async with slots:
+        async with slots if member.plan.needs else nullcontext():
             member.exit_code = None
             member.child = self._host.spawn(member.plan.command)
             self._set(member, ProcessState.STARTING)
