@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import grpc
 
@@ -13,11 +14,14 @@ from trunkline_mesh.breaker import Breaker
 from trunkline_mesh.calls import call
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DomainError, Internal
+from trunkline_mesh.errors import BackendTimeout, DeadlineExceeded, DomainError, Internal
 from trunkline_rerank.errors import of_inference
 from trunkline_rerank.ports import Scores
 
-_ALIVE = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
+PATIENCE_S: Final = 1.0
+"""An expiry after at least this long speaks against the service."""
+
+_ALIVE: Final = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
 
 
 class InferenceScorer:
@@ -38,10 +42,19 @@ class InferenceScorer:
         """As `PassageScorer.score`; raises what the inference service refused or failed with."""
         stub = inference_grpc.InferenceServiceStub(self._channels.get(self._endpoints))
         request = inference_pb.ScoreRequest(model_id=model_id, query=query, passages=passages)
+
+        async def send() -> inference_pb.ScoreResponse:
+            allowed_s = deadline.remaining_s()
+            try:
+                return await call(stub.Score, request, deadline=deadline)
+            except BackendTimeout as exc:
+                if allowed_s >= PATIENCE_S:
+                    raise
+                # Batches are sized by a guess: one that did not fit into a short budget says nothing of the service.
+                raise DeadlineExceeded from exc
+
         try:
-            response: inference_pb.ScoreResponse = await self._breaker.call(
-                lambda: call(stub.Score, request, deadline=deadline)
-            )
+            response = await self._breaker.call(send)
         except DomainError as exc:
             raise of_inference(exc) from exc
         if len(response.scores) != len(passages) or not all(map(math.isfinite, response.scores)):
