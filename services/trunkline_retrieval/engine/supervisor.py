@@ -128,8 +128,9 @@ class Supervisor:
             raise WorkerAwayError(self._state) from None
 
     def _set_state(self, state: State) -> None:
-        """Change the state and wake everybody who waits for a change."""
-        self._state = state
+        """Change the state and wake everybody who waits for a change. What is closed stays closed."""
+        if self._state is not State.CLOSED:
+            self._state = state
         self._state_changed.set()
         self._state_changed = asyncio.Event()
 
@@ -150,7 +151,6 @@ class Supervisor:
             except OSError:
                 _log.exception("engine worker could not be started", worker=self.number)
                 code = -1
-            self._set_state(State.STARTING)
             if loop.time() - started_at_s >= LONGEST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
             _RESTARTS.inc()
@@ -162,10 +162,16 @@ class Supervisor:
         """Run one process until it ends, hangs or this task is cancelled; return its exit code."""
         loop = asyncio.get_running_loop()
         lost = asyncio.Event()
+
+        def on_lost() -> None:
+            self._connection = None
+            self._set_state(State.STARTING)
+            lost.set()
+
         ours, theirs = socket.socketpair()
         with theirs:
             _, connection = await loop.create_unix_connection(
-                lambda: WorkerConnection(self._on_notice, lost.set), sock=ours
+                lambda: WorkerConnection(self._on_notice, on_lost), sock=ours
             )
             try:
                 process = await asyncio.create_subprocess_exec(
