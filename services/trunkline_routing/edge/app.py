@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from trunkline_lease import LeaseHolder, open_lease_holder
-from trunkline_map.blob import FileBlobs
+from trunkline_map.blob import FileBlobStore
 from trunkline_map.source import MapSource
 from trunkline_map.watcher import MapWatcher, open_map_watcher
 from trunkline_mesh import metrics
@@ -120,7 +120,7 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
         ) as lease,
     ):
         embedding = build_embedding(InferenceClient(channels), breakers)
-        blobs: BlobReader = FileBlobs(settings.blob_dir)
+        blobs: BlobReader = FileBlobStore(settings.blob_dir)
         policies = PolicyBook(blobs, embedding, capacity=settings.policy_cache_size)
         servicer = build_servicer(
             watcher,
