@@ -32,15 +32,13 @@ def _is_context(value: ast.expr) -> bool:
     return "context" in name.lower() or name == "ctx"
 
 
-def test_there_are_sources() -> None:
-    """A wrong path would make the test below pass on nothing."""
-    assert len(SOURCES) > 20
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_abort_goes_unawaited_and_no_sum_spans_an_await(path: Path) -> None:
+def test_no_abort_goes_unawaited_and_no_sum_spans_an_await() -> None:
     """The one is an authentication bypass, the other a lost update."""
-    assert list(findings(ast.parse(path.read_text(encoding="utf-8")))) == []
+    found = {
+        str(path.relative_to(ROOT)): list(findings(ast.parse(path.read_text(encoding="utf-8")))) for path in SOURCES
+    }
+    assert len(found) > 20, "the sources are elsewhere"
+    assert {path: places for path, places in found.items() if places} == {}
 
 
 @pytest.mark.parametrize(
