@@ -158,7 +158,7 @@ class LeaseHolder:
         if refill.done():
             return self._stream.healthy
         if wait_s >= patience_s:
-            self._stream.suspect()
+            self._stream.doubt()
         return False
 
     def _spend_safely(self, lease: TenantLease, tokens: int) -> Spent:
@@ -215,9 +215,10 @@ class LeaseHolder:
                 self.stats.tokens_returned += bounded
 
     async def _sweep(self) -> None:
-        """Give tokens back before they are void, so that an idle tenant's quota is not lost to it."""
+        """End a stuck stream, and give tokens back before they are void: an idle tenant's quota is not lost to it."""
         while True:
             await asyncio.sleep(self._options.sweep_interval_s)
+            self._stream.give_up_if_stuck()
             now_s = self._clock()
             near_s = now_s + self._options.return_margin_s + self._options.sweep_interval_s
             for lease in self._leases.near_end(now_s):

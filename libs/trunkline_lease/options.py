@@ -31,7 +31,10 @@ class LeaseOptions:
     """After a grant that fell short, a tenant does not ask again before this: a flood costs few calls."""
 
     refill_timeout_s: float = 0.12
-    """Longest that a spender waits for a refill; above the service's own 50 ms for a store that hangs."""
+    """Longest that a spender waits for a refill; above the service's own 50 ms for a store that hangs. After that
+    nobody waits until an answer comes."""
+    stuck_s: float = 2.0
+    """A stream whose oldest ask is unanswered for this long is replaced."""
     deadline_part: float = 0.5
     """A spender waits at most this part of the deadline it has left."""
     connect_timeout_s: float = 2.0

@@ -82,10 +82,15 @@ class LeaseStream:
         self._outgoing.put_nowait(ask)
         return True
 
-    def suspect(self) -> None:
-        """Give the stream up: an answer took too long. Asks under way are lost, and another stream is opened."""
+    def doubt(self) -> None:
+        """Have nobody wait for answers until one comes: the last one took too long. The stream stays."""
         self._healthy = False
-        self._suspect.set()
+
+    def give_up_if_stuck(self) -> None:
+        """Give up a stream whose oldest ask is not answered within `stuck_s`, and open another one."""
+        if self._in_flight and self._clock() - self._in_flight[0].asked_at_s >= self._options.stuck_s:
+            self._suspect.set()
+            self._healthy = False
 
     def finish(self) -> None:
         """Send nothing more after what is queued; `run` returns once that is answered."""
@@ -93,7 +98,7 @@ class LeaseStream:
             return
         self._closing = True
         if self._outgoing.full():
-            self.suspect()
+            self._suspect.set()
         else:
             self._outgoing.put_nowait(None)
 

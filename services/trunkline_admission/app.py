@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from redis.asyncio import Redis
 
@@ -37,7 +38,12 @@ async def open_quotas(settings: AdmissionSettings) -> AsyncIterator[GuardedQuota
     """Open the quota store behind its breaker, with the local share as fallback."""
     url, timeout_s = settings.redis_url.get_secret_value(), settings.redis_timeout_s
     async with open_redis(url, timeout_s=timeout_s, max_connections=settings.redis_connections) as client:
-        quotas = GuardedQuota(_authority(client, settings), _local(settings), _breaker(settings))
+        quotas = GuardedQuota(
+            _authority(client, settings),
+            _local(settings),
+            _breaker(settings),
+            max_under_way=settings.redis_connections,
+        )
         try:
             yield quotas
         finally:
@@ -87,4 +93,6 @@ def _local(settings: AdmissionSettings) -> LocalQuota:
 
 
 def _breaker(settings: AdmissionSettings) -> Breaker:
-    return Breaker(f"redis/{settings.region}/quota", QUOTA_POLICY)
+    # The adapter's own timeout says what is too slow. A stall of this process is no evidence against the store.
+    policy = replace(QUOTA_POLICY, slow_call_s=10 * settings.redis_timeout_s)
+    return Breaker(f"redis/{settings.region}/quota", policy)

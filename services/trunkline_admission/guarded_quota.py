@@ -24,8 +24,14 @@ class GuardedQuota:
     unspent, as those of a router that died.
     """
 
-    def __init__(self, authority: QuotaAuthority, local: LocalQuota, breaker: Breaker) -> None:
-        """Guard `authority`."""
+    def __init__(
+        self, authority: QuotaAuthority, local: LocalQuota, breaker: Breaker, *, max_under_way: int = 8
+    ) -> None:
+        """Guard `authority`, asking it `max_under_way` things at a time: others wait, and not on the breaker's time.
+
+        When the store hangs, those that wait learn it from the breaker as soon as the first ones time out.
+        """
+        self._slots = asyncio.Semaphore(max_under_way)
         self._authority = authority
         self._local = local
         self._breaker = breaker
@@ -72,10 +78,16 @@ class GuardedQuota:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _guarded(self, operation: Callable[[], Awaitable[T]]) -> T:
-        task = asyncio.ensure_future(self._breaker.call(operation))
+        task = asyncio.ensure_future(self._ask(operation))
         self._running.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
+
+    async def _ask(self, operation: Callable[[], Awaitable[T]]) -> T:
+        if self._breaker.is_open():
+            return await self._breaker.call(operation)  # refuses at once; nobody queues for that
+        async with self._slots:
+            return await self._breaker.call(operation)
 
     def _finished(self, task: asyncio.Future[Any]) -> None:
         self._running.discard(task)

@@ -11,21 +11,38 @@ ResponseT = TypeVar("ResponseT")
 
 
 async def in_order(
-    requests: AsyncIterator[RequestT], answer: Callable[[RequestT], Awaitable[ResponseT]], *, window: int
+    requests: AsyncIterator[RequestT],
+    answer: Callable[[RequestT], Awaitable[ResponseT]],
+    *,
+    window: int,
+    lane: Callable[[RequestT], str],
 ) -> AsyncGenerator[ResponseT, None]:
     """Yield `answer(request)` for each request, in order, with at most `window` that are not yet taken.
 
-    One slow answer holds the later ones back, and does not add its time to theirs. The first error ends it, after the
-    answers before it; nothing is left running then. Consume it in one task and close it.
+    Requests of one lane are worked on one after the other. One slow answer holds the later ones back, and does not add
+    its time to those of other lanes. The first error ends it, after the answers before it; nothing is left running
+    then. Consume it in one task and close it.
     """
     under_way: asyncio.Queue[asyncio.Future[ResponseT] | None] = asyncio.Queue()  # bounded by `room`
     room = asyncio.Semaphore(window)
+    last: dict[str, asyncio.Future[ResponseT]] = {}
+
+    async def after(earlier: asyncio.Future[ResponseT] | None, request: RequestT, name: str) -> ResponseT:
+        try:
+            if earlier is not None:
+                await asyncio.wait((earlier,))
+            return await answer(request)
+        finally:
+            if last.get(name) is asyncio.current_task():
+                del last[name]
 
     async def feed() -> None:
         try:
             async for request in requests:
                 await room.acquire()
-                under_way.put_nowait(asyncio.ensure_future(answer(request)))
+                name = lane(request)
+                task = last[name] = asyncio.ensure_future(after(last.get(name), request, name))
+                under_way.put_nowait(task)
         finally:
             under_way.put_nowait(None)
 

@@ -25,12 +25,16 @@ PERMIT_MARK: Final = "a"
 WARM_UP_S: Final = 1.0
 """Time for a first connection at start; without one the service starts all the same."""
 
+LATE_TURNS: Final = 4
+"""Turns of the event loop in which an answer is still taken after its time: if it was this process that stalled, the
+answer lies in the socket already, and the store is not to blame."""
+
 _Script = Callable[..., Awaitable[Any]]
 
 
 @asynccontextmanager
 async def open_redis(url: str, *, timeout_s: float, max_connections: int) -> AsyncIterator[Redis]:
-    """Open a client that gives up after `timeout_s` and never repeats a command by itself.
+    """Open a client that gives up soon after `timeout_s` and never repeats a command by itself.
 
     By default a Redis that hangs holds a call for 20 s, and for 3.6 s with a timeout alone. Does not need Redis to be
     there.
@@ -39,8 +43,9 @@ async def open_redis(url: str, *, timeout_s: float, max_connections: int) -> Asy
         url,
         max_connections=max_connections,
         timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        # The library's own timeouts stand behind those of `RedisQuota`, which tell a stall of ours from the store's.
+        socket_timeout=2 * timeout_s,
+        socket_connect_timeout=2 * timeout_s,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
         protocol=2,  # no handshake: a new connection costs one round trip
@@ -120,10 +125,22 @@ class RedisQuota:
 
     async def _run(self, script: _Script, keys: Sequence[str], args: Sequence[float | str]) -> Any:
         """Run a script within the timeout, connecting included; the vendor's errors end here."""
+        running = asyncio.ensure_future(script(keys=keys, args=args))
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await script(keys=keys, args=args)
-        except (TimeoutError, RedisTimeoutError) as exc:
+            await asyncio.wait((running,), timeout=self._timeout_s)
+            for _ in range(LATE_TURNS):
+                if running.done():
+                    break
+                await asyncio.sleep(0)
+        finally:
+            if not running.done():
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+        if running.cancelled():
+            raise BackendTimeout("the quota store did not answer in time")
+        try:
+            return running.result()
+        except RedisTimeoutError as exc:
             raise BackendTimeout("the quota store did not answer in time") from exc
         except (RedisError, OSError) as exc:
             raise BackendUnavailable("the quota store cannot be reached") from exc

@@ -16,13 +16,17 @@ from trunkline_admission.leases import LeaseGrant, Leases
 from trunkline_admission.metrics import DECISIONS, TOKENS
 from trunkline_admission.permits import AdmittedRequest, Permits
 from trunkline_admission.pipeline import in_order
+from trunkline_admission.policy import ADMIT_CAP_S
 from trunkline_admission.quota import QuotaSource
+from trunkline_mesh.deadline import HOP_RESERVE_S
 from trunkline_mesh.errors import FieldInvalid, FieldViolation
 from trunkline_mesh.request import current_principal, current_request, tenant_of
 
 MAX_TOKENS: Final = 10_000
 MAX_MAP_TOKEN_BYTES: Final = 64
 MAX_ID_CHARS: Final = 128
+MAP_RESERVE_PART: Final = 0.1
+"""Of the deadline: kept back from waiting for the map."""
 LEASE_WINDOW: Final = 32
 """Wishes of one stream that are worked on at a time, so that one slow answer costs the others its time only once."""
 
@@ -47,9 +51,15 @@ class AdmissionServicer(admission_grpc.AdmissionServiceServicer):
     async def Admit(self, request: admission_pb.AdmitRequest, context: _Context) -> admission_pb.AdmitResponse:
         """Reserve tokens for one request."""
         _check_admit(request)
-        scope = current_request()
+        tenant_id, scope = tenant_of(request.tenant_id), current_request()
+        # Waiting for the map ends early enough for its refusal to reach the caller.
+        reserve_s = max(HOP_RESERVE_S, scope.deadline.remaining_s() * MAP_RESERVE_PART)
         admitted = await self._permits.admit(
-            tenant_of(request.tenant_id), scope.request_id, request.cost_tokens, request.map_token, scope.deadline
+            tenant_id,
+            scope.request_id,
+            request.cost_tokens,
+            request.map_token,
+            scope.deadline.within(ADMIT_CAP_S, reserve_s=reserve_s),
         )
         return admission_pb.AdmitResponse(permit=self._permit(admitted))
 
@@ -75,7 +85,7 @@ class AdmissionServicer(admission_grpc.AdmissionServiceServicer):
 
         # Sent before the first wish, so that a router knows that somebody is there.
         await context.send_initial_metadata(())
-        async with aclosing(in_order(request_iterator, answer, window=LEASE_WINDOW)) as responses:
+        async with aclosing(in_order(request_iterator, answer, window=LEASE_WINDOW, lane=_tenant_of_wish)) as responses:
             async for response in responses:
                 yield response
 
@@ -110,6 +120,10 @@ class AdmissionServicer(admission_grpc.AdmissionServiceServicer):
             DECISIONS.labels("lease", outcome, grant.source.name, grant.tier).inc()
             TOKENS.labels("leased").inc(grant.granted_tokens)
         return response
+
+
+def _tenant_of_wish(request: admission_pb.LeaseRequest) -> str:
+    return request.tenant_id
 
 
 def _check_admit(request: admission_pb.AdmitRequest) -> None:

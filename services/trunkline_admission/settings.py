@@ -48,7 +48,9 @@ class AdmissionSettings(ServiceSettings):
         SecretStr("redis://127.0.0.1:6379/0"), description="The region's Redis or Valkey; may hold a password."
     )
     redis_timeout_s: PositiveFloat = Field(0.05, le=1, description="Longest that one answer of Redis is waited for.")
-    redis_connections: int = Field(32, ge=1, le=1024, description="Connections to Redis; more calls wait for one.")
+    redis_connections: int = Field(
+        8, ge=1, le=256, description="Connections to Redis, and so calls under way; one event loop keeps few busy."
+    )
     key_prefix: str = Field("trunkline:quota", pattern=r"^[a-z0-9:_-]{1,64}$", description="Prefix of keys in Redis.")
 
     replicas: PositiveInt = Field(1, le=1000, description="Replicas of this service in the region, for LOCAL shares.")

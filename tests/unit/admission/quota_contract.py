@@ -209,11 +209,11 @@ class QuotaAuthorityContract(ABC):
         some = await subject.quotas.take(quota, 10, 0)
 
         assert nothing.granted_tokens == 0
-        assert some.granted_tokens in (5, 5 + int(subject.slack_s))
+        assert 5 <= some.granted_tokens <= 5 + subject.slack_s
 
     async def test_a_clock_that_leaps_ahead_fills_the_bucket_once(self, subject: QuotaSubject) -> None:
         """An hour ahead is worth one burst."""
-        quota = subject.quota(rate=1, burst=10)
+        quota = subject.quota(rate=0.1, burst=10)
         await subject.quotas.take(quota, 10, 0)
 
         subject.pass_time(3600.0)

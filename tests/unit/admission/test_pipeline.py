@@ -29,10 +29,34 @@ async def test_answers_keep_the_order_of_their_requests() -> None:
         return number
 
     gates[3].set()
-    answers = [one async for one in in_order(numbers(5), answer, window=5)]
+    answers = [one async for one in in_order(numbers(5), answer, window=5, lane=str)]
 
     assert answers == [0, 1, 2, 3, 4]
     assert done[0] == 3
+
+
+async def test_requests_of_one_lane_are_worked_on_in_turn() -> None:
+    """What one caller asks of one thing keeps its order; other lanes go ahead."""
+    log: list[str] = []
+    gate = asyncio.Event()
+
+    async def answer(name: str) -> str:
+        log.append(f"begin {name}")
+        if name == "a1":
+            await gate.wait()
+        log.append(f"end {name}")
+        if name == "b1":
+            gate.set()
+        return name
+
+    async def names() -> AsyncIterator[str]:
+        for name in ("a1", "a2", "b1", "a3"):
+            yield name
+
+    answers = [one async for one in in_order(names(), answer, window=4, lane=lambda name: name[0])]
+
+    assert answers == ["a1", "a2", "b1", "a3"]
+    assert log == ["begin a1", "begin b1", "end b1", "end a1", "begin a2", "end a2", "begin a3", "end a3"]
 
 
 async def test_at_most_a_window_is_under_way() -> None:
@@ -47,7 +71,7 @@ async def test_at_most_a_window_is_under_way() -> None:
         open_ -= 1
         return number
 
-    async with aclosing(in_order(numbers(100), answer, window=4)) as answers:
+    async with aclosing(in_order(numbers(100), answer, window=4, lane=str)) as answers:
         assert await anext(answers) == 0
         for _ in range(50):
             await asyncio.sleep(0)
@@ -71,7 +95,7 @@ async def test_the_first_error_ends_it_after_the_answers_before() -> None:
 
     got = []
     with pytest.raises(ValueError):  # noqa: PT012 - the answers before the error are part of the behaviour
-        async for one in in_order(numbers(5), answer, window=5):
+        async for one in in_order(numbers(5), answer, window=5, lane=str):
             got.append(one)  # noqa: PERF401 - a comprehension would lose what came before the error
 
     assert got == [0, 1]
@@ -90,7 +114,7 @@ async def test_an_error_of_the_requests_comes_after_the_answers() -> None:
 
     got = []
     with pytest.raises(ConnectionError):  # noqa: PT012 - as above
-        async for one in in_order(breaking(), answer, window=5):
+        async for one in in_order(breaking(), answer, window=5, lane=str):
             got.append(one)  # noqa: PERF401 - as above
 
     assert got == [0]
@@ -103,7 +127,7 @@ async def test_nothing_is_left_running_when_it_is_closed() -> None:
     async def answer(number: int) -> int:
         return number if number == 0 else await asyncio.Future()
 
-    async with aclosing(in_order(numbers(50), answer, window=5)) as answers:
+    async with aclosing(in_order(numbers(50), answer, window=5, lane=str)) as answers:
         assert await anext(answers) == 0
 
     assert asyncio.all_tasks() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from tests.unit.lease.memory_service import ManualClock, MemoryService, eventually, refused, settle
@@ -291,7 +292,7 @@ async def test_the_service_is_used_again_once_it_is_back(service: MemoryService)
 
 
 async def test_a_service_that_hangs_costs_one_timeout(service: MemoryService) -> None:
-    """The first spender waits its time; the stream is given up and the next ones do not wait."""
+    """The first spender waits its time; the next ones do not wait."""
     options = LeaseOptions(refill_timeout_s=0.05, backoff_first_s=60.0, backoff_max_s=60.0)
     async with holding_only(service, options) as holder:
         service.answering = False
@@ -315,6 +316,33 @@ async def holding_only(service: MemoryService, options: LeaseOptions) -> AsyncIt
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_late_answer_is_not_lost(service: MemoryService) -> None:
+    """After a timeout the stream stays: what comes late can be spent, and spenders wait for answers again."""
+    async with holding(service, LeaseOptions(refill_timeout_s=0.02)) as holder:
+        service.answering = False
+        assert (await holder.spend("acme", 1, soon())).source is TokenSource.LOCAL
+
+        service.answer_held_back()
+        await eventually(lambda: holder.healthy)
+
+        assert await holder.spend("acme", 1, soon()) == FULL
+        assert len(service.calls) == 1
+
+
+async def test_a_stuck_stream_is_replaced(service: MemoryService, clock: ManualClock) -> None:
+    """An ask that nobody answers ends its stream; the next stream works."""
+    async with holding(service, replace(OPTIONS, refill_timeout_s=0.02)) as holder:
+        service.answering = False
+        assert (await holder.spend("acme", 1, soon())).source is TokenSource.LOCAL
+
+        clock.now_s += OPTIONS.stuck_s
+        await eventually(lambda: len(service.calls) == 2)
+        service.answering = True
+        await eventually(lambda: holder.healthy)
+
+        assert await holder.spend("acme", 1, soon()) == FULL
 
 
 async def test_a_short_deadline_does_not_condemn_the_stream(service: MemoryService) -> None:
