@@ -1,0 +1,309 @@
+"""Search, write and export over a map and a store in memory: what is refused before the store is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from trunkline_map.source import MapSource
+from trunkline_map.testing import collection, region, space, static_map, tenant
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import (
+    CollectionNotPlaced,
+    CollectionUnknown,
+    DomainError,
+    FieldInvalid,
+    MapTokenInvalid,
+    ResidencyViolation,
+    SpaceMismatch,
+    StaleMap,
+    TenantSuspended,
+    TenantUnknown,
+    first_domain_error,
+)
+from trunkline_retrieval.export import Export, ExportCommand, split_page
+from trunkline_retrieval.model import (
+    CollectionRef,
+    Document,
+    EmbeddedDocument,
+    Filter,
+    FoundDocument,
+    Scope,
+    ScrollPage,
+    SearchMode,
+    StoreQuery,
+    Vector,
+)
+from trunkline_retrieval.placement import Placements
+from trunkline_retrieval.search import Search, SearchCommand
+from trunkline_retrieval.store import StoreUsage
+from trunkline_retrieval.write import DeleteCommand, UpsertCommand, Write
+
+
+class RecordingStore:
+    """A store that holds nothing and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, CollectionRef]] = []
+        self.queries: list[StoreQuery] = []
+
+    async def ensure_collection(self, ref: CollectionRef, deadline: Deadline) -> None:
+        self.calls.append(("ensure", ref))
+
+    async def upsert(self, ref: CollectionRef, documents: Sequence[EmbeddedDocument], deadline: Deadline) -> None:
+        self.calls.append(("upsert", ref))
+
+    async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
+        self.calls.append(("search", ref))
+        self.queries.append(query)
+        return [FoundDocument(Document(ref.scope.collection_id, "text"), 1.0)]
+
+    async def delete(self, ref: CollectionRef, document_ids: Sequence[str], deadline: Deadline) -> None:
+        self.calls.append(("delete", ref))
+
+    async def scroll(self, ref: CollectionRef, cursor: UUID | None, limit: int, deadline: Deadline) -> ScrollPage:
+        self.calls.append(("scroll", ref))
+        return ScrollPage((), None)
+
+    async def count(self, ref: CollectionRef, deadline: Deadline, wanted: Filter | None = None) -> int:
+        return 0
+
+    def ready(self) -> bool:
+        return True
+
+    def usage(self) -> StoreUsage:
+        return StoreUsage(None, 0.0)
+
+    async def close(self) -> None:
+        return None
+
+
+def the_map() -> MapSource:
+    """Return a map with collections that may and may not be served from `eu-west`."""
+    return static_map(
+        region("us-east", "us"),
+        region("eu-west", "eu"),
+        tenant("acme", "eu", "us"),
+        tenant("local", "eu"),
+        tenant("gone", "eu", suspended=True),
+        space("minilm", dimension=4),
+        space("wide", dimension=8),
+        collection("acme", "docs", ["us-east", "eu-west"], ["eu", "us"]),
+        collection("acme", "wide", ["eu-west"], ["eu"], space_id="wide", dedicated=True),
+        collection("acme", "far", ["us-east"], ["us"]),
+        # Entries that control would never write; the wall is checked again all the same.
+        collection("acme", "outside", ["eu-west"], ["us"]),
+        collection("local", "beyond", ["us-east", "eu-west"], ["us", "eu"]),
+        collection("gone", "docs", ["eu-west"], ["eu"]),
+        collection("nobody", "docs", ["eu-west"], ["eu"]),
+        revision=7,
+    )
+
+
+def vector(dimension: int = 4) -> Vector:
+    """Return a vector of the dimension."""
+    return np.ones(dimension, dtype=np.float32)
+
+
+def soon() -> Deadline:
+    """Return a deadline that nothing here misses."""
+    return Deadline.after(30)
+
+
+COMMAND = SearchCommand("acme", ["docs"], 5, text="words", vectors={"minilm": vector()})
+
+
+async def search(command: SearchCommand, region_id: str = "eu-west") -> RecordingStore:
+    """Run a search; return the store that was asked."""
+    store = RecordingStore()
+    await Search(Placements(the_map(), region_id), store).run(command, soon())
+    return store
+
+
+async def test_search_reaches_the_physical_collections_of_its_scopes() -> None:
+    """Each collection is looked for where the map says, with the vector of its own space."""
+    command = replace(
+        COMMAND,
+        collections=["wide", "docs"],
+        vectors={"minilm": vector(), "wide": vector(8)},
+        include_fields=frozenset(),
+    )
+    store = RecordingStore()
+
+    results = await Search(Placements(the_map(), "eu-west"), store).run(command, soon())
+
+    assert [result.collection_id for result in results] == ["wide", "docs"]
+    assert set(store.calls) == {
+        ("search", CollectionRef(Scope("acme", "docs"), "shard_minilm_0", "minilm", 4)),
+        ("search", CollectionRef(Scope("acme", "wide"), "c_acme_wide", "wide", 8)),
+    }
+    assert sorted(len(query.vector) for query in store.queries if query.vector is not None) == [4, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "with_vector", "asked", "expected"),
+    [
+        ("words", True, None, SearchMode.HYBRID),
+        ("words", False, None, SearchMode.SPARSE),
+        ("", True, None, SearchMode.DENSE),
+        ("words", True, SearchMode.DENSE, SearchMode.DENSE),
+        ("words", True, SearchMode.SPARSE, SearchMode.SPARSE),
+        ("", False, None, FieldInvalid),
+        ("", True, SearchMode.HYBRID, FieldInvalid),
+        ("words", False, SearchMode.HYBRID, FieldInvalid),
+        ("words", False, SearchMode.DENSE, FieldInvalid),
+        ("", True, SearchMode.SPARSE, FieldInvalid),
+    ],
+)
+async def test_mode_follows_from_what_is_given(
+    text: str, with_vector: bool, asked: SearchMode | None, expected: SearchMode | type[DomainError]
+) -> None:
+    """An open mode uses what is there; a named one is refused if it lacks its text or vector."""
+    command = replace(COMMAND, text=text, vectors={"minilm": vector()} if with_vector else {}, mode=asked)
+
+    if isinstance(expected, SearchMode):
+        assert [query.mode for query in (await search(command)).queries] == [expected]
+    else:
+        with pytest.raises(expected):
+            await search(command)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"tenant_id": "stranger"}, TenantUnknown),
+        ({"tenant_id": "nobody"}, TenantUnknown),
+        ({"tenant_id": "gone"}, TenantSuspended),
+        ({"collections": ["none"]}, CollectionUnknown),
+        ({"collections": ["docs", "none"]}, CollectionUnknown),
+        ({"collections": ["far"]}, CollectionNotPlaced),
+        ({"collections": ["outside"]}, ResidencyViolation),
+        ({"vectors": {"wide": vector(8)}}, SpaceMismatch),
+        ({"vectors": {"minilm": vector(8)}}, SpaceMismatch),
+        ({"vectors": {"minilm": vector(), "wide": vector(8)}}, SpaceMismatch),
+        ({"collections": ["docs", "wide"]}, SpaceMismatch),
+        ({"vectors": {}, "min_score": 0.5}, FieldInvalid),
+        ({"map_token": b"garbage"}, MapTokenInvalid),
+    ],
+    ids=str,
+)
+async def test_search_that_the_map_does_not_allow_is_refused(
+    change: dict[str, object], error: type[DomainError]
+) -> None:
+    """What the map does not allow is refused with its own reason, and the store is not asked."""
+    store = RecordingStore()
+
+    with pytest.raises(error):
+        await Search(Placements(the_map(), "eu-west"), store).run(replace(COMMAND, **change), soon())  # type: ignore[arg-type] # fields of SearchCommand
+
+    assert store.calls == []
+
+
+@pytest.mark.parametrize("region_id", ["us-east", "unheard-of"])
+async def test_tenant_outside_its_jurisdictions_is_refused(region_id: str) -> None:
+    """A collection is not served where its tenant may not be, nor from a region that the map does not know."""
+    command = replace(COMMAND, tenant_id="local", collections=["beyond"])
+
+    with pytest.raises((ResidencyViolation, CollectionNotPlaced)):
+        await search(command, region_id)
+
+
+async def test_later_map_token_is_waited_for_within_the_deadline() -> None:
+    """A map that does not catch up in time is a typed refusal, never an answer from the older one."""
+    source = the_map()
+    later = static_map(revision=99).snapshot.token
+    store = RecordingStore()
+
+    with pytest.raises(StaleMap):
+        await Search(Placements(source, "eu-west"), store).run(replace(COMMAND, map_token=later), Deadline.after(0.05))
+
+    assert store.calls == []
+
+
+async def test_upsert_ensures_and_writes() -> None:
+    """A write makes the physical collection first and says how many documents it wrote."""
+    store = RecordingStore()
+    write = Write(Placements(the_map(), "eu-west"), store)
+    documents = [EmbeddedDocument(Document("a", "text"), vector()), EmbeddedDocument(Document("b", "text"), vector())]
+
+    assert await write.upsert(UpsertCommand("acme", "docs", "minilm", documents), soon()) == 2
+
+    assert [name for name, _ in store.calls] == ["ensure", "upsert"]
+
+
+@pytest.mark.parametrize(
+    ("space_id", "dimension", "collection_id", "error"),
+    [
+        ("wide", 4, "docs", SpaceMismatch),
+        ("minilm", 8, "docs", SpaceMismatch),
+        ("minilm", 4, "far", CollectionNotPlaced),
+        ("minilm", 4, "outside", ResidencyViolation),
+    ],
+)
+async def test_write_that_does_not_belong_is_refused(
+    space_id: str, dimension: int, collection_id: str, error: type[DomainError]
+) -> None:
+    """Vectors of another space and collections that may not be here are refused before anything is made."""
+    store = RecordingStore()
+    write = Write(Placements(the_map(), "eu-west"), store)
+    documents = [EmbeddedDocument(Document("a", "text"), vector(dimension))]
+
+    with pytest.raises(error):
+        await write.upsert(UpsertCommand("acme", collection_id, space_id, documents), soon())
+
+    assert store.calls == []
+
+
+async def test_delete_and_export_obey_the_map() -> None:
+    """The other methods stand behind the same wall."""
+    store = RecordingStore()
+    placements = Placements(the_map(), "eu-west")
+
+    with pytest.raises(CollectionNotPlaced):
+        await Write(placements, store).delete(DeleteCommand("acme", "far", ["a"]), soon())
+    with pytest.raises(ResidencyViolation):
+        async for _ in Export(placements, store).run(ExportCommand("acme", "outside"), soon()):
+            pass
+    assert store.calls == []
+
+    assert await Write(placements, store).delete(DeleteCommand("acme", "docs", ["a", "b"]), soon()) == 2
+    pages = [page async for page in Export(placements, store).run(ExportCommand("acme", "docs"), soon())]
+    assert pages == [ScrollPage((), None)]
+
+
+async def test_one_failing_collection_fails_the_search() -> None:
+    """Of several collections, a failing one is told and not left out."""
+
+    class FailingStore(RecordingStore):
+        async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
+            if ref.scope.collection_id == "wide":
+                raise SpaceMismatch
+            return await super().search(ref, query, deadline)
+
+    command = replace(COMMAND, collections=["docs", "wide"], vectors={"minilm": vector(), "wide": vector(8)})
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await Search(Placements(the_map(), "eu-west"), FailingStore()).run(command, soon())
+
+    assert isinstance(first_domain_error(caught.value), SpaceMismatch)
+
+
+def test_pages_are_split_by_size_with_the_right_cursors() -> None:
+    """Parts of a page stay under the bound, or hold one document, and each names where the next begins."""
+    ref = CollectionRef(Scope("acme", "docs"), "c_acme_docs", "minilm", 4)
+    documents = tuple(
+        EmbeddedDocument(Document(f"d{number}", "x" * size), vector())
+        for number, size in enumerate([100, 100, 5_000, 100, 900, 100])
+    )
+    after = UUID(int=5)
+
+    parts = list(split_page(ref, ScrollPage(documents, after), max_bytes=1_000))
+
+    names = [[embedded.document.document_id for embedded in part.documents] for part in parts]
+    assert names == [["d0", "d1"], ["d2"], ["d3"], ["d4"], ["d5"]]
+    firsts = [ref.scope.point_id(part[0]) for part in names[1:]]
+    assert [part.next_cursor for part in parts] == [*firsts, after]
