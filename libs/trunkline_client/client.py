@@ -93,6 +93,17 @@ class TrunklineClient(Session):
             rerank=rerank,
             rerank_depth=rerank_depth,
         )
+        return await self.search_query(query, map_token=map_token, deadline_s=deadline_s, request_id=request_id)
+
+    async def search_query(
+        self,
+        query: Query,
+        *,
+        map_token: bytes | None = None,
+        deadline_s: float | None = None,
+        request_id: str | None = None,
+    ) -> SearchResult:
+        """Find the best hits for a query that was put together before. Raises TrunklineError."""
         request = search_request(query, self._token(map_token))
         answer = await self._read(methods.SEARCH, request, deadline_s, request_id, frozenset(request.collections))
         return search_result(answer.response, answer.router, answer.attempts)

@@ -20,7 +20,8 @@ from trunkline_client import methods
 from trunkline_client.methods import Method, RequestT, ResponseT
 from trunkline_client.session import Session
 
-EntryT = TypeVar("EntryT")
+EntryT = TypeVar("EntryT", covariant=True)
+ItemT = TypeVar("ItemT")
 
 _PAGE_SIZE: Final = 500
 _MAX_PAGES: Final = 200
@@ -152,10 +153,10 @@ class ControlClient(Session):
 
 
 async def _all_pages(
-    ask: Callable[[str], Awaitable[PageT]], entries: Callable[[PageT], Sequence[EntryT]]
-) -> Versioned[Sequence[EntryT]]:
+    ask: Callable[[str], Awaitable[PageT]], entries: Callable[[PageT], Sequence[ItemT]]
+) -> Versioned[Sequence[ItemT]]:
     """Read every page, all at one revision; at most 100,000 entries."""
-    found: list[EntryT] = []
+    found: list[ItemT] = []
     page_token = ""
     for _ in range(_MAX_PAGES):
         page = await ask(page_token)

@@ -199,7 +199,7 @@ class Journey(Generic[RequestT, ResponseT]):
         advice = (
             _OUTCOME_UNKNOWN if self._sent and failure.is_transport and self._method.repeat is Repeat.UNSENT else None
         )
-        if failure.is_transport and self._left_s() > _MIN_LEFT_S:
+        if failure.is_transport and self._sent and self._left_s() > _MIN_LEFT_S:
             failure = Failure("", "UNAVAILABLE", f"no router answered ({failure.message.rstrip('. ')})")
         kind = error_class(failure.reason, failure.status)
         raise kind(failure, request_id=self._request_id, attempts=self._attempts, advice=advice)

@@ -56,7 +56,7 @@ class RouterPool:
         known = self._routers.get(address.target)
         if known is not None or len(self._routers) >= MAX_ROUTERS:
             return known
-        router = Router(address, self._connect(address.target), len(self._routers))
+        router = Router(address, self._connect, len(self._routers))
         self._routers[address.target] = router
         return router
 
@@ -67,7 +67,7 @@ class RouterPool:
 
     async def close(self) -> None:
         """Close every connection; calls under way are cancelled."""
-        await asyncio.gather(*(router.channel.close() for router in self._routers.values()))
+        await asyncio.gather(*(router.close() for router in self._routers.values()))
 
     def all(self) -> Sequence[Router]:
         """Return the routers in the order given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,7 +59,7 @@ class Router:
     """A router and its state. All times are of the pool's clock."""
 
     address: RouterAddress
-    channel: grpc.aio.Channel
+    connect: Callable[[str], grpc.aio.Channel]
     position: int
     failures: int = 0
     rests: int = 0
@@ -66,7 +67,22 @@ class Router:
     avoid_until_s: float = 0.0
     probing: bool = False
     latencies: dict[str, Latency] = field(default_factory=dict)
+    _channel: grpc.aio.Channel | None = None
     _bound: dict[AnyMethod, grpc.aio.UnaryUnaryMultiCallable[object, object]] = field(default_factory=dict)
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel, made when first used: it belongs to the event loop that runs then."""
+        if self._channel is None:
+            self._channel = self.connect(self.address.target)
+        return self._channel
+
+    async def close(self) -> None:
+        """Close the connection if there is one."""
+        channel, self._channel = self._channel, None
+        self._bound.clear()
+        if channel is not None:
+            await channel.close()
 
     def bound(self, method: Method[RequestT, ResponseT]) -> grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]:
         """Return the method on this router's channel, made once."""

@@ -244,3 +244,15 @@ async def test_an_overloaded_router_is_relieved(client: TrunklineClient, routers
 
     assert len(near.seen) == 1
     assert len(far.seen) == 3
+
+
+def test_a_client_may_be_made_before_its_event_loop() -> None:
+    """Nothing belongs to a loop until the first call, so a client can be put together at start-up."""
+    client = TrunklineClient(["127.0.0.1:1"], token="jwt")
+
+    async def use() -> None:
+        async with client:
+            await client.search("text", deadline_s=1.0)
+
+    with pytest.raises(Unavailable):
+        asyncio.run(use())

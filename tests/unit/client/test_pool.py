@@ -34,7 +34,6 @@ class Link:
 class Setup:
     def __init__(self, count: int = 3) -> None:
         self.clock = Clock()
-        self.links: dict[str, Link] = {}
         self.pool = RouterPool(
             [RouterAddress(f"r{index}", f"127.0.0.1:{7001 + index}") for index in range(count)],
             ClientSettings(rest_s=1.0, max_rest_s=8.0, failures_to_rest=2),
@@ -45,14 +44,13 @@ class Setup:
         self.routers = list(self.pool.all())
 
     def connect(self, target: str) -> grpc.aio.Channel:
-        self.links[target] = Link()
-        return cast(grpc.aio.Channel, self.links[target])
+        return cast(grpc.aio.Channel, Link())
 
     def order(self) -> list[str]:
         return [router.address.region for router in self.pool.ordered("Search")]
 
     def link(self, router: Router) -> Link:
-        return self.links[router.address.target]
+        return cast(Link, router.channel)
 
 
 def test_the_order_given_holds_without_measurements() -> None:

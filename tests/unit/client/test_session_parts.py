@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +25,7 @@ _REFUSAL = Failure(
 
 
 def _router(region: str, target: str) -> Router:
-    return Router(RouterAddress(region, target), cast(grpc.aio.Channel, None), 0)
+    return Router(RouterAddress(region, target), cast(Callable[[str], grpc.aio.Channel], None), 0)
 
 
 async def test_tokens_come_from_text_function_or_coroutine() -> None:

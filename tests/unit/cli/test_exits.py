@@ -1,0 +1,86 @@
+"""Failures become an exit code and one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+
+from trunkline_cli.exits import CliError, Exit, explain, guarded
+from trunkline_client import Failure, QuotaExhausted, Unavailable
+from trunkline_local import LocalError, StackNotRunningError
+
+_REFUSED = QuotaExhausted(Failure("QUOTA_EXHAUSTED", "RESOURCE_EXHAUSTED", "the quota is spent"), request_id="r1")
+_AWAY = Unavailable(Failure("", "UNAVAILABLE", "no router answered"))
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (CliError("x", code=Exit.USAGE), 2),
+        (_REFUSED, 3),
+        (_AWAY, 1),
+        (ExceptionGroup("tasks", [_REFUSED]), 3),
+        (StackNotRunningError("none"), 4),
+        (LocalError("x"), 1),
+        (PermissionError(13, "Permission denied", "f"), 1),
+        (ModuleNotFoundError("x", name="jwt"), 1),
+        (KeyboardInterrupt(), 130),
+        (RuntimeError("defect"), 1),
+    ],
+    ids=repr,
+)
+def test_each_failure_has_its_code_and_no_traceback(
+    raised: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever goes wrong ends with a documented code and a line on stderr."""
+
+    @guarded
+    def command() -> None:
+        raise raised
+
+    with pytest.raises(typer.Exit) as caught:
+        command()
+
+    captured = capsys.readouterr()
+    assert caught.value.exit_code == code
+    assert captured.err.startswith("error: ")
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+def test_programs_get_the_reason_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """With `--json` the refusal is an object with its reason, advice and request id."""
+
+    @guarded
+    def command(json_output: bool = False) -> None:
+        raise _REFUSED
+
+    with pytest.raises(typer.Exit):
+        command(json_output=True)
+
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["reason"], error["request_id"]) == ("QUOTA_EXHAUSTED", "r1")
+    assert error["advice"]
+
+
+def test_a_reason_stands_in_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """People see reason, message and what to do."""
+    failure = explain(_REFUSED)
+
+    assert failure is not None
+    assert (failure.reason, failure.message) == ("QUOTA_EXHAUSTED", "the quota is spent")
+    assert "retry_delay_s" in failure.advice
+
+
+def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer can ask for the exception itself."""
+    monkeypatch.setenv("TRUNKLINE_DEBUG", "1")
+
+    @guarded
+    def command() -> None:
+        raise RuntimeError("defect")
+
+    with pytest.raises(RuntimeError):
+        command()
