@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import CollectionEntry
 from trunkline_mesh import metrics
+from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import CollectionUnknown, DomainError, invalid_field
+from trunkline_mesh.errors import CollectionUnknown, DomainError, SpaceUnknown, invalid_field
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.model import Choice, Decision, Gate, Query
 from trunkline_routing.edge.policy_book import PolicyBook, PreparedPolicy
-from trunkline_routing.edge.policy_text import RoutingPolicy
 from trunkline_routing.edge.query_vectors import QueryVectors
 from trunkline_routing.edge.semantics import choose
 from trunkline_routing.edge.trail import TrailRecorder
@@ -25,34 +24,43 @@ MAX_COLLECTIONS: Final = 16
 """Collections of one search; the contract's bound."""
 FALLBACK_CONFIDENCE: Final = 0.2
 
+Collections: TypeAlias = tuple[CollectionEntry, ...]
+
 _CACHE = metrics.counter("decision_cache", "Look-ups of remembered decisions.", ("outcome",))
 _HITS, _MISSES = _CACHE.labels("hit"), _CACHE.labels("miss")
 
 
 class DecisionCache:
-    """Decisions remembered by tenant, policy version and text; bounded, for a stated time."""
+    """Decisions remembered by tenant, policy version and text; bounded, for a stated time.
 
-    def __init__(self, *, size: int, ttl_s: float) -> None:
+    A decision holds only for the collections for which it was made: after any change of the tenant's part of the map it
+    is made anew, so that nobody who brings a map token is answered from an older map.
+    """
+
+    def __init__(self, *, size: int, ttl_s: float, clock: Clock = MONOTONIC) -> None:
         """Keep at most `size` decisions for `ttl_s` each."""
         self._size = size
         self._ttl_s = ttl_s
-        self._kept: OrderedDict[tuple[str, str, str], tuple[float, Decision]] = OrderedDict()
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, str, str], tuple[float, Collections, Decision]] = OrderedDict()
 
-    def get(self, tenant_id: str, digest: str, text: str) -> Decision | None:
-        """Return the remembered decision, if it is not too old."""
+    def get(self, tenant_id: str, digest: str, text: str, collections: Collections) -> Decision | None:
+        """Return the decision remembered for these collections, if it is not too old."""
         key = (tenant_id, digest, text)
         kept = self._kept.get(key)
-        if kept is None or kept[0] < time.monotonic():
+        # A snapshot returns the same tuple until the tenant's part of the map changes, so identity is enough.
+        if kept is None or kept[0] < self._clock() or kept[1] is not collections:
             _MISSES.inc()
             return None
         self._kept.move_to_end(key)
         _HITS.inc()
-        return kept[1]
+        return kept[2]
 
-    def put(self, tenant_id: str, digest: str, text: str, decision: Decision) -> None:
+    def put(self, tenant_id: str, digest: str, text: str, collections: Collections, decision: Decision) -> None:
         """Remember a decision."""
-        self._kept[tenant_id, digest, text] = (time.monotonic() + self._ttl_s, decision)
-        self._kept.move_to_end((tenant_id, digest, text))
+        key = (tenant_id, digest, text)
+        self._kept[key] = (self._clock() + self._ttl_s, collections, replace(decision, cached=True))
+        self._kept.move_to_end(key)
         while len(self._kept) > self._size:
             self._kept.popitem(last=False)
 
@@ -77,21 +85,22 @@ class Decider:
     async def _decide(self, gate: Gate, query: Query, deadline: Deadline, trail: TrailRecorder) -> Decision:
         if query.collections:
             return self._explicit(gate, query)
-        pointer = gate.snapshot.policy(gate.tenant.tenant_id)
-        digest = pointer.digest if pointer is not None else ""
-        cached = self._cache.get(gate.tenant.tenant_id, digest, query.text)
-        if cached is not None and (current := _current(gate, cached)) is not None:
-            return current
+        tenant_id = gate.tenant.tenant_id
+        pointer = gate.snapshot.policy(tenant_id)
         if pointer is None:
             return _without_policy(gate)
+        collections = gate.snapshot.collections_of(tenant_id)
+        cached = self._cache.get(tenant_id, pointer.digest, query.text, collections)
+        if cached is not None:
+            return cached
         try:
-            prepared = await self._policies.get(gate, pointer)
-        except DomainError:
+            prepared = await self._policies.get(gate, pointer, deadline)
+        except (DomainError, TimeoutError):
             trail.degrade(trail_pb.DEGRADATION_REASON_POLICY_UNAVAILABLE)
             return _without_policy(gate)
         decision, whole = await self._by_policy(gate, prepared, query, deadline, trail)
         if whole:
-            self._cache.put(gate.tenant.tenant_id, digest, query.text, decision)
+            self._cache.put(tenant_id, pointer.digest, query.text, collections, decision)
         return decision
 
     def _explicit(self, gate: Gate, query: Query) -> Decision:
@@ -108,6 +117,7 @@ class Decider:
     ) -> tuple[Decision, bool]:
         policy = prepared.policy
         reasons: tuple[str, ...] = ()
+        unread: tuple[str, ...] = ()
         if policy.strategy != "semantics":
             matches = prepared.rules.match(query.text)
             choices = _choices(gate, ((match.collection, match.confidence) for match in matches))
@@ -116,45 +126,50 @@ class Decider:
                 return _decision(trail_pb.STRATEGY_RULES, choices, prepared, reasons), True
         whole = True
         if policy.strategy != "rules":
+            considered, unread = _considered(gate, prepared)
             try:
-                choices, reasons = await self._by_semantics(gate, prepared, query, deadline, trail)
+                choices, reasons = await self._by_semantics(gate, prepared, considered, query, deadline, trail)
             except (DomainError, TimeoutError):
                 trail.degrade(trail_pb.DEGRADATION_REASON_DECISION_WITHOUT_SEMANTICS)
                 choices, whole = [], False
             if choices:
-                return _decision(trail_pb.STRATEGY_SEMANTIC, choices, prepared, reasons), True
+                return _decision(trail_pb.STRATEGY_SEMANTIC, choices, prepared, reasons, unread), True
         choices = _choices(gate, ((name, FALLBACK_CONFIDENCE) for name in policy.fallback))
         strategy = trail_pb.STRATEGY_FALLBACK if choices else trail_pb.STRATEGY_NONE
-        return _decision(strategy, choices, prepared, reasons), whole
+        return _decision(strategy, choices, prepared, reasons, unread), whole
 
     async def _by_semantics(
-        self, gate: Gate, prepared: PreparedPolicy, query: Query, deadline: Deadline, trail: TrailRecorder
+        self,
+        gate: Gate,
+        prepared: PreparedPolicy,
+        considered: Sequence[CollectionEntry],
+        query: Query,
+        deadline: Deadline,
+        trail: TrailRecorder,
     ) -> tuple[list[Choice], tuple[str, ...]]:
-        considered = _considered(gate, prepared)
-        space_id = routing_space(prepared.policy, considered)
-        space = gate.snapshot.space(space_id)
-        if space is None:
+        if not considered:
             return [], ()
+        space = gate.snapshot.space(prepared.policy.space or considered[0].space_id)
+        if space is None:
+            raise SpaceUnknown
         walls = gates.wall(gate, considered)
         [vector] = await self._vectors.of(gate, space, [query.text], wall=walls, deadline=deadline, trail=trail)
-        semantics = await self._policies.semantics(gate, prepared, space_id, deadline)
+        semantics = await self._policies.semantics(gate, prepared, space, deadline)
         ranked = semantics.rank(vector)
         reasons = tuple(f"{near.collection}: similarity {near.score:.3f}" for near in ranked[:8])
         chosen = ((near.collection, near.score) for near in choose(ranked, prepared.policy))
         return _choices(gate, chosen), reasons
 
 
-def routing_space(policy: RoutingPolicy, considered: Sequence[CollectionEntry]) -> str:
-    """Return the space in which semantics compare: the policy's own, or that of its first collection by name."""
-    if policy.space:
-        return policy.space
-    return considered[0].space_id if considered else ""
+def _considered(gate: Gate, prepared: PreparedPolicy) -> tuple[list[CollectionEntry], tuple[str, ...]]:
+    """The policy's collections that exist and may be read through this router, by name, and the names of the others.
 
-
-def _considered(gate: Gate, prepared: PreparedPolicy) -> list[CollectionEntry]:
-    """The policy's collections that exist and may be read through this router: only their wall binds the query."""
-    entries = (gate.snapshot.collection(gate.tenant.tenant_id, name) for name in sorted(prepared.policy.collections))
-    return [entry for entry in entries if entry is not None and gates.readable(gate, entry)]
+    Only the first ones' wall binds the query.
+    """
+    found = (gate.snapshot.collection(gate.tenant.tenant_id, name) for name in sorted(prepared.policy.collections))
+    entries = [entry for entry in found if entry is not None]
+    unread = tuple(entry.collection_id for entry in entries if not gates.readable(gate, entry))
+    return [entry for entry in entries if gates.readable(gate, entry)], unread
 
 
 def _choices(gate: Gate, named: Iterable[tuple[str, float]]) -> list[Choice]:
@@ -168,20 +183,10 @@ def _decision(
     choices: Sequence[Choice],
     prepared: PreparedPolicy,
     reasons: tuple[str, ...],
+    unread: tuple[str, ...] = (),
 ) -> Decision:
     confidence = max((choice.confidence for choice in choices), default=0.0)
-    return Decision(strategy, confidence, tuple(choices), prepared.version, reasons)
-
-
-def _current(gate: Gate, decision: Decision) -> Decision | None:
-    """Return a remembered decision with the map's entries of now, or None if one of its collections is gone."""
-    choices = []
-    for choice in decision.choices:
-        entry = gate.snapshot.collection(gate.tenant.tenant_id, choice.entry.collection_id)
-        if entry is None or entry.space_id != choice.entry.space_id:
-            return None
-        choices.append(Choice(entry, choice.confidence))
-    return replace(decision, choices=tuple(choices), cached=True)
+    return Decision(strategy, confidence, tuple(choices), prepared.version, reasons, not_considered=unread)
 
 
 def _without_policy(gate: Gate) -> Decision:
@@ -198,13 +203,17 @@ def _without_policy(gate: Gate) -> Decision:
 
 def _readable_part(gate: Gate, query: Query, decision: Decision, trail: TrailRecorder) -> Decision:
     """Leave out collections that may not be read here, and say so; refuse if the best one is among them."""
+    for name in decision.not_considered:
+        trail.degrade(trail_pb.DEGRADATION_REASON_COLLECTION_OUTSIDE_JURISDICTION, name)
     outside = [choice for choice in decision.choices if not gates.readable(gate, choice.entry)]
     if not outside:
         return decision
     inside = tuple(choice for choice in decision.choices if gates.readable(gate, choice.entry))
-    best_is_outside = outside[0] is decision.choices[0] or decision.strategy == trail_pb.STRATEGY_EXPLICIT
-    if not inside or (best_is_outside and not query.allow_partial):
-        gates.refuse_unreadable(gate, outside)
+    best_inside = max((choice.confidence for choice in inside), default=0.0)
+    best_is_outside = max(choice.confidence for choice in outside) > best_inside
+    explicit = decision.strategy == trail_pb.STRATEGY_EXPLICIT
+    if not inside or ((best_is_outside or explicit) and not query.allow_partial):
+        gates.refuse_unreadable(gate, decision.choices if explicit else outside)
     for choice in outside:
         trail.degrade(trail_pb.DEGRADATION_REASON_COLLECTION_OUTSIDE_JURISDICTION, choice.entry.collection_id)
-    return replace(decision, choices=inside)
+    return replace(decision, choices=inside, confidence=best_inside)

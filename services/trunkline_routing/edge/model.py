@@ -66,6 +66,8 @@ class Decision:
     policy_version: int = 0
     reasons: tuple[str, ...] = ()
     cached: bool = False
+    not_considered: tuple[str, ...] = ()
+    """Collections of the policy that were not compared, because they may not be read through this router."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
-from trunkline_map.entries import PolicyPointer
+from trunkline_map.blob import BlobMissingError
+from trunkline_map.entries import CollectionEntry, PolicyPointer, SpaceEntry
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DomainError
+from trunkline_mesh.errors import BackendUnavailable, DomainError
 from trunkline_mesh.logs import get_logger
 from trunkline_routing.edge.embedding import Embedding
 from trunkline_routing.edge.gate import readable, wall
@@ -18,8 +20,8 @@ from trunkline_routing.edge.policy_text import RoutingPolicy, parse_policy
 from trunkline_routing.edge.rules import Rules
 from trunkline_routing.edge.semantics import Semantics, prototype_texts
 
-PREPARE_S = 20.0
-"""Time that embedding a policy's examples may take; it goes on when the query that began it has given up."""
+PREPARE_S: Final = 20.0
+"""Time that reading a policy, and embedding its examples, may take; it goes on when the query that began it has given up."""
 
 log = get_logger("policies")
 
@@ -28,7 +30,17 @@ class BlobReader(Protocol):
     """Where policies' texts lie; trunkline_map.blob has it."""
 
     async def get(self, jurisdiction: str, digest: str) -> bytes:
-        """Return the blob; raise BackendUnavailable if it cannot be read."""
+        """Return the blob; raise BackendUnavailable if the store fails, BlobMissingError if it is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What semantics rest on: with another model or other texts they are void."""
+
+    space: SpaceEntry
+    texts: tuple[tuple[str, str], ...]
+    """`(collection, text)` of every prototype."""
+    wall: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -39,7 +51,10 @@ class PreparedPolicy:
     version: int
     rules: Rules
     semantics: Semantics | None = None
-    preparing: asyncio.Task[Semantics] | None = field(default=None, repr=False)
+    semantics_basis: _Basis | None = None
+    preparing: asyncio.Task[None] | None = field(default=None, repr=False)
+    seen: tuple[Sequence[CollectionEntry], SpaceEntry] | None = field(default=None, repr=False)
+    """The tenant's collections and the space for which the basis was last compared."""
 
 
 class PolicyBook:
@@ -51,68 +66,102 @@ class PolicyBook:
         self._embedding = embedding
         self._capacity = capacity
         self._prepared: OrderedDict[tuple[str, str], PreparedPolicy] = OrderedDict()
+        self._loading: dict[tuple[str, str], asyncio.Task[PreparedPolicy]] = {}
 
-    async def get(self, gate: Gate, pointer: PolicyPointer) -> PreparedPolicy:
-        """Return the tenant's policy; raise domain errors if its text cannot be read or is not valid any more."""
+    async def get(self, gate: Gate, pointer: PolicyPointer, deadline: Deadline) -> PreparedPolicy:
+        """Return the tenant's policy, reading it first if nobody has; waits at most until `deadline`.
+
+        Raises domain errors if its text cannot be read or is not valid any more, TimeoutError.
+        """
         key = (pointer.tenant_id, pointer.digest)
         prepared = self._prepared.get(key)
         if prepared is not None:
             self._prepared.move_to_end(key)
             return prepared
-        text = await self._blobs.get(gate.region.jurisdiction, pointer.digest)
-        policy = parse_policy(text.decode())
-        prepared = self._prepared[key] = PreparedPolicy(policy, pointer.version, Rules(policy))
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.ensure_future(self._load(gate.region.jurisdiction, pointer))
+            loading.add_done_callback(_log_failure)
+            loading.add_done_callback(lambda _: self._loading.pop(key, None))
+        async with asyncio.timeout(deadline.remaining_s()):
+            return await asyncio.shield(loading)
+
+    async def _load(self, jurisdiction: str, pointer: PolicyPointer) -> PreparedPolicy:
+        try:
+            async with asyncio.timeout(PREPARE_S):
+                content = await self._blobs.get(jurisdiction, pointer.digest)
+                # A policy may have 256 KiB: to parse and compile it here would hold up every other request.
+                prepared = await asyncio.to_thread(_prepare, content, pointer.version)
+        except (BlobMissingError, ValueError) as exc:
+            raise BackendUnavailable("the tenant's policy cannot be read") from exc
+        self._prepared[pointer.tenant_id, pointer.digest] = prepared
         while len(self._prepared) > self._capacity:
             _, forgotten = self._prepared.popitem(last=False)
             if forgotten.preparing is not None:
                 forgotten.preparing.cancel()
         return prepared
 
-    async def semantics(self, gate: Gate, prepared: PreparedPolicy, space_id: str, deadline: Deadline) -> Semantics:
-        """Return the policy's prototypes, embedding them first if nobody has; waits at most until `deadline`.
+    async def semantics(self, gate: Gate, prepared: PreparedPolicy, space: SpaceEntry, deadline: Deadline) -> Semantics:
+        """Return the policy's prototypes in a space, embedding them first if nobody has; waits until `deadline` at most.
 
-        One task embeds for all who wait, and goes on when they give up. Raises domain errors, TimeoutError.
+        They are embedded anew when the map's collections, their descriptions or the space's model have changed. One
+        task embeds for all who wait, and goes on when they give up. Raises domain errors, TimeoutError.
         """
-        if prepared.semantics is not None:
+        seen = (gate.snapshot.collections_of(gate.tenant.tenant_id), space)
+        known = prepared.seen
+        if prepared.semantics is not None and known is not None and known[0] is seen[0] and known[1] == space:
             return prepared.semantics
-        if prepared.preparing is None or prepared.preparing.done():
-            prepared.preparing = asyncio.ensure_future(self._embed(gate, prepared, space_id))
-            prepared.preparing.add_done_callback(_log_failure)
-        async with asyncio.timeout(deadline.remaining_s()):
-            return await asyncio.shield(prepared.preparing)
-
-    async def _embed(self, gate: Gate, prepared: PreparedPolicy, space_id: str) -> Semantics:
-        entries = [
-            entry
-            for name in prepared.policy.collections
-            if (entry := gate.snapshot.collection(gate.tenant.tenant_id, name)) is not None and readable(gate, entry)
-        ]
-        readable_names = {entry.collection_id for entry in entries}
-        texts = prototype_texts(prepared.policy, {entry.collection_id: entry.description for entry in entries})
-        texts = [(owner, text) for owner, text in texts if owner in readable_names]
-        space = gate.snapshot.space(space_id)
-        if space is None or not texts:
-            prepared.semantics = Semantics([], [])
-            return prepared.semantics
-        vectors = await self._embedding.embed(
-            gate, space, [text for _, text in texts], wall=wall(gate, entries), deadline=Deadline.after(PREPARE_S)
-        )
-        prepared.semantics = Semantics([owner for owner, _ in texts], vectors)
+        basis = _basis_of(gate, prepared.policy, space)
+        while prepared.semantics is None or prepared.semantics_basis != basis:
+            if prepared.preparing is None or prepared.preparing.done():
+                prepared.preparing = asyncio.ensure_future(self._embed(gate, prepared, basis))
+                prepared.preparing.add_done_callback(_log_failure)
+            async with asyncio.timeout(deadline.remaining_s()):
+                await asyncio.shield(prepared.preparing)
+        prepared.seen = seen
         return prepared.semantics
 
+    async def _embed(self, gate: Gate, prepared: PreparedPolicy, basis: _Basis) -> None:
+        vectors = await self._embedding.embed(
+            gate,
+            basis.space,
+            [text for _, text in basis.texts],
+            wall=basis.wall,
+            deadline=Deadline.after(PREPARE_S),
+        )
+        prepared.semantics = Semantics([owner for owner, _ in basis.texts], vectors)
+        prepared.semantics_basis = basis
+
     async def close(self) -> None:
-        """Stop whatever is still being embedded."""
-        tasks = [one.preparing for one in self._prepared.values() if one.preparing is not None]
+        """Stop whatever is still being read or embedded."""
+        tasks: list[asyncio.Task[None] | asyncio.Task[PreparedPolicy]] = [
+            one.preparing for one in self._prepared.values() if one.preparing is not None
+        ]
+        tasks.extend(self._loading.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _log_failure(task: asyncio.Task[Semantics]) -> None:
+def _prepare(content: bytes, version: int) -> PreparedPolicy:
+    policy = parse_policy(content.decode())
+    return PreparedPolicy(policy, version, Rules(policy))
+
+
+def _basis_of(gate: Gate, policy: RoutingPolicy, space: SpaceEntry) -> _Basis:
+    """Only collections that may be read here are compared: the others' texts do not come here."""
+    found = (gate.snapshot.collection(gate.tenant.tenant_id, name) for name in policy.collections)
+    entries = [entry for entry in found if entry is not None and readable(gate, entry)]
+    descriptions = {entry.collection_id: entry.description for entry in entries}
+    texts = tuple((owner, text) for owner, text in prototype_texts(policy, descriptions) if owner in descriptions)
+    return _Basis(space, texts, wall(gate, entries))
+
+
+def _log_failure(task: asyncio.Task[None] | asyncio.Task[PreparedPolicy]) -> None:
     if task.cancelled():
         return
     error = task.exception()
     if isinstance(error, DomainError):
-        log.warning("policy could not be embedded", error_type=type(error).__name__)
+        log.warning("policy could not be prepared", error_type=type(error).__name__)
     elif error is not None:
-        log.error("policy could not be embedded", error_type=type(error).__name__, exc_info=error)
+        log.error("policy could not be prepared", error_type=type(error).__name__, exc_info=error)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import re2
 
-from trunkline_routing.edge.policy_text import RoutingPolicy
+from trunkline_routing.edge.policy_text import RoutingPolicy, compile_pattern
 
 KEYWORD_CONFIDENCE: Final = 0.8
 PATTERN_CONFIDENCE: Final = 0.9
 MORE_MATCHES: Final = 0.05
 """Each further match in the same collection adds this much, up to 1."""
+MAX_LOOKS: Final = 32
+"""Keywords looked for in one text and collection, repeated ones counted: a text of one word must not take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Rules:
             _CollectionRules(
                 name,
                 _keywords(rules.keywords),
-                tuple((pattern, re2.compile("(?i)" + pattern)) for pattern in rules.patterns),
+                tuple((pattern, compile_pattern(pattern)) for pattern in rules.patterns),
             )
             for name, rules in policy.collections.items()
             if rules.keywords or rules.patterns
@@ -53,13 +54,14 @@ class Rules:
 
     def match(self, text: str) -> list[RuleMatch]:
         """Return the collections that match, surest first, at most the policy's `max_collections`."""
-        found = [match for rules in self._rules if (match := _match(rules, text)) is not None]
+        spaced = " ".join(text.split())  # so that a phrase is found across any white space
+        found = [match for rules in self._rules if (match := _match(rules, text, spaced)) is not None]
         found.sort(key=lambda match: (-match.confidence, match.collection))
         return found[: self._limit]
 
 
-def _match(rules: _CollectionRules, text: str) -> RuleMatch | None:
-    words = sorted({word.lower() for word in rules.keywords.findall(text)}) if rules.keywords is not None else []
+def _match(rules: _CollectionRules, text: str, spaced: str) -> RuleMatch | None:
+    words = _words(rules.keywords, spaced) if rules.keywords is not None else []
     patterns = [source for source, pattern in rules.patterns if pattern.search(text) is not None]
     if not words and not patterns:
         return None
@@ -69,10 +71,28 @@ def _match(rules: _CollectionRules, text: str) -> RuleMatch | None:
     return RuleMatch(rules.collection, confidence, f"{rules.collection}: {', '.join(matched[:8])}")
 
 
+def _words(keywords: Any, text: str) -> list[str]:
+    """Return the distinct keywords in a text. The sign behind one is looked at again: it may stand before the next."""
+    words: set[str] = set()
+    start = 0
+    for _ in range(MAX_LOOKS):
+        found = keywords.search(text, start)
+        if found is None:
+            break
+        words.add(found.group(1).lower())
+        start = found.end(1)
+    return sorted(words)
+
+
 def _keywords(keywords: Iterable[str]) -> Any:
-    escaped = [re2.escape(re.sub(r"\s+", " ", keyword.strip())) for keyword in keywords]
+    escaped = {re2.escape(" ".join(keyword.split())) for keyword in keywords if keyword.strip()}
     if not escaped:
         return None
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = False
     # `\b` would not hold beside a keyword that ends in a sign, such as `c++`; so what may not stand beside it is said.
-    longest_first = sorted(escaped, key=len, reverse=True)
-    return re2.compile(rf"(?i)(?:^|[^\pL\pN_])({'|'.join(longest_first)})(?:$|[^\pL\pN_])")
+    # Marks (\pM) belong to words: many scripts write vowels with them.
+    longest_first = sorted(escaped, key=lambda word: (-len(word), word))
+    beside = r"[^\pL\pM\pN_]"
+    return re2.compile(rf"(?:^|{beside})({'|'.join(longest_first)})(?:$|{beside})", options)
