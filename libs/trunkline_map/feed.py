@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from trunkline_map.entries import Entry
-from trunkline_map.keys import Kind, MapKey
+from trunkline_map.entries import Entry, EpochEntry
+from trunkline_map.keys import EPOCH_KEY, Kind, MapKey
 from trunkline_map.records import MalformedRecordError, decode
 from trunkline_map.snapshot import EMPTY_MAP, Change, MapSnapshot, SnapshotBuilder
 from trunkline_map.store import Event, KeyValue
@@ -72,6 +72,13 @@ class MapFeed:
         if ours == listed.get(key, 0) or ours > at_revision:
             return False
         return (self._deleted or {}).get(key, 0) <= at_revision
+
+    def same_epoch(self, item: KeyValue | None) -> bool:
+        """Return True if the store's epoch is the feed's. Its bytes count: two histories may share revisions."""
+        if item is None:
+            return not self.snapshot.epoch
+        entry = read_entry(EPOCH_KEY, item.value, item.mod_revision)
+        return entry is None or (isinstance(entry, EpochEntry) and entry.epoch == self.snapshot.epoch)
 
     def _change_of(self, event: Event) -> Change | None:
         self.malformed.pop(event.key, None)

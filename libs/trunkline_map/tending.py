@@ -115,8 +115,7 @@ class Tending:
         go on as if nothing had happened.
         """
         found = await self._store.read([_EPOCH], timeout_s=self._settings.call_timeout_s)
-        present = found.items.get(_EPOCH)
-        if (present.mod_revision if present else 0) != self._watcher.feed.revisions.get(_EPOCH, 0):
+        if not self._watcher.feed.same_epoch(found.items.get(_EPOCH)):
             self._relist = True
             watch.abort()
 

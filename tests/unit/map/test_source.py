@@ -1,0 +1,128 @@
+"""Reading the map at a token: never an older state, never longer than the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from trunkline_map.keys import Kind, MapKey
+from trunkline_map.source import MapHolder
+from trunkline_map.testing import StaticMap, static_map, static_snapshot, tenant
+from trunkline_map.token import encode
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import MapNotReady, MapTokenInvalid, StaleMap
+
+
+async def test_no_token_asks_for_the_current_map() -> None:
+    """Callers without a change of their own do not wait."""
+    maps = static_map(tenant("a", "eu"))
+
+    assert await maps.at_least(b"", Deadline.after(0)) is maps.snapshot
+
+
+async def test_a_token_of_the_present_or_the_past_does_not_wait() -> None:
+    """A later state reflects every earlier one."""
+    maps = static_map(tenant("a", "eu"))
+    first = maps.snapshot.token
+    maps.put(tenant("b", "eu"))
+
+    for token in (first, maps.snapshot.token):
+        assert await maps.at_least(token, Deadline.after(0.001)) is maps.snapshot
+
+
+async def test_a_token_ahead_waits_for_the_change() -> None:
+    """The map that is returned holds the change."""
+    maps = static_map(tenant("a", "eu"))
+    ahead = encode(maps.snapshot.epoch, 3)
+    waiting = asyncio.ensure_future(maps.at_least(ahead, Deadline.after(10)))
+    await asyncio.sleep(0)
+    maps.put(tenant("b", "eu"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    maps.remove(MapKey(Kind.TENANT, "a"))
+
+    assert (await waiting).revision == 3
+
+
+async def test_a_map_that_does_not_catch_up_is_stale_at_the_deadline() -> None:
+    """The refusal comes in time and says how far behind the map is."""
+    maps = static_map(tenant("a", "eu"))
+    began_s = time.monotonic()
+
+    with pytest.raises(StaleMap) as refused:
+        await maps.at_least(encode(maps.snapshot.epoch, 99), Deadline.after(0.05))
+
+    assert time.monotonic() - began_s < 2
+    assert refused.value.metadata == {"mapRevision": "1", "wantedRevision": "99"}
+    assert refused.value.retry_delay_s
+
+
+async def test_a_token_of_another_epoch_is_refused() -> None:
+    """It names a history that is not this one; waiting would not help."""
+    maps = static_map(tenant("a", "eu"))
+
+    with pytest.raises(MapTokenInvalid):
+        await maps.at_least(encode(b"\x00" * 8, 1), Deadline.after(10))
+
+
+async def test_garbage_is_refused_at_once() -> None:
+    """No wait for what is no token."""
+    with pytest.raises(MapTokenInvalid):
+        await static_map().at_least(b"garbage", Deadline.after(10))
+
+
+async def test_a_token_of_a_new_epoch_is_awaited_while_the_watch_is_down() -> None:
+    """Nobody knows then which of the two is newer; when the map comes back it decides."""
+    maps = static_map(tenant("a", "eu"))
+    maps.fed = False
+    renewed = static_snapshot(tenant("a", "eu"), epoch=b"newepoch", revision=2)
+    waiting = asyncio.ensure_future(maps.at_least(renewed.token, Deadline.after(10)))
+    await asyncio.sleep(0)
+
+    maps.publish(renewed)
+
+    assert await waiting is renewed
+
+
+async def test_a_foreign_token_is_stale_while_the_watch_is_down() -> None:
+    """Without the store it cannot be called wrong."""
+    maps = static_map(tenant("a", "eu"))
+    maps.fed = False
+
+    with pytest.raises(StaleMap):
+        await maps.at_least(encode(b"\x00" * 8, 1), Deadline.after(0.05))
+
+
+async def test_before_the_first_map_nothing_is_served() -> None:
+    """Not ready is said as such, also to callers with a token."""
+    maps = MapHolder()
+    assert not maps.ready()
+
+    with pytest.raises(MapNotReady):
+        _ = maps.snapshot
+    with pytest.raises(MapNotReady):
+        await maps.at_least(b"", Deadline.after(1))
+    assert not await maps.wait_ready(0.01)
+
+
+async def test_a_map_without_an_epoch_is_not_served() -> None:
+    """It belongs to an etcd that control has not set up; its tokens would be worthless."""
+    maps = StaticMap()
+
+    maps.publish(static_snapshot(tenant("a", "eu"), epoch=b""))
+
+    assert not maps.ready()
+
+
+async def test_the_first_map_wakes_those_who_wait_for_it() -> None:
+    """A process that starts waits for its map once."""
+    maps = StaticMap()
+    waiting = asyncio.ensure_future(maps.wait_ready(10))
+    await asyncio.sleep(0)
+
+    maps.publish(static_snapshot())
+
+    assert await waiting
