@@ -25,7 +25,7 @@ from trunkline_mesh.breaker_policy import INFERENCE_POLICY, QUOTA_POLICY
 
 @asynccontextmanager
 async def open_app(settings: InferenceSettings) -> AsyncIterator[MeshApp]:
-    """Open Triton and the shared cache, yield the application, close in reverse. Waits for neither."""
+    """Open Triton and the shared cache, yield the application, close in reverse. Waits for one probe."""
     models = [model.served() for model in settings.models]
     probing = {"interval_s": settings.probe_interval_s, "timeout_s": settings.probe_timeout_s}
     async with (

@@ -80,15 +80,16 @@ class ModelProbe:
 
     async def _run(self) -> None:
         while True:
-            await self.poll()
             await asyncio.sleep(self._interval_s)  # the period of a probe: there is no event to wait for
+            await self.poll()
 
 
 @asynccontextmanager
 async def open_probe(
     client: Any, models: Sequence[ServedModel], *, interval_s: float, timeout_s: float
 ) -> AsyncIterator[ModelProbe]:
-    """Probe in the background until the context ends. Returns at once, with nothing known to be ready."""
+    """Probe once, for at most `timeout_s`, and in the background until the context ends."""
     probe = ModelProbe(client, models, interval_s=interval_s, timeout_s=timeout_s)
+    await probe.poll()
     async with background(probe._run()):  # noqa: SLF001 - the loop belongs to this context
         yield probe

@@ -159,6 +159,7 @@ class TritonModels:
     ) -> npt.NDArray[np.float32]:
         """Send one request within `deadline`, under both of Triton's clocks, and return its output."""
         hop = deadline.within(self._limits.call_timeout_s, reserve_s=HOP_RESERVE_S)
+        patient = hop.at_s < deadline.at_s - HOP_RESERVE_S  # our own limit, not the caller's, is the shorter one
 
         async def send() -> Any:
             timeout_s = hop.require(2 * _QUEUE_MARGIN_S)
@@ -175,8 +176,9 @@ class TritonModels:
             except InferenceServerException as exc:
                 error = of_triton(exc.status(), exc.message())
                 if isinstance(error, TritonExpiredError):
-                    own_fault = timeout_s >= min(self._limits.patience_s, self._limits.call_timeout_s)
-                    raise (BackendTimeout if own_fault else DeadlineExceeded) from exc
+                    if patient or timeout_s >= self._limits.patience_s:
+                        raise BackendTimeout from exc
+                    raise DeadlineExceeded from exc
                 raise error from exc
 
         with _CALL_SECONDS.labels(model.backend_name).time():
