@@ -17,8 +17,8 @@ class LeaseOptions:
     max_waiters_per_tenant: int = 256
     """Spenders of one tenant that may wait for a refill; one more is refused as OVERLOADED."""
 
-    first_ask_tokens: int = 8
-    """Asked for a tenant whose rate is not known yet."""
+    first_ask_tokens: int = 20
+    """Asked for a tenant whose rate is not known yet: a few searches."""
     max_ask_tokens: int = MAX_ASK_TOKENS
     """Most tokens asked for at once, 1 to 10,000."""
     horizon_s: float = 0.5
@@ -27,7 +27,7 @@ class LeaseOptions:
     """Prefetch when less than this part of the last refill is left."""
     rate_floor_s: float = 0.05
     """Shortest span over which a tenant's rate is measured, so that the first spends do not look like a flood."""
-    ask_pace_s: float = 0.025
+    ask_pace_s: float = 0.05
     """After a grant that fell short, a tenant does not ask again before this: a flood costs few calls."""
 
     refill_timeout_s: float = 0.12

@@ -12,6 +12,8 @@ from trunkline_lease.options import LeaseOptions
 from trunkline_lease.safe_share import SafeShare
 from trunkline_lease.spent import Spent, TokenSource
 
+CAP_GROWTH: Final = 2
+"""An ask may be this many times what the last one got."""
 UNKNOWN_DELAY_S: Final = 1.0
 """Taken where a refusal does not say when to ask again."""
 
@@ -128,29 +130,30 @@ class TenantLease:
         """Return what the next ask should want: the recent rate over the horizon, or what spenders wait for.
 
         Measures the rate since the last ask; it follows a rise at once and a fall by half each time. After an answer
-        that fell short it starts small again and doubles with each full one.
+        that fell short it starts small again and grows with each full one.
         """
         options = self._options
         elapsed_s = max(now_s - self._since_s, options.rate_floor_s)
         measured = self._spent_since / elapsed_s
         self._rate_tokens_per_s = max(measured, (measured + self._rate_tokens_per_s) / 2)
         self._spent_since, self._since_s = 0, now_s
-        target = min(self._cap_tokens, math.ceil(self._rate_tokens_per_s * options.horizon_s))
-        return min(options.max_ask_tokens, max(target, self._least_ask_tokens()))
+        target = math.ceil(self._rate_tokens_per_s * options.horizon_s)
+        wanted = min(self._cap_tokens, max(target, options.first_ask_tokens))
+        return min(options.max_ask_tokens, max(wanted, self._missing_tokens()))
 
     def note_answer(self, wanted: int, granted: int, retry_delay_s: float | None, now_s: float) -> None:
         """Remember how the authority answered an ask, so that a flood costs no calls.
 
-        A refused ask that was larger than need be says little: the delay is that of a full bucket then, if the ask
-        exceeded it. Such a refusal is not remembered, only made smaller the next time.
+        A refusal of more than was needed says little: its delay is that of a full bucket, if the ask exceeded that. It
+        is not remembered, and the next ask is for what is needed alone.
         """
         self._refused_at_s = None
         if granted >= wanted:
-            self._cap_tokens = min(self._options.max_ask_tokens, max(self._cap_tokens, wanted) * 2)
+            self._cap_tokens = min(self._options.max_ask_tokens, max(self._cap_tokens, wanted * CAP_GROWTH))
             return
-        self._cap_tokens = 2 * granted
+        self._cap_tokens = granted * CAP_GROWTH
         self.ask_not_before_s = now_s + self._options.ask_pace_s
-        if granted == 0 and wanted <= self._least_ask_tokens():
+        if granted == 0 and wanted <= self._missing_tokens():
             self._refused_at_s = now_s
             self._refused_rate_tokens_per_s = wanted / (retry_delay_s or UNKNOWN_DELAY_S)
 
@@ -169,8 +172,9 @@ class TenantLease:
         """Return True if nobody waits and no ask is under way, so that the lease may be evicted."""
         return self.waiters == 0 and self.refill is None
 
-    def _least_ask_tokens(self) -> int:
-        return max(self._options.first_ask_tokens, self.waiting_tokens - self.held_tokens)
+    def _missing_tokens(self) -> int:
+        """Return what those who wait lack; at least one, so that an ask wants something."""
+        return max(1, self.waiting_tokens - self.held_tokens)
 
     def _spend_across(self, tokens: int, now_s: float) -> Spent | None:
         self._drop_expired(now_s)

@@ -72,7 +72,7 @@ async def test_a_spend_from_tokens_at_hand_does_not_wait(service: MemoryService)
 async def test_tokens_are_fetched_before_they_are_needed(service: MemoryService) -> None:
     """When less than half of the last grant is left, the next one is asked for in the background."""
     async with holding(service) as holder:
-        for _ in range(5):
+        for _ in range(OPTIONS.first_ask_tokens // 2 + 1):
             await holder.spend("acme", 1, soon())
         await settle()
 
@@ -139,6 +139,25 @@ async def test_a_flood_costs_no_calls(service: MemoryService, clock: ManualClock
                 await holder.spend("acme", 1, soon())
 
         assert len(service.requests) == asked
+
+
+async def test_a_tenant_far_over_its_quota_gets_all_of_it_for_few_calls(
+    service: MemoryService, clock: ManualClock
+) -> None:
+    """Ten times the quota for two seconds: goodput stays at the quota, and asks are paced."""
+    service.rate, service.burst = 500.0, 500.0
+    async with holding(service) as holder:
+        granted = 0
+        for _ in range(2_000):
+            clock.now_s += 0.001
+            try:
+                await holder.spend("acme", 5, soon())
+            except QuotaExhausted:
+                continue
+            granted += 5
+
+        assert 0.95 * 1500 <= granted <= 1500
+        assert holder.stats.asks <= 8 * (2.0 / OPTIONS.ask_pace_s)
 
 
 async def test_a_refusal_of_much_does_not_refuse_little(service: MemoryService, clock: ManualClock) -> None:
@@ -209,7 +228,7 @@ async def test_the_least_recently_used_tenant_makes_room_and_gives_back(service:
             await holder.spend(tenant, 1, soon())
         await settle()
 
-        assert dict(service.returned) == {"b": 7, "a": 0, "c": 0}
+        assert dict(service.returned) == {"b": LeaseOptions().first_ask_tokens - 1, "a": 0, "c": 0}
         assert holder.held_tokens("b") == 0
         assert holder.stats.evictions == 1
 

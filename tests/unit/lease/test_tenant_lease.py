@@ -113,6 +113,7 @@ def test_spends_never_exceed_grants_and_refunds_never_exceed_spends(steps: list[
 def test_a_refusal_is_remembered_until_the_missing_tokens_are_back() -> None:
     """8 tokens in 0.8 s means 1 token in 0.1 s; what is held counts."""
     lease = lease_with((2, 100.0, FULL))
+    lease.waiting_tokens = 10
 
     lease.note_answer(8, 0, 0.8, now_s=10.0)
 
@@ -125,6 +126,7 @@ def test_a_refusal_is_remembered_until_the_missing_tokens_are_back() -> None:
 def test_a_refusal_is_never_forgotten_before_the_pace() -> None:
     """However fast the bucket refills, a refused tenant asks at most once in `ask_pace_s`."""
     lease = lease_with()
+    lease.waiting_tokens = 8
 
     lease.note_answer(8, 0, 0.0001, now_s=10.0)
 
@@ -139,14 +141,16 @@ def test_a_refusal_of_more_than_was_needed_makes_the_next_ask_small() -> None:
     lease.note_answer(500, 0, 4.0, now_s=1.0)
 
     assert lease.refused_for_s(1, 1.0) == 0.0
-    assert lease.ask_tokens(1.0) == OPTIONS.first_ask_tokens
-    lease.note_answer(8, 8, None, now_s=1.0)
-    assert lease.ask_tokens(1.0) == 2 * OPTIONS.first_ask_tokens
+    lease.waiting_tokens = 5
+    assert lease.ask_tokens(1.0) == 5
+    lease.note_answer(5, 5, None, now_s=1.0)
+    assert lease.ask_tokens(1.0) == 10
 
 
 def test_a_full_grant_ends_a_refusal() -> None:
     """Only the last answer counts."""
     lease = lease_with()
+    lease.waiting_tokens = 8
     lease.note_answer(8, 0, 2.0, now_s=10.0)
 
     lease.note_answer(20, 20, None, now_s=10.5)
