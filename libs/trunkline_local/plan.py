@@ -188,6 +188,7 @@ def _region_seats(site: Site, region: RegionAddresses) -> tuple[Seat, ...]:
             data_dir=site.data_dir(region_id, service),
             valkey_url=valkey_url(region.valkey_port),
             inference_endpoint=region.services[Service.INFERENCE].endpoint,
+            admission_endpoint=region.services[Service.ADMISSION].endpoint,
         )
         for service in Service
     )

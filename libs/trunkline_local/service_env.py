@@ -39,6 +39,7 @@ class Seat:
     data_dir: Path
     valkey_url: str = ""
     inference_endpoint: str = ""
+    admission_endpoint: str = ""
     """Inference of the same region, and so behind the same wall of residency."""
     control: bool = False
 
@@ -73,7 +74,7 @@ def _routing(seat: Seat, around: Surroundings) -> dict[str, str]:
         "ROLE": "control" if seat.control else "edge",
         "ETCD_ENDPOINTS": ",".join(around.etcd_endpoints),
         "BLOB_DIR": str(around.blob_dir),
-    }
+    } | ({"ADMISSION_ENDPOINTS": seat.admission_endpoint} if seat.admission_endpoint else {})
 
 
 def _retrieval(seat: Seat, around: Surroundings) -> dict[str, str]:
