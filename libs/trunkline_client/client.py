@@ -22,6 +22,7 @@ from trunkline_client.requests import (
     representable,
     search_request,
 )
+from trunkline_client.residency import scope_of
 from trunkline_client.results import RouteResult, SearchResult, WriteResult, route_result, search_result, write_result
 from trunkline_client.router import RouterAddress
 from trunkline_client.session import Session
@@ -105,7 +106,9 @@ class TrunklineClient(Session):
     ) -> SearchResult:
         """Find the best hits for a query that was put together before. Raises TrunklineError."""
         request = search_request(query, self._token(map_token))
-        answer = await self._read(methods.SEARCH, request, deadline_s, request_id, frozenset(request.collections))
+        answer = await self._read(
+            methods.SEARCH, request, deadline_s, request_id, scope_of(request.collections, request.text)
+        )
         return search_result(answer.response, answer.router, answer.attempts)
 
     async def search_batch(
@@ -120,9 +123,9 @@ class TrunklineClient(Session):
         items = [search_request(Query(text=item) if isinstance(item, str) else item) for item in queries]
         request = routing_pb.SearchBatchRequest(queries=items, map_token=self._token(map_token))
         # A policy decides where collections are left out, so one such query makes the whole batch of that kind.
-        named = frozenset(name for item in items for name in item.collections)
-        collections = named if all(item.collections for item in items) else frozenset[str]()
-        answer = await self._read(methods.SEARCH_BATCH, request, deadline_s, request_id, collections)
+        named = {name for item in items for name in item.collections if all(each.collections for each in items)}
+        scope = scope_of(named, *(item.text for item in items))
+        answer = await self._read(methods.SEARCH_BATCH, request, deadline_s, request_id, scope)
         return [search_result(item, answer.router, answer.attempts) for item in answer.response.responses]
 
     async def route(
@@ -145,7 +148,7 @@ class TrunklineClient(Session):
                 map_token=self._token(map_token),
                 explain=explain,
             )
-        answer = await self._read(methods.ROUTE, request, deadline_s, request_id, frozenset(collections))
+        answer = await self._read(methods.ROUTE, request, deadline_s, request_id, scope_of(collections, text))
         return route_result(answer)
 
     async def upsert(
@@ -196,10 +199,10 @@ class TrunklineClient(Session):
         request: RequestT,
         deadline_s: float | None,
         request_id: str | None,
-        collections: frozenset[str],
+        scope: str,
     ) -> Answer[ResponseT]:
         checked_s = checked_deadline(deadline_s, self._settings.default_deadline_s)
-        return await self._call(method, request, checked_s, request_id, collections)
+        return await self._call(method, request, checked_s, request_id, scope)
 
     async def _write(
         self,
@@ -210,4 +213,4 @@ class TrunklineClient(Session):
         collection: str,
     ) -> Answer[ResponseT]:
         checked_s = checked_deadline(deadline_s, self._settings.default_write_deadline_s)
-        return await self._call(method, request, checked_s, request_id, frozenset({collection}))
+        return await self._call(method, request, checked_s, request_id, scope_of([collection]))

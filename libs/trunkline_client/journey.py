@@ -36,13 +36,13 @@ class Journey(Generic[RequestT, ResponseT]):
         *,
         deadline_s: float,
         request_id: str,
-        collections: frozenset[str],
+        scope: str,
     ) -> None:
         self._context = context
         self._method = method
         self._request = request
         self._request_id = request_id
-        self._collections = collections
+        self._scope = scope
         self._ends_s = context.clock() + deadline_s
         self._attempts: list[Attempt] = []
         self._sent = 0
@@ -52,7 +52,7 @@ class Journey(Generic[RequestT, ResponseT]):
         self._last: Failure | None = None
         self._next = Verdict(repeat=True, free=True)
         self._expired_token: str | None = None
-        self._allowed: Allowed | None = context.memory.recall(collections)
+        self._allowed: Allowed | None = context.memory.recall(scope) if scope else None
         self._answered_inside = False
 
     async def run(self) -> Answer[ResponseT]:
@@ -186,7 +186,8 @@ class Journey(Generic[RequestT, ResponseT]):
             for endpoint in allowed.endpoints:
                 _adopt(self._context, endpoint)
         self._allowed = allowed if self._allowed is None else self._allowed.narrowed(allowed)
-        self._context.memory.learn(self._collections, self._allowed)
+        if self._scope:
+            self._context.memory.learn(self._scope, self._allowed)
 
     def _resume_s(self, failure: Failure) -> float:
         """Return the moment before which a repeat would come too early: the server's word, or a jittered back-off."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -54,32 +55,45 @@ def _split(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()][:_MAX_NAMED]
 
 
-class ResidencyMemory:
-    """Remembers refusals for a while, by the collections asked for, so that a text is not sent out again and again.
+def scope_of(collections: Iterable[str], *texts: str) -> str:
+    """Return for which requests a refusal of this one may be remembered.
 
-    Bounded to 1,024 sets of collections, the least recently used goes first.
+    Named collections are refused whatever the text. Where the policy decides, the text decides what is refused, so
+    the refusal holds for that text alone: another one may belong to a collection that the router may serve.
+    """
+    named = sorted(set(collections))
+    if named:
+        return f"collections {','.join(named)}"
+    joined = "\0".join(texts).encode("utf-8", "surrogatepass")
+    return f"text {hashlib.sha256(joined).hexdigest()}"
+
+
+class ResidencyMemory:
+    """Remembers refusals for a while, so that a text is not sent out again and again.
+
+    Bounded to 1,024 scopes, the least recently used goes first.
     """
 
     def __init__(self, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._ttl_s = ttl_s
         self._clock = clock
-        self._known: OrderedDict[frozenset[str], tuple[float, Allowed]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[float, Allowed]] = OrderedDict()
 
-    def recall(self, collections: frozenset[str]) -> Allowed | None:
+    def recall(self, scope: str) -> Allowed | None:
         """Return what is remembered, None if nothing is or it is too old."""
-        entry = self._known.get(collections)
+        entry = self._known.get(scope)
         if entry is None:
             return None
         learned_s, allowed = entry
         if self._clock() - learned_s > self._ttl_s:
-            del self._known[collections]
+            del self._known[scope]
             return None
-        self._known.move_to_end(collections)
+        self._known.move_to_end(scope)
         return allowed
 
-    def learn(self, collections: frozenset[str], allowed: Allowed) -> None:
+    def learn(self, scope: str, allowed: Allowed) -> None:
         """Remember a refusal."""
-        self._known[collections] = (self._clock(), allowed)
-        self._known.move_to_end(collections)
+        self._known[scope] = (self._clock(), allowed)
+        self._known.move_to_end(scope)
         while len(self._known) > _MAX_REMEMBERED:
             self._known.popitem(last=False)

@@ -60,7 +60,7 @@ class Session:
         request: RequestT,
         deadline_s: float,
         request_id: str | None = None,
-        collections: frozenset[str] = frozenset(),
+        scope: str = "",
     ) -> Answer[ResponseT]:
         journey = Journey(
             self._context,
@@ -68,6 +68,6 @@ class Session:
             request,
             deadline_s=deadline_s,
             request_id=new_request_id(request_id),
-            collections=collections,
+            scope=scope,
         )
         return await journey.run()

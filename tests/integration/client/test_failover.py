@@ -151,6 +151,17 @@ async def test_a_residency_refusal_leads_to_the_named_router() -> None:
     assert (len(us.seen), len(ap.seen), len(eu.seen)) == (2, 0, 2)
 
 
+async def test_a_refusal_of_one_text_does_not_move_others() -> None:
+    """Where the policy decides, only the refused question is sent to the allowed router straight away."""
+    async with running("us-east", "eu-west") as (us, eu):
+        us.act = lambda seen: _outside(regions="eu-west") if seen.request.text == "private" else None
+        async with TrunklineClient([us.address, eu.address], token="jwt") as client:
+            results = [await client.search(text) for text in ("private", "public", "private")]
+
+    assert [item.router.region for item in results] == ["eu-west", "us-east", "eu-west"]
+    assert [seen.request.text for seen in us.seen] == ["private", "public"]
+
+
 async def test_an_address_is_as_good_as_a_region() -> None:
     """`allowedEndpoints` finds the router too."""
     async with running("us-east", "") as (us, eu):

@@ -13,7 +13,7 @@ import pytest
 
 from trunkline_client import ClientSettings, Failure, Unauthenticated
 from trunkline_client.credential import MAX_TOKEN_BYTES, Credential
-from trunkline_client.residency import Allowed, ResidencyMemory
+from trunkline_client.residency import Allowed, ResidencyMemory, scope_of
 from trunkline_client.router import Router, RouterAddress
 
 _REFUSAL = Failure(
@@ -76,19 +76,27 @@ def test_a_second_refusal_never_widens_the_first() -> None:
 
 
 def test_refusals_are_remembered_for_a_while() -> None:
-    """Memory is by the set of collections, ends, and is bounded."""
+    """Memory is by scope, ends, and is bounded."""
     now_s = [0.0]
     memory = ResidencyMemory(30.0, clock=lambda: now_s[0])
     allowed = Allowed.read(_REFUSAL)
-    memory.learn(frozenset({"a"}), allowed)
+    memory.learn(scope_of(["a"]), allowed)
 
-    assert memory.recall(frozenset({"a"})) is allowed
-    assert memory.recall(frozenset({"a", "b"})) is None
+    assert memory.recall(scope_of(["a"])) is allowed
+    assert memory.recall(scope_of(["a", "b"])) is None
     now_s[0] = 31.0
-    assert memory.recall(frozenset({"a"})) is None
+    assert memory.recall(scope_of(["a"])) is None
     for index in range(2000):
-        memory.learn(frozenset({str(index)}), allowed)
+        memory.learn(scope_of([str(index)]), allowed)
     assert len(memory._known) == 1024
+
+
+def test_a_refusal_holds_for_the_collections_or_else_for_the_text() -> None:
+    """Named collections are refused whatever the text; where the policy decides, another text may go elsewhere."""
+    assert scope_of(["b", "a"], "one") == scope_of(["a", "b"], "two")
+    assert scope_of([], "one") == scope_of([], "one")
+    assert scope_of([], "one") != scope_of([], "two")
+    assert "one" not in scope_of([], "one")
 
 
 @pytest.mark.parametrize(
