@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from trunkline_mesh.deadline import Deadline
+from trunkline_retrieval.budget import until_store
 from trunkline_retrieval.model import CollectionRef, EmbeddedDocument, ScrollPage
 from trunkline_retrieval.placement import Placements
 from trunkline_retrieval.store import VectorStore
@@ -51,7 +52,9 @@ class Export:
         )
         cursor = command.cursor
         while True:
-            page = await self._store.scroll(ref, cursor, command.page_size, deadline.within(PAGE_TIMEOUT_S))
+            page = await self._store.scroll(
+                ref, cursor, command.page_size, until_store(deadline).within(PAGE_TIMEOUT_S)
+            )
             for part in split_page(ref, page):
                 yield part
             if page.next_cursor is None:

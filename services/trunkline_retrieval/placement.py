@@ -15,6 +15,7 @@ from trunkline_mesh.errors import (
     TenantSuspended,
     TenantUnknown,
 )
+from trunkline_retrieval.budget import until_map
 from trunkline_retrieval.model import CollectionRef, Scope
 
 
@@ -38,7 +39,7 @@ class Placements:
         Raises StaleMap, MapNotReady, MapTokenInvalid, TenantUnknown, TenantSuspended, CollectionUnknown,
         CollectionNotPlaced, ResidencyViolation or SpaceUnknown.
         """
-        snapshot = await self._source.at_least(map_token, deadline)
+        snapshot = await self._source.at_least(map_token, until_map(deadline))
         tenant = snapshot.tenant(tenant_id)
         if tenant is None:
             raise TenantUnknown

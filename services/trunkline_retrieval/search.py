@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import SpaceMismatch, invalid_field
+from trunkline_retrieval.budget import until_store
 from trunkline_retrieval.model import CollectionRef, Filter, FoundDocument, SearchMode, StoreQuery, Vector
 from trunkline_retrieval.placement import Placements
 from trunkline_retrieval.store import VectorStore
 from trunkline_retrieval.vectors import require_vector
-
-STORE_RESERVE_S: Final = 0.001
-"""Kept back from the store's time for rendering the answer, so that its expiry is still told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Search:
         queries = [_query(command, mode, ref) for ref in refs]
         if not command.vectors.keys() <= {ref.space_id for ref in refs}:
             raise SpaceMismatch("a vector is of an embedding space that none of the collections has")
-        until = Deadline(deadline.at_s - STORE_RESERVE_S)
+        until = until_store(deadline)
         if len(refs) == 1:
             return [await self._one(refs[0], queries[0], until)]
         async with asyncio.TaskGroup() as group:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import SpaceMismatch
+from trunkline_retrieval.budget import until_store
 from trunkline_retrieval.model import EmbeddedDocument
 from trunkline_retrieval.placement import Placements
-from trunkline_retrieval.search import STORE_RESERVE_S
 from trunkline_retrieval.store import VectorStore
 from trunkline_retrieval.vectors import require_vector
 
@@ -56,7 +56,7 @@ class Write:
             raise SpaceMismatch(metadata={"collection": command.collection_id, "space": ref.space_id})
         for index, embedded in enumerate(command.documents):
             require_vector(ref, embedded.vector, f"documents[{index}].values")
-        until = Deadline(deadline.at_s - STORE_RESERVE_S)
+        until = until_store(deadline)
         await self._store.ensure_collection(ref, until)
         await self._store.upsert(ref, command.documents, until)
         return len(command.documents)
@@ -66,5 +66,5 @@ class Write:
         (ref,) = await self._placements.resolve(
             command.tenant_id, (command.collection_id,), command.map_token, deadline
         )
-        await self._store.delete(ref, command.document_ids, Deadline(deadline.at_s - STORE_RESERVE_S))
+        await self._store.delete(ref, command.document_ids, until_store(deadline))
         return len(command.document_ids)

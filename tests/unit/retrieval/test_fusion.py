@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline_retrieval.fusion import (
@@ -32,12 +32,14 @@ def test_qdrant_counts_from_zero() -> None:
     assert QDRANT_RRF_K + 0 == RRF_K + 1
 
 
+@settings(deadline=None)  # time decides nothing here
 @given(RANKINGS)
 def test_order_of_lists_does_not_matter(lists: list[list[str]]) -> None:
     """Joining is symmetric."""
     assert reciprocal_rank_fusion(lists) == pytest.approx(reciprocal_rank_fusion(lists[::-1]))
 
 
+@settings(deadline=None)  # time decides nothing here
 @given(RANKINGS)
 def test_a_document_ranked_better_everywhere_scores_higher(lists: list[list[str]]) -> None:
     """Joining keeps an order that all lists agree on."""

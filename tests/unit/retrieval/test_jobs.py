@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline_retrieval.engine.jobs import MAX_GROUP_JOBS, WRITES, Job, JobQueue
@@ -64,6 +64,7 @@ def test_expired_jobs_are_dropped() -> None:
     assert [job.job_id for job in queue.take()] == [7]
 
 
+@settings(deadline=None)  # time decides nothing here
 @given(st.lists(OPS, max_size=60))
 def test_every_job_is_taken_exactly_once_and_kinds_keep_their_order(ops: list[Op]) -> None:
     """Nothing is lost or doubled; reads stay in order among reads, and writes among writes."""

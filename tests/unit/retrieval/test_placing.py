@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline_retrieval.engine.placing import worker_of
 
 
+@settings(deadline=None)  # time decides nothing here
 @given(st.text(), st.integers(1, 64))
 def test_owner_is_one_of_the_workers(name: str, workers: int) -> None:
     """Every name has an owner, the same one each time."""

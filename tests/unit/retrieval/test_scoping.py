@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
@@ -55,6 +55,7 @@ def test_points_of_another_scope_are_dropped_and_counted() -> None:
     assert REGISTRY.get_sample_value(name) == before + 3
 
 
+@settings(deadline=None)  # time decides nothing here
 @given(st.lists(st.tuples(NAMES, NAMES, NAMES), unique=True, max_size=20))
 def test_point_ids_are_unique_over_scopes(triples: list[tuple[str, str, str]]) -> None:
     """No two documents of any scopes share a point id, also where names put together read the same."""

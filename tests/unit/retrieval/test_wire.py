@@ -7,7 +7,7 @@ from array import array
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline_retrieval.engine.wire import MAX_FRAME_BYTES, FrameError, FrameReader, pack_frame, unpack
@@ -18,6 +18,7 @@ MESSAGES = st.lists(
 )
 
 
+@settings(deadline=None)  # time decides nothing here
 @given(st.lists(MESSAGES, max_size=6), st.lists(st.integers(1, 40), max_size=30))
 def test_messages_survive_any_cut(messages: list[Any], cuts: list[int]) -> None:
     """Messages come out whole and in order, however the stream is cut into reads."""
@@ -49,6 +50,7 @@ def test_oversized_frames_are_refused_both_ways() -> None:
         FrameReader().feed(struct.pack("<I", MAX_FRAME_BYTES + 1))
 
 
+@settings(deadline=None)  # time decides nothing here
 @given(st.binary(max_size=64))
 def test_garbage_is_a_frame_error_or_a_message(garbage: bytes) -> None:
     """Whatever a frame holds, reading it raises nothing but FrameError."""
