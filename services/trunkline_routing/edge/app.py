@@ -33,6 +33,7 @@ from trunkline_routing.edge.query_vectors import QueryVectors
 from trunkline_routing.edge.rerank_client import RerankClient
 from trunkline_routing.edge.reranking import Reranking
 from trunkline_routing.edge.retrieval_client import RetrievalClient
+from trunkline_routing.edge.retrieving import Retrieving
 from trunkline_routing.edge.route import Route
 from trunkline_routing.edge.search import Search, SearchParts
 from trunkline_routing.edge.servicer import RoutingServicer
@@ -66,8 +67,7 @@ def build_servicer(
         source=source,
         decider=decider,
         vectors=vectors,
-        retrieval=retrieval,
-        failover=searching,
+        retrieving=Retrieving(vectors, retrieval, searching, budgets),
         reranking=Reranking(rerank, reordering, budgets, min_s=settings.rerank_min_s),
         quota=quota,
         budgets=budgets,
@@ -76,14 +76,18 @@ def build_servicer(
     return RoutingServicer(
         Search(parts),
         Route(source, decider, searching, budgets, settings),
-        Write(source, embedding, retrieval, quota, settings),
+        Write(source, embedding, retrieval, quota, breakers, settings),
         rerank_depth=settings.rerank_depth,
     )
 
 
 def build_embedding(inference: Inference, breakers: BreakerRegistry) -> Embedding:
     """Wire embeddings with failover behind the wall."""
-    return Embedding(inference, Failover("inference", "Embed", INFERENCE_POLICY, breakers, RetryBudget()))
+    return Embedding(
+        inference,
+        queries=Failover("inference", "EmbedQueries", INFERENCE_POLICY, breakers, RetryBudget()),
+        passages=Failover("inference", "EmbedPassages", INFERENCE_POLICY, breakers, RetryBudget()),
+    )
 
 
 def binding_of(servicer: RoutingServicer) -> ServiceBinding:

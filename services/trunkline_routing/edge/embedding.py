@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import RegionEntry, SpaceEntry
@@ -13,17 +14,21 @@ from trunkline_routing.edge.model import Gate, Vector
 from trunkline_routing.edge.ports import Inference
 from trunkline_routing.edge.trail import TrailRecorder
 
-MAX_BATCH = 64
-"""Texts in one call; the contract's bound."""
+MAX_QUERIES: Final = 64
+"""Queries in one call; the contract's bound."""
+MAX_PASSAGES: Final = 8
+"""Passages in one call: long texts, of which a CPU embeds some ten a second. A call of many would be slow enough for a
+breaker to take the model for broken, and would keep queries waiting behind it."""
 
 
 class Embedding:
     """Embeds queries and passages, in this router's region or in another one behind the same wall."""
 
-    def __init__(self, inference: Inference, failover: Failover) -> None:
-        """Use one port in several regions."""
+    def __init__(self, inference: Inference, queries: Failover, passages: Failover) -> None:
+        """Use one port in several regions. Writes have a breaker of their own, so that they cannot cut off searches."""
         self._inference = inference
-        self._failover = failover
+        self._queries = queries
+        self._passages = passages
 
     async def embed(
         self,
@@ -38,14 +43,16 @@ class Embedding:
     ) -> list[Vector]:
         """Return one vector for each text. Raises domain errors when no allowed region could do it."""
         vectors: list[Vector] = []
-        for start in range(0, len(texts), MAX_BATCH):
-            batch = texts[start : start + MAX_BATCH]
+        size = MAX_PASSAGES if passages else MAX_QUERIES
+        failover = self._passages if passages else self._queries
+        for start in range(0, len(texts), size):
+            batch = texts[start : start + size]
 
             async def attempt(region: RegionEntry, share: Deadline, batch: Sequence[str] = batch) -> Sequence[Vector]:
                 return await self._inference.embed(region, space, batch, passages=passages, deadline=share)
 
-            region, embedded = await self._failover.first(
-                candidates.within(gate, wall), attempt, deadline=deadline, subject=f"space {space.space_id}"
+            region, embedded = await failover.first(
+                candidates.within(gate, wall), attempt, deadline=deadline, subject={"space": space.space_id}
             )
             vectors.extend(embedded)
             if trail is not None and region.region_id != gate.region.region_id:
