@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
 from trunkline_mesh.errors import DeadlineExceeded, DomainError, NoAllowedRegion
 
-DEFAULT_RETRY_DELAY_S = 1.0
+DEFAULT_RETRY_DELAY_S: Final = 1.0
 """Told to the caller when every allowed region failed and none says when it is back."""
 
 
@@ -16,8 +17,8 @@ def moves_on(error: DomainError) -> bool:
     return error.fault in (reasons_pb.FAULT_REGION, reasons_pb.FAULT_LOAD) or error.retryable
 
 
-def none_left(collection: str, tried: Sequence[str], last: DomainError | None) -> DomainError:
-    """Return what a caller is told when no candidate served.
+def none_left(subject: Mapping[str, str], tried: Sequence[str], last: DomainError | None) -> DomainError:
+    """Return what a caller is told when no candidate served `subject`, which goes into the metadata.
 
     Overload and an expired deadline stay what they are; anything else is a typed refusal, never another jurisdiction.
     """
@@ -27,5 +28,5 @@ def none_left(collection: str, tried: Sequence[str], last: DomainError | None) -
         return last
     return NoAllowedRegion(
         retry_delay_s=DEFAULT_RETRY_DELAY_S,
-        metadata={"collection": collection, "triedRegions": ",".join(tried)},
+        metadata={**subject, "triedRegions": ",".join(tried)},
     )

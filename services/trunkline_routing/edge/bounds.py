@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from trunkline.common.v1 import document_pb2 as document_pb
+from trunkline.common.v1 import search_options_pb2 as options_pb
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline_mesh.errors import FieldInvalid, FieldViolation
 from trunkline_routing.edge.model import Vectors
@@ -58,24 +60,30 @@ def check_text(text: str, found: Violations) -> None:
 
 def check_vector(request: routing_pb.SearchRequest, found: Violations) -> Vectors:
     """Return the caller's own vector by its space, noting what is wrong with it."""
-    values = tuple(request.vector.values)
+    count = len(request.vector.values)
+    values = tuple(request.vector.values[:MAX_VECTOR])
     found.check(NAME.fullmatch(request.vector.space_id) is not None, "vector.space_id", "must name a space")
-    found.check(1 <= len(values) <= MAX_VECTOR, "vector.values", f"must be 1 to {MAX_VECTOR} numbers")
+    found.check(1 <= count <= MAX_VECTOR, "vector.values", f"must be 1 to {MAX_VECTOR} numbers")
     found.check(all(map(math.isfinite, values)), "vector.values", "must be finite numbers")
     found.check(bool(request.collections), "collections", "must be named where a vector is given")
     return {request.vector.space_id: values}
 
 
-def check_names(names: Collection[str], field: str, found: Violations) -> None:
+def check_names(names: Sequence[str], field: str, found: Violations) -> None:
     """Note violations of a list of collections."""
     found.check(len(names) <= MAX_COLLECTIONS, field, f"must be at most {MAX_COLLECTIONS}")
-    found.check(all(map(NAME.fullmatch, names)), field, "must each be 1 to 63 of [a-z0-9-]")
+    found.check(all(map(NAME.fullmatch, names[:MAX_COLLECTIONS])), field, "must each be 1 to 63 of [a-z0-9-]")
 
 
-def check_fields(names: Collection[str], found: Violations) -> None:
+def check_fields(names: Sequence[str], found: Violations) -> None:
     """Note violations of a list of field names."""
     found.check(len(names) <= MAX_FIELDS, "include_fields", f"must be at most {MAX_FIELDS}")
-    found.check(all(map(_FIELD.fullmatch, names)), "include_fields", "must each be 1 to 64 of [a-z0-9_]")
+    found.check(all(map(_FIELD.fullmatch, names[:MAX_FIELDS])), "include_fields", "must each be 1 to 64 of [a-z0-9_]")
+
+
+def check_consistency(value: options_pb.Consistency.ValueType, found: Violations) -> None:
+    """Note a violation of a value that this version does not know: it may ask for more than it would get."""
+    found.check(value in options_pb.Consistency.values(), "consistency", "must be a known value")
 
 
 def check_token(token: bytes, found: Violations) -> None:
@@ -99,6 +107,9 @@ def _condition(condition: document_pb.Condition, field: str, found: Violations) 
     found.check(_FIELD.fullmatch(condition.field) is not None, f"{field}.field", "must be 1 to 64 of [a-z0-9_]")
     test = condition.WhichOneof("test")
     found.check(test is not None, field, "must have a test")
+    if test == "equals_string":
+        fits = len(condition.equals_string.encode()) <= MAX_STRING_BYTES
+        found.check(fits, f"{field}.equals_string", f"must be at most {MAX_STRING_BYTES} bytes")
     if test == "any_of":
         values = condition.any_of.values
         fits = 1 <= len(values) <= 64 and all(len(value.encode()) <= 256 for value in values)
@@ -117,7 +128,7 @@ def check_document(document: document_pb.Document, field: str, found: Violations
     text_fits = bool(document.text.strip()) and len(document.text.encode()) <= MAX_DOCUMENT_TEXT_BYTES
     found.check(text_fits, f"{field}.text", f"must be 1 to {MAX_DOCUMENT_TEXT_BYTES} bytes, not all white space")
     found.check(len(document.fields) <= MAX_FIELDS, f"{field}.fields", f"must be at most {MAX_FIELDS}")
-    for name, value in document.fields.items():
+    for name, value in islice(document.fields.items(), MAX_FIELDS):
         kind = value.WhichOneof("kind")
         found.check(_FIELD.fullmatch(name) is not None, f"{field}.fields", "names must be 1 to 64 of [a-z0-9_]")
         found.check(kind is not None, f"{field}.fields", "must each have a value")

@@ -37,12 +37,19 @@ class StageBudgets:
         return self._share(deadline, self.embedding_s, self.retrieval_s + self.rerank_s)
 
     def retrieval(self, deadline: Deadline, *, rerank: bool) -> Deadline:
-        """Return by when the collections must have answered; without a rerank to come, everything is theirs."""
+        """Return by when the collections should have answered; without a rerank to come, everything is theirs.
+
+        They may take longer: reranking can be left out, and they cannot.
+        """
         return self._share(deadline, self.retrieval_s, self.rerank_s if rerank else 0.0)
 
     def rerank(self, deadline: Deadline) -> Deadline:
         """Return by when the reranker must have answered."""
-        return deadline.within(deadline.remaining_s(), reserve_s=self.reserve_s)
+        return self.hop(deadline)
+
+    def hop(self, deadline: Deadline) -> Deadline:
+        """Return by when any hop must have answered, whatever its stage's budget says."""
+        return Deadline(deadline.at_s - self.reserve_s)
 
     def _share(self, deadline: Deadline, own_s: float, later_s: float) -> Deadline:
         left_s = max(0.0, deadline.remaining_s() - self.reserve_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
@@ -50,12 +50,15 @@ class Failover:
         attempt: Callable[[RegionEntry, Deadline], Awaitable[T]],
         *,
         deadline: Deadline,
-        subject: str,
+        subject: Mapping[str, str],
+        budget: Deadline | None = None,
         trail: trail_pb.CollectionTrail | None = None,
     ) -> tuple[RegionEntry, T]:
         """Return the first region that served, and what it answered.
 
-        Raises a caller's fault at once, and what `none_left` makes of the attempts when no candidate served.
+        `budget` is by when the work should be done: attempts that another one could follow share it, the last one may
+        take until `deadline`. `subject` names the work in refusals. Raises a caller's fault at once, and what
+        `none_left` makes of the attempts when no candidate served.
         """
         self._budget.record_request()
         tried: list[str] = []
@@ -65,11 +68,11 @@ class Failover:
             if skip or candidate.region is None:
                 add_attempt(trail, candidate.region_id, skip)
                 continue
-            if tried and (len(tried) >= MAX_ATTEMPTS or not self._budget.try_spend() or deadline.expired()):
+            if tried and not self._may_go_on(len(tried), deadline):
                 add_attempt(trail, candidate.region_id, trail_pb.ATTEMPT_OUTCOME_SKIPPED_BUDGET)
                 continue
             tried.append(candidate.region_id)
-            share = self._share(deadline, candidates[index + 1 :])
+            share = self._share(deadline, budget or deadline, candidates[index + 1 :])
             began_s = time.perf_counter()
             try:
                 result = await self._guarded(candidate.region, attempt, share)
@@ -100,8 +103,11 @@ class Failover:
         breaker = self._breakers.get(self._dependency, region.region_id, self._method, self._policy)
         return await breaker.call(lambda: attempt(region, share))
 
-    def _share(self, deadline: Deadline, later: Sequence[Candidate]) -> Deadline:
+    def _may_go_on(self, attempts: int, deadline: Deadline) -> bool:
+        return attempts < MAX_ATTEMPTS and not deadline.expired() and self._budget.try_spend()
+
+    def _share(self, deadline: Deadline, budget: Deadline, later: Sequence[Candidate]) -> Deadline:
         """Half of what is left if another candidate could follow, else all of it."""
         if any(not self.would_skip(candidate) for candidate in later):
-            return deadline.within(deadline.remaining_s() / 2)
+            return deadline.within((budget.remaining_s() or deadline.remaining_s()) / 2)
         return deadline

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trunkline_map.entries import CollectionEntry, RegionEntry
+from trunkline_map.entries import CollectionEntry, RegionEntry, RegionState
 from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.source import MapSource
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import MapNotReady, ResidencyRouterOutside, TenantSuspended, TenantUnknown
+from trunkline_mesh.status import MAX_METADATA_VALUE_CHARS
 from trunkline_routing.edge.model import Choice, Gate
 
 
@@ -33,15 +34,31 @@ async def enter(source: MapSource, *, tenant_id: str, region_id: str, map_token:
     return Gate(snapshot, tenant, region)
 
 
-def outside(snapshot: MapSnapshot, jurisdictions: Iterable[str]) -> ResidencyRouterOutside:
-    """Return the refusal that names where to ask instead."""
-    allowed = [region for region in snapshot.regions() if region.jurisdiction in frozenset(jurisdictions)]
+def outside(snapshot: MapSnapshot, jurisdictions: frozenset[str]) -> ResidencyRouterOutside:
+    """Return the refusal that names where to ask instead: regions that serve first, those that are down not at all."""
+    allowed = [
+        region
+        for region in snapshot.regions()
+        if region.jurisdiction in jurisdictions and region.state is not RegionState.DOWN
+    ]
+    allowed.sort(key=lambda region: region.state is not RegionState.SERVING)
     return ResidencyRouterOutside(
         metadata={
-            "allowedRegions": ",".join(region.region_id for region in allowed),
-            "allowedEndpoints": ",".join(address for region in allowed for address in region.routing_endpoints),
+            "allowedRegions": _listed(region.region_id for region in allowed),
+            "allowedEndpoints": _listed(address for region in allowed for address in region.routing_endpoints),
         }
     )
+
+
+def _listed(values: Iterable[str]) -> str:
+    """Join as many values as a refusal's metadata can hold: half an address would be worse than none."""
+    joined = ""
+    for value in values:
+        longer = f"{joined},{value}" if joined else value
+        if len(longer) > MAX_METADATA_VALUE_CHARS:
+            break
+        joined = longer
+    return joined
 
 
 def readable(gate: Gate, entry: CollectionEntry) -> bool:

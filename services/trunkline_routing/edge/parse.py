@@ -17,6 +17,7 @@ from trunkline_routing.edge.bounds import (
     MAX_TOP_K,
     NAME,
     Violations,
+    check_consistency,
     check_document,
     check_fields,
     check_filter,
@@ -45,6 +46,7 @@ def parse_search(request: routing_pb.SearchRequest, *, default_depth: int) -> Qu
     check_names(request.collections, "collections", found)
     check_fields(request.include_fields, found)
     check_filter(request.filter, found)
+    check_consistency(request.consistency, found)
     check_token(request.map_token, found)
     found.settle()
     return Query(
@@ -88,6 +90,7 @@ def parse_route(request: routing_pb.RouteRequest) -> Query:
     found = Violations()
     check_text(request.text, found)
     check_names(request.collections, "collections", found)
+    check_consistency(request.consistency, found)
     check_token(request.map_token, found)
     found.settle()
     return Query(
@@ -107,12 +110,13 @@ def check_upsert(request: routing_pb.UpsertRequest) -> None:
     count = len(request.documents)
     found.check(1 <= count <= MAX_DOCUMENTS, "documents", f"must be 1 to {MAX_DOCUMENTS}")
     found.check(request.ByteSize() <= MAX_DOCUMENTS_BYTES, "documents", f"must be at most {MAX_DOCUMENTS_BYTES} bytes")
+    check_token(request.map_token, found)
+    found.settle()  # before anything is looked at one by one
     found.check(
         len({one.document_id for one in request.documents}) == count, "documents", "must have distinct document_id"
     )
-    for index, document in enumerate(request.documents[:MAX_DOCUMENTS]):
+    for index, document in enumerate(request.documents):
         check_document(document, f"documents[{index}]", found)
-    check_token(request.map_token, found)
     found.settle()
 
 

@@ -21,7 +21,7 @@ from trunkline_routing.edge.rules import Rules
 from trunkline_routing.edge.semantics import Semantics, prototype_texts
 
 PREPARE_S: Final = 20.0
-"""Time that reading a policy, and embedding its examples, may take; it goes on when the query that began it has given up."""
+"""Time that reading a policy, and embedding its examples, may take; it goes on when the query that began it gave up."""
 
 log = get_logger("policies")
 
@@ -102,7 +102,7 @@ class PolicyBook:
         return prepared
 
     async def semantics(self, gate: Gate, prepared: PreparedPolicy, space: SpaceEntry, deadline: Deadline) -> Semantics:
-        """Return the policy's prototypes in a space, embedding them first if nobody has; waits until `deadline` at most.
+        """Return the policy's prototypes in a space, embedding them first if nobody has; waits at most to `deadline`.
 
         They are embedded anew when the map's collections, their descriptions or the space's model have changed. One
         task embeds for all who wait, and goes on when they give up. Raises domain errors, TimeoutError.

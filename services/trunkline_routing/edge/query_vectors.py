@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import SpaceEntry
@@ -12,6 +13,8 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_routing.edge.embedding import Embedding
 from trunkline_routing.edge.model import Gate, Vector
 from trunkline_routing.edge.trail import TrailRecorder
+
+_Key: TypeAlias = tuple[str, str, str, str, str]
 
 _CACHE = metrics.counter("query_vector_cache", "Look-ups of remembered query vectors.", ("outcome",))
 _HITS, _MISSES = _CACHE.labels("hit"), _CACHE.labels("miss")
@@ -24,7 +27,7 @@ class QueryVectors:
         """Remember at most `capacity` vectors."""
         self._embedding = embedding
         self._capacity = capacity
-        self._kept: OrderedDict[tuple[str, str, str, str], Vector] = OrderedDict()
+        self._kept: OrderedDict[_Key, Vector] = OrderedDict()
 
     async def of(
         self,
@@ -40,26 +43,33 @@ class QueryVectors:
 
         Raises domain errors when no region within the wall could embed.
         """
-        tenant_id, space_key = gate.tenant.tenant_id, f"{space.model_id}@{space.model_revision}"
-        keys = [(tenant_id, space.space_id, space_key, text) for text in texts]
+        keys = [_key(gate, space, text) for text in texts]
         # Looked up once: the cache may change while we wait for the rest.
         found = {key: vector for key in keys if (vector := self._kept.get(key)) is not None}
         missing = list(dict.fromkeys(key for key in keys if key not in found))
         _HITS.inc(len(keys) - len(missing))
         if missing:
             _MISSES.inc(len(missing))
-            trail.embedded = True
             with trail.stage(trail_pb.STAGE_NAME_EMBEDDING, deadline):
                 vectors = await self._embedding.embed(
-                    gate, space, [key[3] for key in missing], wall=wall, deadline=deadline, trail=trail
+                    gate, space, [key[-1] for key in missing], wall=wall, deadline=deadline, trail=trail
                 )
             found.update(zip(missing, vectors, strict=True))
+            trail.embedded = True
         self._keep(found)
         return [found[key] for key in keys]
 
-    def _keep(self, vectors: dict[tuple[str, str, str, str], Vector]) -> None:
+    def missing(self, gate: Gate, space: SpaceEntry, texts: Sequence[str]) -> frozenset[str]:
+        """Return the texts whose vectors are not remembered."""
+        return frozenset(text for text in texts if _key(gate, space, text) not in self._kept)
+
+    def _keep(self, vectors: dict[_Key, Vector]) -> None:
         for key, vector in vectors.items():
             self._kept[key] = vector
             self._kept.move_to_end(key)
         while len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
+
+
+def _key(gate: Gate, space: SpaceEntry, text: str) -> _Key:
+    return gate.tenant.tenant_id, space.space_id, space.model_id, space.model_revision, text

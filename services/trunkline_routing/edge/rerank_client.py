@@ -12,7 +12,7 @@ from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Internal
 from trunkline_routing.edge.ports import Scored
-from trunkline_routing.edge.targets import target_of
+from trunkline_routing.edge.targets import Stubs
 
 
 class RerankClient:
@@ -20,20 +20,21 @@ class RerankClient:
 
     def __init__(self, channels: ChannelPool) -> None:
         """Call over a pool of channels."""
-        self._channels = channels
+        self._stubs = Stubs(channels, rerank_grpc.RerankServiceStub)
 
     async def rerank(
         self, region: RegionEntry, query: str, passages: Sequence[str], *, top_n: int, deadline: Deadline
     ) -> Sequence[Scored]:
         """Return the passages' new order."""
-        stub = rerank_grpc.RerankServiceStub(self._channels.get(target_of(region.rerank_endpoints)))
+        stub = self._stubs.of(region.rerank_endpoints)
         request = rerank_pb.RerankRequest(
             query=query,
             candidates=[rerank_pb.Candidate(candidate_id=str(index), text=text) for index, text in enumerate(passages)],
             top_n=top_n,
         )
         response = await call(stub.Rerank, request, deadline=deadline)
-        order = [Scored(int(one.candidate_id), one.score, one.scored) for one in response.results]
-        if sorted(one.index for one in order) != list(range(len(passages)))[: len(order)] or len(order) != top_n:
+        places = {str(index): index for index in range(len(passages))}
+        order = [Scored(places.pop(one.candidate_id, -1), one.score, one.scored) for one in response.results]
+        if len(order) != top_n or any(one.index < 0 for one in order):
             raise Internal("the reranker did not return the candidates that it was given")
         return order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from trunkline.common.v1 import search_options_pb2 as options_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
@@ -18,6 +19,11 @@ from trunkline_routing.edge.model import Decision, Gate, Hit, Query
 from trunkline_routing.edge.ports import Rerank, Scored
 from trunkline_routing.edge.trail import TrailRecorder
 
+STAGE: Final = "rerank"
+"""How degradations and refusals name this stage."""
+MAX_REGIONS: Final = 2
+"""Reranking is worth a second try, not a third: the answer is good without it."""
+
 
 class Reranking:
     """The last stage of a search."""
@@ -31,15 +37,15 @@ class Reranking:
 
     async def run(
         self, gate: Gate, query: Query, decision: Decision, hits: list[Hit], trail: TrailRecorder, deadline: Deadline
-    ) -> tuple[list[Hit], bool]:
-        """Return the hits in their new order and whether anything was reranked. Never fails: it degrades."""
+    ) -> list[Hit]:
+        """Return the hits in their new order. Never fails: it degrades."""
         if not hits:
-            return hits, False
+            return hits
         budget = self._budgets.rerank(deadline)
         if budget.remaining_s() < self._min_s:
             trail.skipped(trail_pb.STAGE_NAME_RERANK)
             trail.degrade(trail_pb.DEGRADATION_REASON_RERANK_SKIPPED_DEADLINE)
-            return hits, False
+            return hits
         depth = min(query.rerank_depth, len(hits))
         wall = gates.wall(gate, (choice.entry for choice in decision.choices))
         passages = [hit.document.text for hit in hits[:depth]]
@@ -47,10 +53,11 @@ class Reranking:
         async def attempt(region: RegionEntry, share: Deadline) -> Sequence[Scored]:
             return await self._rerank.rerank(region, query.text, passages, top_n=depth, deadline=share)
 
+        usable = [one for one in candidates.within(gate, wall) if not self._failover.would_skip(one)]
         with trail.stage(trail_pb.STAGE_NAME_RERANK, budget) as stage:
             try:
-                _, order = await self._failover.first(
-                    candidates.within(gate, wall)[:2], attempt, deadline=budget, subject="rerank"
+                region, order = await self._failover.first(
+                    usable[:MAX_REGIONS], attempt, deadline=budget, subject={"stage": STAGE}
                 )
             except DomainError as error:
                 stage.skipped = True
@@ -60,10 +67,13 @@ class Reranking:
                     if late
                     else trail_pb.DEGRADATION_REASON_RERANK_SKIPPED_UNAVAILABLE
                 )
-                return hits, False
+                return hits
+        if region.region_id != gate.region.region_id:
+            trail.degrade(trail_pb.DEGRADATION_REASON_SERVED_FROM_OTHER_REGION, STAGE)
         if not all(one.scored for one in order):
             trail.degrade(trail_pb.DEGRADATION_REASON_RERANK_PARTIAL)
-        return [*_reordered(hits, order), *hits[depth:]], any(one.scored for one in order)
+        trail.reranked = any(one.scored for one in order)
+        return [*_reordered(hits, order), *hits[depth:]]
 
 
 def _reordered(hits: Sequence[Hit], order: Sequence[Scored]) -> list[Hit]:

@@ -14,7 +14,7 @@ from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Internal
 from trunkline_routing.edge.model import Hit, Query, Vector, Vectors
-from trunkline_routing.edge.targets import target_of
+from trunkline_routing.edge.targets import Stubs
 
 
 class RetrievalClient:
@@ -22,7 +22,7 @@ class RetrievalClient:
 
     def __init__(self, channels: ChannelPool) -> None:
         """Call over a pool of channels."""
-        self._channels = channels
+        self._stubs = Stubs(channels, retrieval_grpc.RetrievalServiceStub)
 
     async def search(
         self,
@@ -48,7 +48,7 @@ class RetrievalClient:
             include_fields=query.include_fields,
             map_token=map_token,
         )
-        response = await call(self._stub(region).Search, request, deadline=deadline)
+        response = await call(self._stubs.of(region.retrieval_endpoints).Search, request, deadline=deadline)
         if len(response.results) != 1 or response.results[0].collection != collection:
             raise Internal("a region answered for another collection than was asked")
         found = response.results[0]
@@ -77,7 +77,7 @@ class RetrievalClient:
             ],
             map_token=map_token,
         )
-        await call(self._stub(region).Upsert, request, deadline=deadline)
+        await call(self._stubs.of(region.retrieval_endpoints).Upsert, request, deadline=deadline)
 
     async def delete(
         self,
@@ -93,7 +93,4 @@ class RetrievalClient:
         request = retrieval_pb.DeleteRequest(
             tenant_id=tenant_id, collection=collection, document_ids=document_ids, map_token=map_token
         )
-        await call(self._stub(region).Delete, request, deadline=deadline)
-
-    def _stub(self, region: RegionEntry) -> retrieval_grpc.RetrievalServiceStub:
-        return retrieval_grpc.RetrievalServiceStub(self._channels.get(target_of(region.retrieval_endpoints)))
+        await call(self._stubs.of(region.retrieval_endpoints).Delete, request, deadline=deadline)

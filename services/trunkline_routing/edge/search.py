@@ -1,4 +1,4 @@
-"""Search: admission, decision, retrieval in parallel, merge, rerank within the time that is left."""
+"""Search: admission, decision, retrieval, rerank within the time that is left, and the bill."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_lease.spent import TokenSource
-from trunkline_map.entries import RegionEntry
 from trunkline_map.source import MapSource
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DomainError, SpaceUnknown
 from trunkline_mesh.request import RequestScope
-from trunkline_routing.edge import candidates
 from trunkline_routing.edge import gate as gates
+from trunkline_routing.edge.batch import embed_batch
 from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.decide import Decider
-from trunkline_routing.edge.failover import Failover
-from trunkline_routing.edge.merge import merge
-from trunkline_routing.edge.model import Answer, Choice, Decision, Gate, Hit, Query, Vector
-from trunkline_routing.edge.ports import Quota, Retrieval
+from trunkline_routing.edge.model import Answer, Gate, Hit, Query
+from trunkline_routing.edge.ports import Quota
 from trunkline_routing.edge.query_vectors import QueryVectors
 from trunkline_routing.edge.reranking import Reranking
+from trunkline_routing.edge.retrieving import Retrieving
 from trunkline_routing.edge.trail import TrailRecorder
 from trunkline_routing.settings import RoutingSettings
+
+MAX_RESPONSE_BYTES: Final = (4 << 20) - (256 << 10)
+"""Documents in one response. gRPC clients accept 4 MiB unless they are told otherwise; the rest is for the trails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,7 @@ class SearchParts:
     source: MapSource
     decider: Decider
     vectors: QueryVectors
-    retrieval: Retrieval
-    failover: Failover
+    retrieving: Retrieving
     reranking: Reranking
     quota: Quota
     budgets: StageBudgets
@@ -55,182 +55,87 @@ class Search:
     ) -> list[Answer]:
         """Return one answer for each query, all under one permit and one embedding batch.
 
-        Raises the first failure; tokens of work that was not done go back.
+        Raises the first failure. Tokens of work that was not done go back, also then; what was done is charged.
         """
         parts, settings = self._parts, self._parts.settings
-        deadline = scope.deadline
         gate = await gates.enter(
-            parts.source, tenant_id=tenant_id, region_id=settings.region, map_token=map_token, deadline=deadline
+            parts.source, tenant_id=tenant_id, region_id=settings.region, map_token=map_token, deadline=scope.deadline
         )
-        reserved = [self._tokens(query) for query in queries]
+        reserved = sum(map(self._reserved, queries))
         began_s = time.perf_counter()
-        spent = await parts.quota.spend(tenant_id, sum(reserved), deadline)
+        spent = await parts.quota.spend(tenant_id, reserved, scope.deadline)
         spend_s = time.perf_counter() - began_s
         trails = [TrailRecorder(scope, settings.region) for _ in queries]
-        done: list[Answer] = []
         try:
             for trail in trails:
                 trail.map(gate, parts.source.age_s(), aged_after_s=settings.map_aged_after_s)
                 trail.admission(scope.queue_wait_s, spend_s, settings.admission_budget_s)
                 if spent.source is TokenSource.LOCAL:
                     trail.degrade(trail_pb.DEGRADATION_REASON_QUOTA_LOCAL)
-            done = await self._all(gate, queries, trails, reserved, deadline)
+            if len(queries) == 1:
+                return [await self._one(gate, queries[0], trails[0], scope.deadline, MAX_RESPONSE_BYTES)]
+            return await self._several(gate, queries, trails, scope)
         finally:
-            charged = sum(answer.trail.cost.charged_tokens for answer in done)
-            if charged < sum(reserved):
-                parts.quota.refund(tenant_id, sum(reserved) - charged)
-        return done
+            unused = reserved - sum(map(self._charged, trails))
+            if unused > 0:
+                parts.quota.refund(tenant_id, unused)
 
-    async def _all(
-        self,
-        gate: Gate,
-        queries: Sequence[Query],
-        trails: Sequence[TrailRecorder],
-        reserved: Sequence[int],
-        deadline: Deadline,
+    async def _several(
+        self, gate: Gate, queries: Sequence[Query], trails: Sequence[TrailRecorder], scope: RequestScope
     ) -> list[Answer]:
-        if len(queries) == 1:
-            return [await self._one(gate, queries[0], trails[0], reserved[0], deadline)]
-        await self._embed_batch(gate, queries, trails[0], deadline)
+        parts = self._parts
+        await embed_batch(
+            gate,
+            queries,
+            trails,
+            parts.vectors,
+            scratch=TrailRecorder(scope, parts.settings.region),
+            budget=parts.budgets.embedding(scope.deadline),
+        )
+        share_bytes = MAX_RESPONSE_BYTES // len(queries)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._one(gate, query, trail, tokens, deadline))
-                for query, trail, tokens in zip(queries, trails, reserved, strict=True)
+                group.create_task(self._one(gate, query, trail, scope.deadline, share_bytes))
+                for query, trail in zip(queries, trails, strict=True)
             ]
         return [task.result() for task in tasks]
 
-    async def _embed_batch(
-        self, gate: Gate, queries: Sequence[Query], trail: TrailRecorder, deadline: Deadline
-    ) -> None:
-        """Embed all texts of a batch at once, in each space of the readable collections; failures show later."""
-        texts = list(dict.fromkeys(query.text for query in queries if query.text))
-        entries = [one for one in gate.snapshot.collections_of(gate.tenant.tenant_id) if gates.readable(gate, one)]
-        budget = self._parts.budgets.embedding(deadline)
-        for space_id in sorted({entry.space_id for entry in entries})[:4]:
-            space = gate.snapshot.space(space_id)
-            if space is None or not texts:
-                continue
-            walls = gates.wall(gate, (entry for entry in entries if entry.space_id == space_id))
-            try:
-                await self._parts.vectors.of(gate, space, texts, wall=walls, deadline=budget, trail=trail)
-            except DomainError:
-                return  # each query meets the failure itself, and its trail tells
-
-    async def _one(self, gate: Gate, query: Query, trail: TrailRecorder, reserved: int, deadline: Deadline) -> Answer:
-        parts, settings = self._parts, self._parts.settings
+    async def _one(
+        self, gate: Gate, query: Query, trail: TrailRecorder, deadline: Deadline, limit_bytes: int
+    ) -> Answer:
+        parts = self._parts
         budget = parts.budgets.embedding(deadline)
         with trail.stage(trail_pb.STAGE_NAME_DECISION, budget):
             decision = await parts.decider.decide(gate, query, deadline=budget, trail=trail)
         trail.decision(decision, explain=query.explain)
-        vectors = dict(query.vectors) or await self._query_vectors(gate, query, decision, trail, deadline)
-        will_rerank = query.rerank and bool(query.text) and bool(decision.choices)
-        hits = await self._retrieve(gate, query, decision, vectors, trail, deadline, will_rerank=will_rerank)
-        reranked = False
-        if will_rerank:
-            hits, reranked = await parts.reranking.run(gate, query, decision, hits, trail, deadline)
-        charged = settings.search_tokens
-        charged += settings.embedding_tokens if trail.embedded else 0
-        charged += settings.rerank_tokens if reranked else 0
-        trail.cost(reserved, min(charged, reserved))
-        return Answer(hits[: query.top_k], trail.finish(explain=query.explain))
+        rerank = query.rerank and bool(query.text) and bool(decision.choices)
+        hits = await parts.retrieving.run(gate, query, decision, trail, deadline, rerank=rerank)
+        if rerank:
+            hits = await parts.reranking.run(gate, query, decision, hits, trail, deadline)
+        hits = _fitting(hits[: query.top_k], limit_bytes, trail)
+        trail.cost(self._reserved(query), self._charged(trail))
+        return Answer(hits, trail.finish(explain=query.explain))
 
-    def _tokens(self, query: Query) -> int:
+    def _reserved(self, query: Query) -> int:
         settings = self._parts.settings
         tokens = settings.search_tokens
         tokens += settings.embedding_tokens if query.text else 0
         tokens += settings.rerank_tokens if query.rerank and query.text else 0
         return tokens
 
-    async def _query_vectors(
-        self, gate: Gate, query: Query, decision: Decision, trail: TrailRecorder, deadline: Deadline
-    ) -> dict[str, Vector]:
-        """Return the query's vector in each space of the decision; none, and say so, where embedding failed."""
-        vectors: dict[str, Vector] = {}
-        for space_id in dict.fromkeys(choice.entry.space_id for choice in decision.choices):
-            entries = [choice.entry for choice in decision.choices if choice.entry.space_id == space_id]
-            try:
-                space = gate.snapshot.space(space_id)
-                if space is None:
-                    raise SpaceUnknown
-                [vectors[space_id]] = await self._parts.vectors.of(
-                    gate,
-                    space,
-                    [query.text],
-                    wall=gates.wall(gate, entries),
-                    deadline=self._parts.budgets.embedding(deadline),
-                    trail=trail,
-                )
-            except DomainError:
-                if query.min_score is not None:
-                    raise  # a bound on similarity cannot be kept without a vector
-                trail.degrade(trail_pb.DEGRADATION_REASON_SPARSE_ONLY, space_id)
-        return vectors
+    def _charged(self, trail: TrailRecorder) -> int:
+        settings = self._parts.settings
+        tokens = settings.search_tokens if trail.searched else 0
+        tokens += settings.embedding_tokens if trail.embedded else 0
+        tokens += settings.rerank_tokens if trail.reranked else 0
+        return tokens
 
-    async def _retrieve(
-        self,
-        gate: Gate,
-        query: Query,
-        decision: Decision,
-        vectors: dict[str, Vector],
-        trail: TrailRecorder,
-        deadline: Deadline,
-        *,
-        will_rerank: bool,
-    ) -> list[Hit]:
-        limit = max(query.top_k, query.rerank_depth) if will_rerank else query.top_k
-        budget = self._parts.budgets.retrieval(deadline, rerank=will_rerank)
-        accounts = [(choice, trail.collection(choice)) for choice in decision.choices]
-        with trail.stage(trail_pb.STAGE_NAME_RETRIEVAL, budget):
-            if len(accounts) == 1:
-                results = [await self._collection(gate, query, *accounts[0], vectors, limit, trail, budget)]
-            else:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [
-                        group.create_task(self._collection(gate, query, choice, account, vectors, limit, trail, budget))
-                        for choice, account in accounts
-                    ]
-                results = [task.result() for task in tasks]
-        return merge(results, limit)
 
-    async def _collection(
-        self,
-        gate: Gate,
-        query: Query,
-        choice: Choice,
-        account: trail_pb.CollectionTrail,
-        vectors: dict[str, Vector],
-        limit: int,
-        trail: TrailRecorder,
-        deadline: Deadline,
-    ) -> tuple[float, Sequence[Hit]]:
-        """Search one collection with failover; nothing, and say so, where it fails and the caller allows that."""
-        entry = choice.entry
-        own = {entry.space_id: vectors[entry.space_id]} if entry.space_id in vectors else {}
-
-        async def attempt(region: RegionEntry, share: Deadline) -> Sequence[Hit]:
-            return await self._parts.retrieval.search(
-                region,
-                gate.tenant.tenant_id,
-                entry.collection_id,
-                query,
-                own,
-                limit=limit,
-                map_token=gate.snapshot.token,
-                deadline=share,
-            )
-
-        listed = candidates.for_collection(gate, entry, query.consistency)
-        try:
-            region, hits = await self._parts.failover.first(
-                listed, attempt, deadline=deadline, subject=entry.collection_id, trail=account
-            )
-        except DomainError:
-            if not query.allow_partial:
-                raise
-            trail.degrade(trail_pb.DEGRADATION_REASON_COLLECTION_MISSING, entry.collection_id)
-            return choice.confidence, ()
-        account.served_region = region.region_id
-        account.hit_count = len(hits)
-        if region.region_id != listed[0].region_id:
-            trail.degrade(trail_pb.DEGRADATION_REASON_SERVED_FROM_OTHER_REGION, entry.collection_id)
-        return choice.confidence, hits
+def _fitting(hits: list[Hit], limit_bytes: int, trail: TrailRecorder) -> list[Hit]:
+    """Cut the answer to what a response can carry, and say so."""
+    for count, hit in enumerate(hits):
+        limit_bytes -= hit.document.ByteSize()
+        if limit_bytes < 0:
+            trail.degrade(trail_pb.DEGRADATION_REASON_RESPONSE_TRUNCATED)
+            return hits[:count]
+    return hits

@@ -31,13 +31,19 @@ def set_seconds(duration: duration_pb2.Duration, seconds: float) -> None:
 class TrailRecorder:
     """Builds the trail of one request, in the order in which things happen."""
 
-    __slots__ = ("embedded", "message")
+    __slots__ = ("embedded", "message", "reranked", "searched", "written")
 
     def __init__(self, scope: RequestScope, region_id: str) -> None:
         """Begin with what the server's stages know."""
         self.message = trail_pb.Trail(request_id=scope.request_id, router_region=region_id)
         self.embedded = False
-        """True once a query had to be embedded by a model or a shared cache, rather than remembered here."""
+        """True once a query was embedded by a model or a shared cache, rather than remembered here."""
+        self.searched = False
+        """True once retrieval has begun."""
+        self.reranked = False
+        """True once candidates were scored."""
+        self.written = False
+        """True once one region has a write."""
         set_seconds(self.message.deadline, scope.deadline.remaining_s())
         if scope.deadline_capped:
             self.degrade(trail_pb.DEGRADATION_REASON_DEADLINE_CAPPED)
@@ -66,6 +72,12 @@ class TrailRecorder:
             yield entry
         finally:
             set_seconds(entry.elapsed, time.perf_counter() - began_s)
+
+    def adopt(self, other: TrailRecorder) -> None:
+        """Tell also what was done for several requests at once."""
+        self.message.stages.extend(other.message.stages)
+        for known in other.message.degradations:
+            self.degrade(known.reason, known.subject)
 
     def skipped(self, name: trail_pb.StageName.ValueType) -> None:
         """Tell of a stage that was left out."""
@@ -101,13 +113,18 @@ class TrailRecorder:
     def finish(self, *, explain: bool) -> trail_pb.Trail:
         """Return the trail, cut to its limit."""
         message = self.message
-        entries = len(message.stages) + len(message.degradations) + len(message.collections)
-        entries += sum(len(collection.attempts) for collection in message.collections)
-        if entries > MAX_ENTRIES and not explain:
+        for kept in (1, 0):  # degradations are never left out
+            if explain or _entries(message) <= MAX_ENTRIES:
+                break
             for collection in message.collections:
-                del collection.attempts[1:]
+                del collection.attempts[: len(collection.attempts) - kept]  # the last one tells how it ended
             message.truncated = True
         return message
+
+
+def _entries(message: trail_pb.Trail) -> int:
+    own = len(message.stages) + len(message.degradations) + len(message.collections)
+    return own + sum(len(collection.attempts) for collection in message.collections)
 
 
 def add_attempt(

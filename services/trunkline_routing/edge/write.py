@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
 
 from trunkline.common.v1 import document_pb2 as document_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_lease.spent import TokenSource
 from trunkline_map.entries import CollectionEntry, RegionEntry
 from trunkline_map.source import MapSource
+from trunkline_mesh.breaker_policy import REGION_POLICY, BreakerPolicy
+from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import CollectionUnknown, DomainError, SpaceUnknown, StorageFull, WriteIncomplete
+from trunkline_mesh.errors import (
+    BackendUnavailable,
+    CollectionUnknown,
+    DomainError,
+    ResidencyViolation,
+    SpaceUnknown,
+    StorageFull,
+    WriteIncomplete,
+)
 from trunkline_mesh.request import RequestScope
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.embedding import Embedding
@@ -23,6 +35,9 @@ from trunkline_routing.edge.trail import TrailRecorder, add_attempt
 from trunkline_routing.settings import RoutingSettings
 
 WriteOne = Callable[[RegionEntry, Deadline], Awaitable[None]]
+
+WRITE_POLICY: Final[BreakerPolicy] = replace(REGION_POLICY, slow_call_s=10.0)
+"""A region's rules, but a durable write of 64 documents may take longer than a search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +53,16 @@ class Write:
     """Upserts and deletes."""
 
     def __init__(
-        self, source: MapSource, embedding: Embedding, retrieval: Retrieval, quota: Quota, settings: RoutingSettings
+        self,
+        source: MapSource,
+        embedding: Embedding,
+        retrieval: Retrieval,
+        quota: Quota,
+        breakers: BreakerRegistry,
+        settings: RoutingSettings,
     ) -> None:
         """Compose from parts."""
+        self._breakers = breakers
         self._source = source
         self._embedding = embedding
         self._retrieval = retrieval
@@ -60,18 +82,7 @@ class Write:
         space = gate.snapshot.space(entry.space_id)
         if space is None:
             raise SpaceUnknown(metadata={"space": entry.space_id})
-        trail = await self._begin(gate, len(documents), scope)
-        deadline = scope.deadline
-        with trail.stage(trail_pb.STAGE_NAME_EMBEDDING, deadline):
-            vectors = await self._embedding.embed(
-                gate,
-                space,
-                [document.text for document in documents],
-                wall=gates.wall(gate, (entry,)),
-                deadline=deadline.within(deadline.remaining_s() / 2),
-                passages=True,
-                trail=trail,
-            )
+        texts = [document.text for document in documents]
 
         async def write(region: RegionEntry, share: Deadline) -> None:
             await self._retrieval.upsert(
@@ -85,21 +96,28 @@ class Write:
                 deadline=share,
             )
 
-        return await self._everywhere(gate, entry, write, trail, deadline)
+        async with self._charged(gate, len(documents), scope) as trail:
+            budget = scope.deadline.within(scope.deadline.remaining_s() / 2)
+            walls = gates.wall(gate, (entry,))
+            with trail.stage(trail_pb.STAGE_NAME_EMBEDDING, budget):
+                vectors = await self._embedding.embed(
+                    gate, space, texts, wall=walls, deadline=budget, passages=True, trail=trail
+                )
+            return await self._everywhere(gate, entry, "Upsert", write, trail, scope.deadline)
 
     async def delete(
         self, tenant_id: str, collection: str, document_ids: Sequence[str], map_token: bytes, scope: RequestScope
     ) -> Written:
         """Delete documents in every region. Raises WriteIncomplete unless all did."""
         gate, entry = await self._enter(tenant_id, collection, map_token, scope)
-        trail = await self._begin(gate, len(document_ids), scope)
 
         async def write(region: RegionEntry, share: Deadline) -> None:
             await self._retrieval.delete(
                 region, tenant_id, collection, document_ids, map_token=gate.snapshot.token, deadline=share
             )
 
-        return await self._everywhere(gate, entry, write, trail, scope.deadline)
+        async with self._charged(gate, len(document_ids), scope) as trail:
+            return await self._everywhere(gate, entry, "Delete", write, trail, scope.deadline)
 
     async def _enter(
         self, tenant_id: str, collection: str, map_token: bytes, scope: RequestScope
@@ -116,9 +134,12 @@ class Write:
             raise CollectionUnknown(metadata={"collection": collection})
         if not gates.readable(gate, entry):
             gates.refuse_unreadable(gate, (Choice(entry, 1.0),))
+        _check_placement(gate, entry)
         return gate, entry
 
-    async def _begin(self, gate: Gate, documents: int, scope: RequestScope) -> TrailRecorder:
+    @asynccontextmanager
+    async def _charged(self, gate: Gate, documents: int, scope: RequestScope) -> AsyncIterator[TrailRecorder]:
+        """Spend the tokens of a write, and give them back if in the end no region has it."""
         tokens = documents * self._settings.write_tokens
         began_s = time.perf_counter()
         spent = await self._quota.spend(gate.tenant.tenant_id, tokens, scope.deadline)
@@ -128,16 +149,29 @@ class Write:
         trail.cost(tokens, tokens)
         if spent.source is TokenSource.LOCAL:
             trail.degrade(trail_pb.DEGRADATION_REASON_QUOTA_LOCAL)
-        return trail
+        try:
+            yield trail
+        finally:
+            if not trail.written:
+                self._quota.refund(gate.tenant.tenant_id, tokens)
 
     async def _everywhere(
-        self, gate: Gate, entry: CollectionEntry, write: WriteOne, trail: TrailRecorder, deadline: Deadline
+        self,
+        gate: Gate,
+        entry: CollectionEntry,
+        method: str,
+        write: WriteOne,
+        trail: TrailRecorder,
+        deadline: Deadline,
     ) -> Written:
         """Write to all regions at once; each error is kept, so that one region's does not cancel the others."""
         account = trail.collection(Choice(entry, 1.0))
         share = deadline.within(deadline.remaining_s(), reserve_s=self._settings.hop_reserve_s)
         with trail.stage(trail_pb.STAGE_NAME_WRITE, share):
-            outcomes = await asyncio.gather(*(self._one(gate, name, write, share) for name in entry.placement))
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(gate, name, method, write, share)) for name in entry.placement]
+        outcomes = [task.result() for task in tasks]
+        trail.written = any(error is None for _, error in outcomes)
         failed: list[tuple[str, DomainError]] = []
         for name, (elapsed_s, error) in zip(entry.placement, outcomes, strict=True):
             outcome = trail_pb.ATTEMPT_OUTCOME_FAILED if error else trail_pb.ATTEMPT_OUTCOME_SERVED
@@ -150,19 +184,28 @@ class Write:
         return Written(regions, trail.finish(explain=False))
 
     async def _one(
-        self, gate: Gate, region_id: str, write: WriteOne, deadline: Deadline
+        self, gate: Gate, region_id: str, method: str, write: WriteOne, deadline: Deadline
     ) -> tuple[float, DomainError | None]:
         began_s = time.perf_counter()
         region = gate.snapshot.region(region_id)
+        if region is None:
+            return 0.0, BackendUnavailable("a region of the placement is not in the map")
+        breaker = self._breakers.get("retrieval", region_id, method, WRITE_POLICY)
         error: DomainError | None = None
-        if region is None or not gates.inside(region, gate.tenant.jurisdictions):
-            error = gates.outside(gate.snapshot, gate.tenant.jurisdictions)
-        else:
-            try:
-                await write(region, deadline)
-            except DomainError as exc:
-                error = exc
+        try:
+            await breaker.call(lambda: write(region, deadline))
+        except DomainError as exc:
+            error = exc
         return time.perf_counter() - began_s, error
+
+
+def _check_placement(gate: Gate, entry: CollectionEntry) -> None:
+    """Refuse, before anything is written, a placement that reaches outside the wall: control allows none such."""
+    walls = gates.wall(gate, (entry,))
+    for name in entry.placement:
+        region = gate.snapshot.region(name)
+        if region is not None and not gates.inside(region, walls):
+            raise ResidencyViolation(metadata={"collection": entry.collection_id, "region": name})
 
 
 def _incomplete(entry: CollectionEntry, failed: Sequence[tuple[str, DomainError]]) -> DomainError:
