@@ -49,7 +49,7 @@ class Semantics:
         self._names = sorted(set(owners))
         index = {name: number for number, name in enumerate(self._names)}
         self._owner = np.array([index[owner] for owner in owners], dtype=np.intp)
-        self._prototypes: Matrix = np.asarray(vectors, dtype=np.float32).reshape(len(owners), -1)
+        self._prototypes: Matrix = np.asarray(vectors, dtype=np.float32).reshape(len(owners), -1 if owners else 0)
         self._centroids = _centroids(self._prototypes, self._owner, len(self._names))
 
     def rank(self, vector: Vector) -> list[Nearness]:
