@@ -23,8 +23,7 @@ async def background(work: Awaitable[None]) -> AsyncIterator[asyncio.Future[None
         yield task
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
+        await asyncio.wait((task,))  # unlike `await task` it raises nothing of the work's, and our own cancellation
 
 
 def _log_failure(task: asyncio.Future[None]) -> None:

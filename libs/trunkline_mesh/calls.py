@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
+from trunkline_mesh import tracing
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import (
     BackendTimeout,
@@ -31,6 +32,7 @@ _TRANSPORT_ERRORS: Final[dict[grpc.StatusCode, type[DomainError]]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: BackendTimeout,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,  # gRPC's own limits
     grpc.StatusCode.UNIMPLEMENTED: BackendUnavailable,  # an older peer
+    grpc.StatusCode.INTERNAL: BackendUnavailable,  # a stream that was reset; our services' own INTERNAL has a reason
 }
 
 
@@ -40,7 +42,8 @@ def forwarded_metadata(authorization: str | None = None) -> Metadata:
     if authorization is None:
         authorization = f"Bearer {scope.principal.token}" if scope.principal is not None else ""
     head = ((AUTHORIZATION_KEY, authorization),) if authorization else ()
-    return (*head, (REQUEST_ID_KEY, scope.request_id), (ATTEMPT_KEY, str(scope.attempt)))
+    traced = tracing.outgoing_metadata()
+    return (*head, (REQUEST_ID_KEY, scope.request_id), (ATTEMPT_KEY, str(scope.attempt)), *traced)
 
 
 async def call(

@@ -24,6 +24,8 @@ ALGORITHMS: Final = ("EdDSA", "ES256", "RS256")
 MAX_TOKEN_BYTES: Final = 4096
 """Larger credentials do not travel safely in gRPC metadata (soft limit 8 KiB for all of it)."""
 MAX_JWKS_BYTES: Final = 256 * 1024
+REFRESH_EVERY_S: Final = 300.0
+"""The key set is read again this often, so that a key that was withdrawn stops working."""
 REFRESH_MIN_S: Final = 10.0
 """An unknown key id reads the key set again, but not more often than this: forged ids must cost nothing."""
 FETCH_TIMEOUT_S: Final = 5.0
@@ -63,6 +65,12 @@ class JwksKeys:
                 log.warning("key set could not be read", error_type=type(exc).__name__)
                 if not self._keys:
                     raise BackendUnavailable("the key set cannot be read") from exc
+
+    async def keep_fresh(self) -> None:
+        """Read the key set now and then until cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_EVERY_S)
+            await self.refresh(min_age_s=REFRESH_MIN_S)
 
 
 def _read(source: str) -> bytes:
@@ -153,7 +161,7 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError as exc:
             raise CredentialExpired from exc
-        except (jwt.PyJWTError, ValueError) as exc:
+        except (jwt.PyJWTError, ValueError, OverflowError) as exc:  # the latter for an expiry of 1e999
             raise CredentialInvalid from exc
 
 
@@ -191,6 +199,6 @@ class ServiceToken:
             if mtime_ns != self._mtime_ns:
                 self._header = "Bearer " + self._path.read_text(encoding="ascii").strip()
                 self._mtime_ns = mtime_ns
-        except OSError as exc:
+        except (OSError, UnicodeDecodeError) as exc:
             raise CredentialMissing("the service's own credential cannot be read") from exc
         return self._header

@@ -47,11 +47,31 @@ def configure_logs(*, service: str, region: str, level: str, hash_key: str) -> N
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    root = logging.getLogger()
+    if not any(isinstance(handler, _LibraryHandler) for handler in root.handlers):
+        root.addHandler(_LibraryHandler(logging.WARNING))
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """Return a logger whose lines carry `name`."""
     return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(logger_name=name))
+
+
+class _LibraryHandler(logging.Handler):
+    """Takes what libraries log by `logging`: where it was said and of which exception, but not its words.
+
+    Their words may quote a query, an address with a password, a vendor's text.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _library.log(
+            record.levelno,
+            "library message",
+            name=record.name,
+            path=f"{record.filename}:{record.lineno}",
+            error_type=record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "",
+            exc_info=record.exc_info if record.exc_info and record.exc_info[0] else None,
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -95,3 +115,6 @@ def _keep_allowed(_logger: object, _name: str, event: MutableMapping[str, Any]) 
     if len(kept) != len(event):
         kept["dropped_fields"] = sorted(key for key in event if key not in ALLOWED_FIELDS)
     return kept
+
+
+_library: Final = get_logger("library")

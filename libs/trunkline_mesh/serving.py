@@ -98,6 +98,7 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
     await server.start()
     stack.push_async_callback(server.stop, 0)
     await stack.enter_async_context(background(health.run()))
+    await stack.enter_async_context(background(keys.keep_fresh()))
     log.info("serving", service=app.name, address=settings.listen, port=port, version=grpc.__version__)
     return Running(app, port, settings, server, health)
 

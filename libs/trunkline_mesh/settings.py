@@ -73,7 +73,7 @@ class ServiceSettings(BaseSettings):
         """
         prefix = cls.model_config["env_prefix"]
         known = {f"{prefix}{name}".upper() for name in cls.model_fields}
-        unknown = sorted(name for name in os.environ if name.startswith(prefix) and name.upper() not in known)
+        unknown = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
         if unknown:
             raise SettingsError(f"no such setting: {', '.join(unknown)}")
         try:
