@@ -87,8 +87,12 @@ def explain(exc: BaseException) -> CliError | None:
     if isinstance(exc, CliError):
         return exc
     if isinstance(exc, TrunklineError):
+        fields = "".join(f"; {problem.field} {problem.description}" for problem in exc.fields)
         return CliError(
-            exc.message, advice=exc.hint, code=Exit.REFUSED if exc.reason else Exit.FAILED, reason=exc.reason
+            f"{exc.message.rstrip('. ')}{fields}",
+            advice=exc.hint,
+            code=Exit.REFUSED if exc.reason else Exit.FAILED,
+            reason=exc.reason,
         )
     if isinstance(exc, ModuleNotFoundError):
         return CliError(f"{exc.name} is not installed", advice=_LOCAL_EXTRA)
@@ -119,8 +123,10 @@ def report(failure: CliError, *, as_json: bool, detail: Mapping[str, Any] | None
     reason = f"{failure.reason}: " if failure.reason else ""
     advice = f" - {failure.advice}" if failure.advice else ""
     sys.stderr.write(f"error: {reason}{failure.message.rstrip('. ')}{advice}\n")
-    for attempt in (detail or {}).get("attempts", ()):
-        sys.stderr.write(f"  tried {attempt['region']} {attempt['target']}: {attempt['outcome']}\n")
+    attempts = (detail or {}).get("attempts", ())
+    for attempt in attempts if len(attempts) > 1 else ():
+        where = f"{attempt['region']} {attempt['target']}".strip()
+        sys.stderr.write(f"  tried {where}: {attempt['outcome']}\n")
 
 
 def _detail(exc: BaseException) -> Mapping[str, Any]:
@@ -133,6 +139,7 @@ def _detail(exc: BaseException) -> Mapping[str, Any]:
         "request_id": exc.request_id,
         "retry_delay_s": exc.retry_delay_s,
         "metadata": dict(exc.metadata),
+        "fields": [{"field": item.field, "description": item.description} for item in exc.fields],
         "attempts": [
             {"region": item.region, "target": item.target, "outcome": item.outcome, "elapsed_s": item.elapsed_s}
             for item in exc.attempts

@@ -105,11 +105,13 @@ class Journey(Generic[RequestT, ResponseT]):
             cap_s = min(cap_s, self._left_s() * self._context.settings.share)
         if await wait_connected(router.channel, cap_s, stop_at_failure=others):
             return True
-        self._context.pool.failed(router)
+        # A router need not be dead to miss a very short time; one that refused the connection is.
+        if cap_s >= self._context.settings.min_share_s or router.refuses:
+            self._context.pool.failed(router)
         self._useless.add(router)
         self._note(router, "UNREACHABLE", began_s, sent=False)
         if self._last is None or self._last.is_transport:
-            self._last = Failure("", "UNAVAILABLE", "no router could be connected")
+            self._last = Failure("", "UNAVAILABLE", "no connection")
         return False
 
     def _share_s(self, router: Router) -> float:
@@ -200,10 +202,17 @@ class Journey(Generic[RequestT, ResponseT]):
         advice = (
             _OUTCOME_UNKNOWN if self._sent and failure.is_transport and self._method.repeat is Repeat.UNSENT else None
         )
-        if failure.is_transport and self._sent and self._left_s() > _MIN_LEFT_S:
-            failure = Failure("", "UNAVAILABLE", f"no router answered ({failure.message.rstrip('. ')})")
+        if failure.is_transport:
+            failure = _in_the_caller_s_terms(failure, time_is_gone=self._left_s() <= _MIN_LEFT_S)
         kind = error_class(failure.reason, failure.status)
         raise kind(failure, request_id=self._request_id, attempts=self._attempts, advice=advice)
+
+
+def _in_the_caller_s_terms(failure: Failure, *, time_is_gone: bool) -> Failure:
+    """Return what the last transport error means for the whole call: its time is gone, or nobody answered."""
+    if time_is_gone:
+        return Failure("", "DEADLINE_EXCEEDED", "the time was gone before a router answered")
+    return Failure("", "UNAVAILABLE", f"no router answered ({failure.message.rstrip('. ')})")
 
 
 def _adopt(context: Context, endpoint: str) -> None:

@@ -97,6 +97,11 @@ class Router:
         """True if the connection stands. A router that has none begins to connect."""
         return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
+    @property
+    def refuses(self) -> bool:
+        """True if the last try to connect was refused."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
     def latency(self, method_name: str) -> Latency:
         """Return the mean time of a method at this router."""
         return self.latencies.setdefault(method_name, Latency())

@@ -82,15 +82,16 @@ def ingest(
     plan = IngestPlan(
         collection=collection, policy=policy, limits=limits, workers=workers, deadline_s=deadline_s, prune=prune
     )
+    map_token = b""
     if create:
-        asyncio.run(_create(target, collection, placement, jurisdictions, description))
+        map_token = asyncio.run(_create(target, collection, placement, jurisdictions, description))
     out = Output(json_output)
-    report = _run(target, source, state, plan)
+    report = _run(target, source, state, plan, map_token)
     _show(out, report, plan, complete=source.complete)
     out.data(asdict(report))
 
 
-def _run(target: Target, source: Source, state: IngestState, plan: IngestPlan) -> IngestReport:
+def _run(target: Target, source: Source, state: IngestState, plan: IngestPlan, map_token: bytes) -> IngestReport:
     async def run() -> IngestReport:
         with progress("ingesting") as view:
 
@@ -98,19 +99,20 @@ def _run(target: Target, source: Source, state: IngestState, plan: IngestPlan) -
                 view.update(done, total, f"files, {report.written} written, {report.unchanged} unchanged")
 
             async with target.client() as client:
+                client.read_after(map_token)  # a collection made just now is known where it is written
                 return await Ingestion(client, source, state, plan, told).run()
 
     return asyncio.run(run())
 
 
-async def _create(target: Target, collection: str, placement: str, jurisdictions: str, description: str) -> None:
+async def _create(target: Target, collection: str, placement: str, jurisdictions: str, description: str) -> bytes:
     regions = split_list(placement)
     if not regions:
         if not target.is_local:
             raise CliError("--create needs --placement", code=Exit.USAGE)
         regions = [region.region_id for region in target.stack().regions]
     async with target.control() as client:
-        await write_collection(
+        written = await write_collection(
             client,
             tenant=target.tenant,
             name=collection,
@@ -119,6 +121,7 @@ async def _create(target: Target, collection: str, placement: str, jurisdictions
             space="minilm",
             description=description,
         )
+    return written.map_token
 
 
 def _state_path(target: Target, collection: str, root: Path) -> Path:

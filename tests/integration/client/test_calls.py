@@ -256,3 +256,13 @@ def test_a_client_may_be_made_before_its_event_loop() -> None:
 
     with pytest.raises(Unavailable):
         asyncio.run(use())
+
+
+async def test_no_time_to_connect_is_a_deadline_not_a_dead_router(routers: list[FakeRouter]) -> None:
+    """A deadline too short even for a connection says so, and does not make the router rest."""
+    async with TrunklineClient([routers[0].address], token="jwt") as client:
+        for _ in range(4):
+            with pytest.raises(DeadlineExceeded):
+                await client.search("text", deadline_s=0.0001)
+
+        assert client._context.pool.all()[0].rest_until_s is None
