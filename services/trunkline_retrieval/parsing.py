@@ -17,6 +17,7 @@ from trunkline_retrieval.export import ExportCommand
 from trunkline_retrieval.model import Document, EmbeddedDocument, FieldScalar, SearchMode, Vector
 from trunkline_retrieval.parsing_filter import parse_filter
 from trunkline_retrieval.search import SearchCommand
+from trunkline_retrieval.vectors import is_finite
 from trunkline_retrieval.write import DeleteCommand, UpsertCommand
 
 DEFAULT_PAGE_SIZE: Final = 128
@@ -157,7 +158,7 @@ def _field_value(message: document_pb.FieldValue, path: str, violations: Violati
 def _vector(values: Iterable[float], path: str, violations: Violations) -> Vector:
     vector: Vector = np.fromiter(values, dtype=np.float32)
     if violations.require(0 < len(vector) <= bounds.MAX_DIMENSION, path, "must be 1 to 4096 numbers"):
-        violations.require(bool(np.isfinite(vector).all()), path, "must hold finite numbers")
+        violations.require(is_finite(vector), path, "must hold finite numbers")
     return vector
 
 

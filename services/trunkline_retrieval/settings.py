@@ -36,7 +36,7 @@ class RetrievalSettings(ServiceSettings):
         256 << 20, ge=0, description="Writes that would leave less free disk are refused as STORAGE_FULL."
     )
     engine_optimize_after: int = Field(
-        50_000, ge=0, description="Points written before an index is built in idle time; 0 for never. See the guide."
+        50_000, ge=0, description="Points written before an index is built in idle time; 0 for never."
     )
     engine_optimize_idle_s: float = Field(30.0, ge=0, description="Idle time before that is started.")
     read_patience_s: PositiveFloat = Field(0.5, description="Longest wait of a search for a worker that is away.")

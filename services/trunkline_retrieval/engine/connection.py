@@ -37,8 +37,8 @@ class WorkerConnection(asyncio.Protocol):
         self._next_id = 1
         self.bytes_under_way = 0
         """Size of the requests that have no answer yet, also of those that nobody waits for any more."""
-        self.heard_at_s = asyncio.get_running_loop().time()
-        """Loop time of the last sign of life."""
+        self.quiet_since_s = asyncio.get_running_loop().time()
+        """Loop time of the last sign of life, or of when the worker began to owe something after that."""
 
     @property
     def requests_under_way(self) -> int:
@@ -57,6 +57,8 @@ class WorkerConnection(asyncio.Protocol):
         request_id = self._next_id
         frame = pack_frame((request_id, int(op), deadline_s, body))
         self._next_id += 1
+        if not self._sent_bytes:
+            self.quiet_since_s = asyncio.get_running_loop().time()  # until now it had nothing to say
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future
         self._sent_bytes[request_id] = len(frame)
@@ -79,7 +81,7 @@ class WorkerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Match answers to those who wait (asyncio calls this)."""
-        self.heard_at_s = asyncio.get_running_loop().time()
+        self.quiet_since_s = asyncio.get_running_loop().time()
         try:
             messages = [unpack(body) for body in self._reader.feed(data)]
         except FrameError:

@@ -139,7 +139,7 @@ class Supervisor:
         connection = self._connection
         if connection is None or connection.requests_under_way == 0:
             return 0.0
-        return asyncio.get_running_loop().time() - connection.heard_at_s
+        return asyncio.get_running_loop().time() - connection.quiet_since_s
 
     async def _keep_alive(self) -> None:
         loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from tests.integration.retrieval.conftest import OpenStore
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import BackendTimeout, BackendUnavailable, Overloaded, StorageFull
 from trunkline_retrieval.embedded_store import DataDirectoryInUseError, EmbeddedBounds, EmbeddedStore
+from trunkline_retrieval.engine import supervisor
 from trunkline_retrieval.engine.placing import worker_of
 from trunkline_retrieval.engine.wire import Notice
 from trunkline_retrieval.model import CollectionRef
@@ -309,3 +310,38 @@ async def test_concurrent_writes_and_reads_agree(open_store: OpenStore) -> None:
         return name in ids(hits)
 
     assert all(await asyncio.gather(*(write_and_read(number) for number in range(40))))
+
+
+async def test_hung_worker_is_replaced(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that owes an answer and stays silent for too long is killed, and its successor serves."""
+    monkeypatch.setattr(supervisor, "QUIET_S", 0.1)  # how often it looks
+    store = await open_store()
+    ref = new_ref()
+    await fill(store, ref, document("a"))
+    hung = pid_of(store)
+
+    os.kill(hung, signal.SIGSTOP)
+    monkeypatch.setattr(supervisor, "HANG_PATIENCE_S", 0.3)
+    with pytest.raises(BackendUnavailable):
+        await store.search(ref, dense(), soon())
+    monkeypatch.setattr(supervisor, "HANG_PATIENCE_S", 60.0)
+    await eventually(store.ready)
+
+    assert pid_of(store) != hung
+    assert ids(await store.search(ref, dense(), soon())) == ["a"]
+
+
+async def test_idle_worker_is_not_taken_for_a_hung_one(open_store: OpenStore) -> None:
+    """Silence counts from when something is owed: after an idle night the first request kills nobody."""
+    store = await open_store()
+    worker = store._workers[0]
+    assert worker._connection is not None
+    worker._connection.quiet_since_s -= 100_000
+
+    with frozen(pid_of(store)):
+        call = asyncio.create_task(store.search(new_ref(), dense(), soon()))
+        await eventually(lambda: worker.requests_under_way == 1)
+        silence_s = worker._silence_s()
+
+    assert silence_s < 1_000
+    assert list(await call) == []
