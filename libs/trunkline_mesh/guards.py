@@ -136,6 +136,19 @@ def deadline_stage(method: MethodStages, inner: Handler) -> Handler:
     return bounded
 
 
+def drain_stage(method: MethodStages, inner: Handler) -> Handler:
+    """End a stream when the server drains; composed away for calls that end by themselves."""
+    if method.policy is None or not method.policy.ends_at_drain:
+        return inner
+    drain = method.drain
+
+    async def ended(request: Any, context: Context) -> Any:
+        async with drain.stream():
+            return await inner(request, context)
+
+    return ended
+
+
 def capacity_stage(method: MethodStages, inner: Handler) -> Handler:
     """Wait for a slot in the fair queue, or refuse at once."""
     policy, limiter, rank_of = method.policy, method.limiter, method.rank_of

@@ -40,6 +40,9 @@ class MethodPolicy:
     weight: float = 1.0
     """Slots of the capacity limiter that one call takes; 0 exempts it (health, long streams)."""
 
+    ends_at_drain: bool = False
+    """True for streams that go on for ever: they end with DRAINING as soon as the server drains."""
+
     def __post_init__(self) -> None:
         """Refuse bounds that do not nest."""
         if not 0 <= self.floor_s < self.cap_s:

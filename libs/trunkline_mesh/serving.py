@@ -17,6 +17,7 @@ from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.background import background
 from trunkline_mesh.channels import SERVER_OPTIONS
 from trunkline_mesh.composition import staged_handlers
+from trunkline_mesh.drain import Drain
 from trunkline_mesh.health import HealthPoller
 from trunkline_mesh.identity import JwksKeys, TokenVerifier
 from trunkline_mesh.limiter import CapacityLimiter
@@ -41,6 +42,7 @@ class Running:
     settings: ServiceSettings
     _server: grpc.aio.Server
     _health: HealthPoller
+    _drain: Drain
 
     async def drain(self) -> None:
         """Stop in order: NOT_SERVING, a short settle in which calls still work, then a bounded grace for running ones.
@@ -49,6 +51,7 @@ class Running:
         """
         await self._health.drain()
         await asyncio.sleep(self.settings.drain_settle_s)  # probes and watchers need this long to look elsewhere
+        self._drain.begin()
         await self._server.stop(self.settings.drain_grace_s)
 
 
@@ -72,6 +75,8 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
         max_queue_per_tenant=settings.max_queue_per_tenant,
     )
 
+    drain = Drain()
+
     def stages_of(name: str, binding: ServiceBinding) -> MethodStages:
         return MethodStages(
             name=name,
@@ -81,6 +86,7 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
             slow_call_s=settings.slow_call_s,
             access_log_ok_every=settings.access_log_ok_every,
             rank_of=lambda _tenant: _DEFAULT_RANK,
+            drain=drain,
         )
 
     options = (
@@ -100,7 +106,7 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
     await stack.enter_async_context(background(health.run()))
     await stack.enter_async_context(background(keys.keep_fresh()))
     log.info("serving", service=app.name, address=settings.listen, port=port, version=grpc.__version__)
-    return Running(app, port, settings, server, health)
+    return Running(app, port, settings, server, health, drain)
 
 
 def _reflection(app: MeshApp, settings: ServiceSettings) -> Sequence[ServiceBinding]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 
 from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.drain import Drain
 from trunkline_mesh.identity import TokenVerifier
 from trunkline_mesh.method_policy import MethodPolicy
 
@@ -39,6 +40,7 @@ class MethodStages:
     slow_call_s: float
     access_log_ok_every: int
     rank_of: Callable[[str], int]
+    drain: Drain
 
 
 Stage: TypeAlias = Callable[[MethodStages, Handler], Handler]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_mesh.guards import auth_stage, capacity_stage, deadline_stage, errors_stage, scope_stage
+from trunkline_mesh.guards import auth_stage, capacity_stage, deadline_stage, drain_stage, errors_stage, scope_stage
 from trunkline_mesh.observers import access_log_stage, metrics_stage, tracing_stage
 from trunkline_mesh.stage import Handler, MethodStages, Stage
 
@@ -19,6 +19,7 @@ STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("errors", errors_stage),
     ("auth", auth_stage),
     ("deadline", deadline_stage),
+    ("drain", drain_stage),
     ("capacity", capacity_stage),
 )
 """Outermost first. Parsing and the handler follow."""
