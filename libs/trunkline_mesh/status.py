@@ -6,6 +6,7 @@ from typing import Final
 
 import grpc
 from google.protobuf import duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -66,11 +67,11 @@ def from_rpc_error(rpc_error: grpc.aio.AioRpcError) -> DomainError | None:
     """Turn another service's refusal back into its domain error; None if it carries no reason of ours."""
     try:
         proto = rpc_status.from_call(rpc_error)
-    except ValueError:  # details that contradict the status: treat them as absent
+        if proto is None:
+            return None
+        info, retry_delay_s, violations = _unpack(proto)
+    except (ValueError, DecodeError):  # details that are none, or contradict the status: treat them as absent
         return None
-    if proto is None:
-        return None
-    info, retry_delay_s, violations = _unpack(proto)
     if info is None or info.domain != ERROR_DOMAIN:
         return None
     number = reasons_pb.ErrorReason.DESCRIPTOR.values_by_name.get("ERROR_REASON_" + info.reason)

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from trunkline_mesh.drain import Drain
 from trunkline_mesh.identity import JwksKeys, TokenVerifier
 from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_mesh.method_policy import Access, MethodPolicy
-from trunkline_mesh.drain import Drain
 from trunkline_mesh.stage import Context, Handler, MethodStages
 from trunkline_mesh.stages import STAGES, compose
 

@@ -1,0 +1,101 @@
+"""What a hop makes of the answers of others."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import grpc
+import pytest
+
+from trunkline.common.v1 import error_reason_pb2 as reasons_pb
+from trunkline_mesh import calls, errors
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.request import Principal, RequestScope, enter_request
+from trunkline_mesh.status import to_trailers
+
+
+def failure(code: grpc.StatusCode, error: errors.DomainError | None = None) -> grpc.aio.AioRpcError:
+    """Return what a stub raises: with our details, or bare."""
+    if error is None:
+        return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="vendor text")
+    code, message, trailers = to_trailers(error)
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*trailers), details=message)
+
+
+def in_request(left_s: float) -> None:
+    principal = Principal("someone", "acme", frozenset(), "the-token", math.inf)
+    enter_request(RequestScope("r-1", 2, "/x.Y/Z", Deadline.after(left_s), deadline_capped=False, principal=principal))
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, errors.BackendUnavailable),
+        (grpc.StatusCode.CANCELLED, errors.BackendUnavailable),
+        (grpc.StatusCode.INTERNAL, errors.BackendUnavailable),
+        (grpc.StatusCode.UNIMPLEMENTED, errors.BackendUnavailable),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.Overloaded),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, errors.BackendTimeout),
+        (grpc.StatusCode.UNKNOWN, errors.Internal),
+        (grpc.StatusCode.PERMISSION_DENIED, errors.Internal),
+    ],
+)
+def test_transport_errors_are_judged_by_their_status(code: grpc.StatusCode, expected: type[errors.DomainError]) -> None:
+    """And their text goes no further."""
+    in_request(10)
+    error = calls.translate(failure(code))
+    assert type(error) is expected
+    assert "vendor" not in error.message
+
+
+def test_a_refusal_stays_what_it_is() -> None:
+    """With its delay and its metadata."""
+    in_request(10)
+    error = calls.translate(failure(grpc.StatusCode.OK, errors.Overloaded(retry_delay_s=0.5, metadata={"a": "b"})))
+    assert isinstance(error, errors.Overloaded)
+    assert (error.retry_delay_s, dict(error.metadata)) == (0.5, {"a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("left_s", "expected"), [(10.0, errors.BackendTimeout), (0.0, errors.DeadlineExceeded)], ids=["share", "whole"]
+)
+@pytest.mark.parametrize("bare", [True, False])
+def test_whose_time_is_gone_is_told_apart(left_s: float, expected: type[errors.DomainError], *, bare: bool) -> None:
+    """A callee that used up its share failed; one that was called for a caller who left did not."""
+    in_request(left_s)
+    refusal = None if bare else errors.DeadlineExceeded()
+    assert type(calls.translate(failure(grpc.StatusCode.DEADLINE_EXCEEDED, refusal))) is expected
+
+
+def test_another_services_lost_step_is_its_failure() -> None:
+    """STEP_CANCELLED speaks of the process that says it."""
+    in_request(10)
+    error = calls.translate(failure(grpc.StatusCode.OK, errors.StepCancelled()))
+    assert error.fault == reasons_pb.FAULT_REGION
+
+
+async def test_a_call_without_time_is_not_made() -> None:
+    """Not even begun."""
+    in_request(10)
+
+    def method(*_args: Any, **_kwargs: Any) -> Any:
+        raise AssertionError("was called")
+
+    with pytest.raises(errors.DeadlineExceeded):
+        await calls.call(method, "request", deadline=Deadline.after(0.0005))  # type: ignore[arg-type]  # a stub's shape
+
+
+async def test_identity_request_and_time_travel_along() -> None:
+    """The credential unchanged, and the time that is left to the microsecond."""
+    in_request(10)
+    seen: dict[str, Any] = {}
+
+    async def method(_request: Any, *, timeout: float, metadata: Any) -> str:
+        seen.update(metadata, timeout=timeout)
+        return "response"
+
+    assert await calls.call(method, "request", deadline=Deadline.after(1.5)) == "response"  # type: ignore[arg-type]  # as above
+    assert seen["authorization"] == "Bearer the-token"
+    assert (seen["trunkline-request-id"], seen["trunkline-attempt"]) == ("r-1", "2")
+    assert int(seen["trunkline-timeout-us"]) <= seen["timeout"] * 1e6 <= 1.5e6
