@@ -185,6 +185,8 @@ class Supervisor:
         self._connection, self.pid = connection, process.pid
         try:
             await self._watch(lost)
+            if not lost.is_set():
+                process.kill()  # it hangs, so it would not notice that the socket is closed
         finally:
             self._connection, self.pid = None, None
             connection.hang_up()
