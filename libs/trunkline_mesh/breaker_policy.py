@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -75,6 +75,10 @@ INFERENCE_POLICY: Final = BreakerPolicy(
 )
 """A model server: 3 consecutive failures, or 10 % of at least 20 calls in 10 s; rests 60 s. A fair timeout is
 five eighths of the p99 budget of embedding (80 ms)."""
+
+BULK_INFERENCE_POLICY: Final = replace(INFERENCE_POLICY, slow_call_s=20.0)
+"""Passages that are being written: nobody waits for one of them, and a busy CPU takes seconds for a batch. Being slow is
+no failure there, as long as the answer comes within its deadline."""
 
 QUOTA_POLICY: Final = BreakerPolicy(consecutive_failures=3, rest_s=2.0, slow_call_s=0.1, long_rest_s=5.0)
 """Redis or Valkey behind admission: its loss may cost three calls of 50 ms, and its return must be noticed within

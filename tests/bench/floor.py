@@ -13,6 +13,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -105,7 +106,7 @@ async def real_calls(stack: AsyncExitStack, run_dir: Path, documents: int) -> di
     def fresh() -> routing_pb.RouteRequest:
         return routing_pb.RouteRequest(text=f"question number {next(serial)} about nothing known")
 
-    answer = await stub.Search(search, timeout=4, metadata=metadata)
+    await patiently(partial(stub.Search, search, timeout=4, metadata=metadata))
     answer = await stub.Search(search, timeout=4, metadata=metadata)
     stages = [stage.name for stage in answer.trail.stages]
     assert len(answer.hits) == 5, answer
@@ -120,6 +121,19 @@ async def real_calls(stack: AsyncExitStack, run_dir: Path, documents: int) -> di
     }
 
 
+async def patiently(call: Call) -> Any:
+    """Repeat a call that is refused for a while: a machine that is busy with other things is no reason to give up."""
+    give_up_s = time.monotonic() + 120
+    while True:
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as exc:
+            if exc.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > give_up_s:
+                raise
+            sys.stderr.write(f"\nwaiting: {exc.details()}\n")
+            await asyncio.sleep(1)
+
+
 async def ingest(stub: Any, metadata: Any, token: bytes, documents: int) -> None:
     """Write real documentation, so that a search has something to find."""
     corpus = await asyncio.to_thread(read_stdlib)
@@ -129,7 +143,7 @@ async def ingest(stub: Any, metadata: Any, token: bytes, documents: int) -> None
             document_pb.Document(document_id=chunk.document_id, text=chunk.text) for chunk in chunks[start : start + 64]
         ]
         request = routing_pb.UpsertRequest(collection="debugging", documents=batch, map_token=token)
-        await stub.Upsert(request, timeout=60, metadata=metadata)
+        await patiently(partial(stub.Upsert, request, timeout=60, metadata=metadata))
         sys.stderr.write(f"\ringested {start + len(batch)}/{len(chunks)}")
     sys.stderr.write("\n")
 

@@ -13,7 +13,7 @@ from trunkline_map.watcher import MapWatcher, open_map_watcher
 from trunkline_mesh import metrics
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.breaker import Transition
-from trunkline_mesh.breaker_policy import INFERENCE_POLICY, REGION_POLICY
+from trunkline_mesh.breaker_policy import BULK_INFERENCE_POLICY, INFERENCE_POLICY, REGION_POLICY
 from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.errors import CredentialMissing
@@ -86,7 +86,7 @@ def build_embedding(inference: Inference, breakers: BreakerRegistry) -> Embeddin
     return Embedding(
         inference,
         queries=Failover("inference", "EmbedQueries", INFERENCE_POLICY, breakers, RetryBudget()),
-        passages=Failover("inference", "EmbedPassages", INFERENCE_POLICY, breakers, RetryBudget()),
+        passages=Failover("inference", "EmbedPassages", BULK_INFERENCE_POLICY, breakers, RetryBudget()),
     )
 
 
