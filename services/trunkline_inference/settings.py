@@ -60,7 +60,9 @@ class InferenceSettings(ServiceSettings):
     triton_endpoint: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC.")
     models: tuple[ModelSettings, ...] = Field(DEFAULT_MODELS, description="Models served here; JSON.")
     probe_interval_s: PositiveFloat = Field(
-        0.5, le=60, description="Time between two questions whether models are ready."
+        0.5,
+        le=1,
+        description="Time between two questions whether models are ready; keeps the connection's pings allowed.",
     )
     probe_timeout_s: PositiveFloat = Field(1.0, le=60, description="Longest that an answer to them is waited for.")
     call_timeout_s: PositiveFloat = Field(5.0, le=60, description="Longest that one request to Triton may take.")

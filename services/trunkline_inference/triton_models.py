@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from hashlib import sha256
-from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -18,6 +15,7 @@ from tritonclient.utils import InferenceServerException
 from trunkline_inference.errors import TritonExpiredError, malformed_output, of_triton
 from trunkline_inference.models import InputKind, ServedModel
 from trunkline_inference.triton_client import ModelProbe
+from trunkline_inference.triton_requests import MAX_PASSAGES, SCOPE_PARAMETER, chunks, scope_of, text_input
 from trunkline_mesh import metrics
 from trunkline_mesh.breaker import Breaker
 from trunkline_mesh.deadline import HOP_RESERVE_S, Deadline
@@ -25,14 +23,6 @@ from trunkline_mesh.errors import BackendTimeout, DeadlineExceeded, first_domain
 
 T = TypeVar("T")
 
-MAX_TEXTS: Final = 4
-"""Texts of one request: the models' `max_batch_size`, and few enough that a query does not wait long behind one."""
-MAX_BYTES: Final = 1024
-"""Bytes of texts in one request, if there is more than one: about the tokens of one long passage."""
-MAX_PASSAGES: Final = 8
-"""Passages of one request for scores."""
-SCOPE_PARAMETER: Final = "token_cache_scope"
-"""Names whose passages they are, so that their token vectors are kept apart (see deploy/triton/minilm)."""
 UNIT_TOLERANCE: Final = 1e-3
 
 _QUEUE_MARGIN_S: Final = 0.005
@@ -96,7 +86,7 @@ class TritonModels:
 
         async def one(chunk: Sequence[str]) -> list[float]:
             async with self._score_slots:
-                inputs = [_texts("QUERY", [query], (1, 1)), _texts("PASSAGES", chunk, (1, len(chunk)))]
+                inputs = [text_input("QUERY", [query], (1, 1)), text_input("PASSAGES", chunk, (1, len(chunk)))]
                 answer = await self._infer(
                     self._score_breaker, model, inputs, "SCORES", _PRIORITY[InputKind.QUERY], tenant_id, deadline
                 )
@@ -113,7 +103,7 @@ class TritonModels:
     async def _embed_chunk(
         self, model: ServedModel, chunk: Sequence[str], kind: InputKind, tenant_id: str, deadline: Deadline
     ) -> list[bytes]:
-        inputs = [_texts("TEXT", chunk, (len(chunk), 1))]
+        inputs = [text_input("TEXT", chunk, (len(chunk), 1))]
         remembered_for = tenant_id if kind is InputKind.PASSAGE else ""
         answer = await self._infer(
             self._embed_breaker, model, inputs, "EMBEDDING", _PRIORITY[kind], remembered_for, deadline
@@ -171,7 +161,7 @@ class TritonModels:
                     priority=priority,
                     timeout=int((timeout_s - _QUEUE_MARGIN_S) * 1e6),  # in the queue, microseconds
                     client_timeout=timeout_s,  # in all, seconds: cancels at the server too
-                    parameters={SCOPE_PARAMETER: _scope(tenant_id)} if tenant_id else None,
+                    parameters={SCOPE_PARAMETER: scope_of(tenant_id)} if tenant_id else None,
                 )
             except InferenceServerException as exc:
                 error = of_triton(exc.status(), exc.message())
@@ -193,33 +183,5 @@ _PRIORITY: Final = {InputKind.QUERY: 1, InputKind.PASSAGE: 2}
 """Triton's levels: 1 goes first, 0 would be the model's default."""
 
 
-def chunks(texts: Sequence[str]) -> list[Sequence[str]]:
-    """Cut texts into runs of at most `MAX_TEXTS` texts and `MAX_BYTES` bytes; a longer text is alone. Keeps order."""
-    bounds = [0, *_cuts(texts), len(texts)]
-    return [texts[start:end] for start, end in pairwise(bounds)]
-
-
-def _cuts(texts: Sequence[str]) -> Iterator[int]:
-    count, size_bytes = 0, 0
-    for index, text in enumerate(texts):
-        text_bytes = len(text.encode())
-        if count and (count == MAX_TEXTS or size_bytes + text_bytes > MAX_BYTES):
-            yield index
-            count, size_bytes = 0, 0
-        count += 1
-        size_bytes += text_bytes
-
-
 async def _run(work: Callable[[Sequence[str]], Awaitable[T]], part: Sequence[str]) -> T:
     return await work(part)
-
-
-def _texts(name: str, texts: Sequence[str], shape: tuple[int, int]) -> InferInput:
-    tensor = InferInput(name, shape, "BYTES")
-    tensor.set_data_from_numpy(np.array([text.encode() for text in texts], dtype=np.object_).reshape(shape))
-    return tensor
-
-
-@lru_cache(maxsize=4096)
-def _scope(tenant_id: str) -> str:
-    return sha256(tenant_id.encode()).hexdigest()[:32]

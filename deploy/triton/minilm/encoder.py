@@ -39,15 +39,18 @@ class Encoder:
     Weights are int8 and arithmetic is float32, so a text's vector does not depend on what it shares a batch with.
     """
 
-    def __init__(self, *, threads: int = 1) -> None:
-        """Load both files and run the model once, so that the first request does not pay for set-up."""
+    def __init__(self, *, threads: int = 1, provider: str = "CPUExecutionProvider") -> None:
+        """Load both files and run the model once, so that the first request does not pay for set-up.
+
+        `provider` is where ONNX Runtime computes; it must be one of those that the installed runtime has.
+        """
         self._tokenizer = Tokenizer.from_file(str(files.tokenizer_path()))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(str(files.graph_path()), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(str(files.graph_path()), options, providers=[provider])
         self.run([[CLS_ID, SEP_ID]])
 
     def tokenize(self, text: str, *, max_tokens: int) -> list[int]:

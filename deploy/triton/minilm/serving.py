@@ -23,11 +23,15 @@ class ModelConfig:
 
     def integer(self, name: str) -> int:
         """Return a whole number; raise KeyError if the configuration lacks it."""
-        return int(self._parameters[name]["string_value"])
+        return int(self.text(name))
+
+    def text(self, name: str) -> str:
+        """Return a parameter; raise KeyError if the configuration lacks it."""
+        return self._parameters[name]["string_value"]
 
     def encoder(self) -> Encoder:
         """Load the encoder."""
-        return Encoder(threads=self.integer("INTRA_OP_THREADS"))
+        return Encoder(threads=self.integer("INTRA_OP_THREADS"), provider=self.text("PROVIDER"))
 
     def token_cache(self, passage_max_tokens: int) -> TokenCache | None:
         """Open the cache that the models of this server share; None if it is switched off or cannot be had."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline_inference.errors import TritonExpiredError, of_triton
-from trunkline_inference.triton_models import MAX_BYTES, MAX_TEXTS, chunks
+from trunkline_inference.triton_requests import MAX_BYTES, MAX_TEXTS, chunks
 from trunkline_mesh.errors import BackendUnavailable, Internal, ModelNotReady, Overloaded
 
 
