@@ -148,6 +148,7 @@ class MapWatcher(MapHolder):
                     # Restored from a backup, or a member that lags: only a linearizable list can tell.
                     raise WatchCanceledError("the store is behind the map")
                 self._connected = True
+                self.wake()  # who waits with a token of another epoch is told now whether it is wrong
             case Changes(events):
                 self.feed.apply(events)
             case Progress(revision, requested):

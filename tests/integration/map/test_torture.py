@@ -69,7 +69,7 @@ async def test_no_edit_is_missed_under_torture(fragile_etcd: EtcdServer) -> None
         proxy.heal()
         await recovered(store)
         expected = await truth(store)
-        await seen(watcher, lambda: watcher.feed.revisions == expected)
+        await seen(lambda: watcher.feed.revisions == expected)
 
         assert proxy.accepted > 10
         assert watcher.resumes + watcher.relists > 10

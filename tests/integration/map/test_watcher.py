@@ -33,7 +33,7 @@ async def watcher(store: EtcdStore, etcd: EtcdServer) -> AsyncIterator[MapWatche
     await put(store, EPOCH, ACME)
     async with open_map_watcher([etcd.endpoint], QUICK) as opened:
         assert await opened.wait_ready(20)
-        await seen(opened, opened.connected)
+        await seen(opened.connected)
         yield opened
 
 
@@ -101,7 +101,7 @@ async def test_a_malformed_value_hides_nothing(watcher: MapWatcher, store: EtcdS
 async def test_a_map_without_an_epoch_is_not_ready(etcd: EtcdServer, store: EtcdStore) -> None:
     """A new etcd becomes a map when control sets it up."""
     async with open_map_watcher([etcd.endpoint], QUICK) as watcher:
-        await seen(watcher, watcher.connected)
+        await seen(watcher.connected)
         assert not watcher.ready()
         with pytest.raises(MapNotReady):
             _ = watcher.snapshot
@@ -128,10 +128,10 @@ async def test_a_cut_stream_is_resumed_without_a_new_list(etcd: EtcdServer, stor
     await put(store, EPOCH, ACME)
     async with TcpProxy(etcd.endpoint) as proxy, open_map_watcher([proxy.address], QUICK) as watcher:
         assert await watcher.wait_ready(20)
-        await seen(watcher, watcher.connected)
+        await seen(watcher.connected)
         proxy.faults.refuse = True
         await proxy.cut()
-        await seen(watcher, lambda: not watcher.connected())
+        await seen(lambda: not watcher.connected())
         token = await put(store, tenant("meanwhile", "us"))
         proxy.heal()
 
@@ -146,7 +146,7 @@ async def test_compaction_while_cut_off_leads_to_a_new_list(etcd: EtcdServer, st
         assert await watcher.wait_ready(20)
         proxy.faults.refuse = True
         await proxy.cut()
-        await seen(watcher, lambda: not watcher.connected())
+        await seen(lambda: not watcher.connected())
         await delete(store, MapKey(Kind.TENANT, "gone"))
         token = await put(store, tenant("new", "us"))
         await etcd.compact()
@@ -167,9 +167,9 @@ async def test_without_etcd_the_last_map_serves_and_grows_old(fragile_etcd: Etcd
         await put(store, EPOCH, ACME)
         assert await watcher.wait_ready(20)
         await fragile_etcd.kill()
-        await seen(watcher, lambda: not watcher.connected())
+        await seen(lambda: not watcher.connected())
         age_s = watcher.age_s()
-        await seen(watcher, lambda: watcher.age_s() > age_s)
+        await seen(lambda: watcher.age_s() > age_s)
 
         assert watcher.ready()
         assert watcher.snapshot.tenant("acme") is not None
@@ -188,10 +188,10 @@ async def test_a_frozen_etcd_is_noticed_and_used_again(fragile_etcd: EtcdServer)
     ):
         await put(store, EPOCH, ACME)
         assert await watcher.wait_ready(20)
-        await seen(watcher, watcher.connected)
+        await seen(watcher.connected)
         fragile_etcd.child.pause()
 
-        await seen(watcher, lambda: not watcher.connected(), within_s=15)
+        await seen(lambda: not watcher.connected(), within_s=15)
 
         fragile_etcd.child.resume()
         await recovered(store)
@@ -204,10 +204,10 @@ async def test_a_silent_partition_is_noticed(etcd: EtcdServer, store: EtcdStore)
     await put(store, EPOCH, ACME)
     settings = replace(QUICK, progress_every_s=0.1, silence_s=0.3, call_timeout_s=0.5)
     async with TcpProxy(etcd.endpoint) as proxy, open_map_watcher([proxy.address], settings) as watcher:
-        await seen(watcher, watcher.connected)
+        await seen(watcher.connected)
         proxy.open_hole()
 
-        await seen(watcher, lambda: not watcher.connected(), within_s=20)
+        await seen(lambda: not watcher.connected(), within_s=20)
 
         proxy.heal()
         token = await put(store, tenant("later", "eu"))
@@ -219,10 +219,10 @@ async def test_signs_of_life_keep_a_quiet_map_young(etcd: EtcdServer, store: Etc
     await put(store, EPOCH, ACME)
     settings = replace(QUICK, progress_every_s=0.05)
     async with open_map_watcher([etcd.endpoint], settings) as watcher:
-        await seen(watcher, watcher.connected)
+        await seen(watcher.connected)
         for _ in range(5):
             confirmed_at_s = watcher._confirmed_at_s
-            await seen(watcher, partial(confirmed_after, watcher, confirmed_at_s))
+            await seen(partial(confirmed_after, watcher, confirmed_at_s))
 
         assert watcher.resumes == 0
 
@@ -233,10 +233,10 @@ async def test_an_audit_finds_and_heals_what_the_watch_missed(etcd: EtcdServer, 
     settings = replace(QUICK, audit_every_s=0.3, audit_settle_s=0.1)
     async with open_map_watcher([etcd.endpoint], settings) as watcher:
         assert await watcher.wait_ready(20)
-        await seen(watcher, watcher.connected)
+        await seen(watcher.connected)
         watcher.feed.revisions.pop(MapKey(Kind.TENANT, "acme").encode())
 
-        await seen(watcher, lambda: watcher.relists == 2)
+        await seen(lambda: watcher.relists == 2)
 
         assert watcher.snapshot.tenant("acme") is not None
 
@@ -276,7 +276,7 @@ async def test_a_restored_etcd_is_another_history(fragile_etcd: EtcdServer) -> N
             await put(store, tenant(f"n{number}", "us"))
         proxy.heal()
 
-        await seen(watcher, lambda: watcher.snapshot.epoch == renewed.epoch)
+        await seen(lambda: watcher.snapshot.epoch == renewed.epoch)
 
         assert {each.tenant_id for each in watcher.snapshot.tenants()} == {f"n{number}" for number in range(10)}
         with pytest.raises(MapTokenInvalid):
@@ -300,7 +300,7 @@ async def test_an_etcd_behind_the_map_is_listed_anew(fragile_etcd: EtcdServer) -
         await recovered(store)
         await put(store, EpochEntry(b"restored"))
 
-        await seen(watcher, lambda: watcher.snapshot.epoch == b"restored")
+        await seen(lambda: watcher.snapshot.epoch == b"restored")
 
         assert list(watcher.snapshot.tenants()) == []
 

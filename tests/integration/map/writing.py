@@ -10,7 +10,6 @@ from trunkline_map.keys import EPOCH_KEY, MapKey
 from trunkline_map.records import encode
 from trunkline_map.store import KeyValueStore, StoreUnavailableError, Transaction
 from trunkline_map.token import encode as encode_token
-from trunkline_map.watcher import MapWatcher
 
 EPOCH = EpochEntry(b"testmap!")
 
@@ -45,8 +44,8 @@ async def recovered(store: KeyValueStore, *, within_s: float = 20.0) -> None:
                 return
 
 
-async def seen(watcher: MapWatcher, condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
-    """Wait until a condition on the watcher holds; raises TimeoutError."""
+async def seen(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    """Wait until a condition of this process holds; raises TimeoutError."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - ages and counters have no event to wait for
             await asyncio.sleep(0.005)

@@ -96,6 +96,22 @@ async def test_a_foreign_token_is_stale_while_the_watch_is_down() -> None:
         await maps.at_least(encode(b"\x00" * 8, 1), Deadline.after(0.05))
 
 
+async def test_a_foreign_token_is_refused_as_soon_as_the_watch_is_back() -> None:
+    """The store then confirmed the epoch, though the map did not change: nobody waits for the deadline."""
+    maps = static_map(tenant("a", "eu"))
+    maps.fed = False
+    began_s = time.monotonic()
+    waiting = asyncio.ensure_future(maps.at_least(encode(b"\x00" * 8, 1), Deadline.after(60)))
+    await asyncio.sleep(0)
+
+    maps.fed = True
+    maps.wake()
+
+    with pytest.raises(MapTokenInvalid):
+        await waiting
+    assert time.monotonic() - began_s < 30
+
+
 async def test_before_the_first_map_nothing_is_served() -> None:
     """Not ready is said as such, also to callers with a token."""
     maps = MapHolder()
