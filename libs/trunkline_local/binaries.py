@@ -86,12 +86,12 @@ def libpython_folders() -> tuple[Path, ...]:
 
 
 def find_model_repository(given: Path | None = None) -> Path:
-    """Return Triton's model repository: the given one, else the project's, seen from here or the current folder.
+    """Return Triton's model repository: the given one, else the project's, or the copy that the wheel carries.
 
     Raises ModelRepositoryMissingError.
     """
     project = Path(__file__).resolve().parents[2]
-    places = [given] if given else [project / MODEL_REPOSITORY, Path.cwd() / MODEL_REPOSITORY]
+    places = [given] if given else [project / MODEL_REPOSITORY, Path(__file__).resolve().parent / "_models" / "model_repository"]
     for place in places:
         if place.is_dir():
             return place.resolve()
