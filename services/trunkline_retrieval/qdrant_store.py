@@ -107,7 +107,8 @@ class QdrantStore:
             require_vector(ref, embedded.vector, f"documents[{index}].values")
         async with self._call(deadline):
             await self._require_space(ref)
-            await self._client.upsert(ref.physical_name, [to_point(ref, embedded) for embedded in documents], wait=True)
+            points = [to_point(ref, embedded) for embedded in documents]
+            await self._client.upsert(ref.physical_name, points, wait=True, ordering=_ORDERING)
 
     async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
         """See VectorStore."""
