@@ -91,7 +91,8 @@ def find_model_repository(given: Path | None = None) -> Path:
     Raises ModelRepositoryMissingError.
     """
     project = Path(__file__).resolve().parents[2]
-    places = [given] if given else [project / MODEL_REPOSITORY, Path(__file__).resolve().parent / "_models" / "model_repository"]
+    carried = Path(__file__).resolve().parent / "_models" / "model_repository"
+    places = [given] if given else [project / MODEL_REPOSITORY, carried]
     for place in places:
         if place.is_dir():
             return place.resolve()

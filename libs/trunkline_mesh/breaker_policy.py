@@ -77,8 +77,8 @@ INFERENCE_POLICY: Final = BreakerPolicy(
 five eighths of the p99 budget of embedding (80 ms)."""
 
 BULK_INFERENCE_POLICY: Final = replace(INFERENCE_POLICY, slow_call_s=20.0)
-"""Passages that are being written: nobody waits for one of them, and a busy CPU takes seconds for a batch. Being slow is
-no failure there, as long as the answer comes within its deadline."""
+"""Passages that are being written: nobody waits for one of them, and a busy CPU takes seconds for a batch. Being slow
+is no failure there, as long as the answer comes within its deadline."""
 
 QUOTA_POLICY: Final = BreakerPolicy(consecutive_failures=3, rest_s=2.0, slow_call_s=0.1, long_rest_s=5.0)
 """Redis or Valkey behind admission: its loss may cost three calls of 50 ms, and its return must be noticed within
