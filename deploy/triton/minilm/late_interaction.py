@@ -3,8 +3,8 @@
 The score is MaxSim (Khattab and Zaharia, ColBERT, SIGIR 2020, section 3.2) as a mean over the query's tokens, plus a
 quarter of the cosine of the two pooled vectors. On the CISI test collection (76 queries, the dense top 20 re-ordered,
 nDCG@10, passages cut at 192 tokens, queries at 128) the dense order has 0.428, MaxSim alone 0.442, with the quarter
-0.450. Weighting the query's tokens by the collection's own IDF gives 0.457, but needs statistics of a tenant's collection
-in here; Zipf's law over the vocabulary in its place gives no more than equal weights (0.448).
+0.450. Weighting the query's tokens by the collection's own IDF gives 0.457, but needs statistics of a tenant's
+collection in here; Zipf's law over the vocabulary in its place gives no more than equal weights (0.448).
 """
 
 from __future__ import annotations
