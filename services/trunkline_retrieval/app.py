@@ -15,6 +15,7 @@ from trunkline_retrieval.embedded_store import EmbeddedBounds, EmbeddedStore
 from trunkline_retrieval.engine.config import EngineConfig
 from trunkline_retrieval.export import Export
 from trunkline_retrieval.guarded_store import GuardedStore
+from trunkline_retrieval.metrics import observed
 from trunkline_retrieval.placement import Placements
 from trunkline_retrieval.policy import POLICY, SERVICE
 from trunkline_retrieval.search import Search
@@ -37,7 +38,8 @@ async def open_store(settings: RetrievalSettings) -> AsyncIterator[VectorStore]:
     """Open the vector store that the settings name."""
     store = await (_open_embedded(settings) if settings.store is StoreKind.EMBEDDED else _open_qdrant(settings))
     try:
-        yield store
+        with observed(store):
+            yield store
     finally:
         await store.close()
 
