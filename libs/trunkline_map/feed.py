@@ -107,6 +107,7 @@ class Listing:
         self.malformed: dict[bytes, int] = {}
         self._before = before
         self._builder = SnapshotBuilder()
+        self._built: MapSnapshot | None = None
 
     def add(self, items: Iterable[KeyValue]) -> None:
         """Take one page."""
@@ -123,8 +124,10 @@ class Listing:
                 self._builder.put(entry)
 
     def build(self, revision: int) -> MapSnapshot:
-        """Return the listed map."""
-        return self._builder.build(revision)
+        """Return the listed map; built once. For a large map, call it in a thread first: it takes a while."""
+        if self._built is None:
+            self._built = self._builder.build(revision)
+        return self._built
 
 
 def read_entry(key: MapKey, value: bytes, revision: int) -> Entry | None:
