@@ -17,10 +17,10 @@ from trunkline_inference.score_passages import ScorePassages
 from trunkline_inference.servicer import InferenceServicer
 from trunkline_inference.settings import InferenceSettings
 from trunkline_inference.triton_client import ModelProbe, open_probe, open_triton
-from trunkline_inference.triton_models import Limits, TritonModels
+from trunkline_inference.triton_models import Breakers, Limits, TritonModels
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.breaker import Breaker
-from trunkline_mesh.breaker_policy import INFERENCE_POLICY, QUOTA_POLICY
+from trunkline_mesh.breaker_policy import BULK_INFERENCE_POLICY, INFERENCE_POLICY, QUOTA_POLICY
 
 
 @asynccontextmanager
@@ -78,8 +78,11 @@ def _triton(client: Any, probe: ModelProbe, settings: InferenceSettings) -> Trit
     return TritonModels(
         client,
         probe,
-        embed_breaker=Breaker(f"triton/{settings.region}/embed", INFERENCE_POLICY),
-        score_breaker=Breaker(f"triton/{settings.region}/score", INFERENCE_POLICY),
+        breakers=Breakers(
+            queries=Breaker(f"triton/{settings.region}/queries", INFERENCE_POLICY),
+            passages=Breaker(f"triton/{settings.region}/passages", BULK_INFERENCE_POLICY),
+            scores=Breaker(f"triton/{settings.region}/scores", INFERENCE_POLICY),
+        ),
         limits=Limits(
             queries_in_flight=settings.queries_in_flight,
             passages_in_flight=settings.passages_in_flight,

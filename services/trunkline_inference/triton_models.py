@@ -46,17 +46,24 @@ class Limits:
     """An expiry after at least this long speaks against Triton, even if it was the caller's deadline that set it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Breakers:
+    """One for each kind of work, so that slow writes cannot cut off queries."""
+
+    queries: Breaker
+    passages: Breaker
+    scores: Breaker
+
+
 class TritonModels:
     """`ModelServer` over `tritonclient`."""
 
-    def __init__(
-        self, client: Any, probe: ModelProbe, *, embed_breaker: Breaker, score_breaker: Breaker, limits: Limits
-    ) -> None:
-        """Use an open client; the breakers guard the two kinds of model apart."""
+    def __init__(self, client: Any, probe: ModelProbe, *, breakers: Breakers, limits: Limits) -> None:
+        """Use an open client."""
         self._client = client
         self._probe = probe
-        self._embed_breaker = embed_breaker
-        self._score_breaker = score_breaker
+        self._embed_breakers = {InputKind.QUERY: breakers.queries, InputKind.PASSAGE: breakers.passages}
+        self._score_breaker = breakers.scores
         self._limits = limits
         self._slots = {
             InputKind.QUERY: asyncio.Semaphore(limits.queries_in_flight),
@@ -106,7 +113,7 @@ class TritonModels:
         inputs = [text_input("TEXT", chunk, (len(chunk), 1))]
         remembered_for = tenant_id if kind is InputKind.PASSAGE else ""
         answer = await self._infer(
-            self._embed_breaker, model, inputs, "EMBEDDING", _PRIORITY[kind], remembered_for, deadline
+            self._embed_breakers[kind], model, inputs, "EMBEDDING", _PRIORITY[kind], remembered_for, deadline
         )
         if answer.shape != (len(chunk), model.dimension):
             raise malformed_output()

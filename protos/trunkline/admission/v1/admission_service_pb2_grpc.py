@@ -62,7 +62,7 @@ class AdmissionServiceServicer:
         """Reserves tokens for one request of the credential's tenant. The same `trunkline-request-id` gets the same permit and
         is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
         TENANT_MISMATCH or TENANT_SUSPENDED, RESOURCE_EXHAUSTED / QUOTA_EXHAUSTED with RetryInfo, UNAVAILABLE / STALE_MAP or
-        MAP_NOT_READY. Cap 1 s, floor 1 ms.
+        MAP_NOT_READY, ABORTED / REQUEST_ID_REUSED. Cap 1 s, floor 1 ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,8 @@ class AdmissionServiceServicer:
 
     def Settle(self, request, context):
         """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it changes nothing. Fails with
-        NOT_FOUND / PERMIT_UNKNOWN. Cap 1 s, floor 1 ms.
+        NOT_FOUND / PERMIT_UNKNOWN, and while Redis is away with UNAVAILABLE / CIRCUIT_OPEN, BACKEND_UNAVAILABLE or
+        BACKEND_TIMEOUT; repeat it then. Cap 1 s, floor 1 ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,7 +80,7 @@ class AdmissionServiceServicer:
     def Lease(self, request_iterator, context):
         """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
         gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
-        METHOD_NOT_ALLOWED. Cap 1 hour; the router opens a new stream then.
+        METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour; the router opens a new stream then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,16 +22,17 @@ class AdmissionServiceStub:
     """Reserves tokens for one request of the credential's tenant. The same `trunkline-request-id` gets the same permit and
     is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
     TENANT_MISMATCH or TENANT_SUSPENDED, RESOURCE_EXHAUSTED / QUOTA_EXHAUSTED with RetryInfo, UNAVAILABLE / STALE_MAP or
-    MAP_NOT_READY. Cap 1 s, floor 1 ms.
+    MAP_NOT_READY, ABORTED / REQUEST_ID_REUSED. Cap 1 s, floor 1 ms.
     """
     Settle: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.SettleRequest, _admission_service_pb2.SettleResponse]
     """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it changes nothing. Fails with
-    NOT_FOUND / PERMIT_UNKNOWN. Cap 1 s, floor 1 ms.
+    NOT_FOUND / PERMIT_UNKNOWN, and while Redis is away with UNAVAILABLE / CIRCUIT_OPEN, BACKEND_UNAVAILABLE or
+    BACKEND_TIMEOUT; repeat it then. Cap 1 s, floor 1 ms.
     """
     Lease: _aio.StreamStreamMultiCallable[_admission_service_pb2.LeaseRequest, _admission_service_pb2.LeaseResponse]
     """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
     gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
-    METHOD_NOT_ALLOWED. Cap 1 hour; the router opens a new stream then.
+    METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour; the router opens a new stream then.
     """
 
 class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -48,7 +49,7 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reserves tokens for one request of the credential's tenant. The same `trunkline-request-id` gets the same permit and
         is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
         TENANT_MISMATCH or TENANT_SUSPENDED, RESOURCE_EXHAUSTED / QUOTA_EXHAUSTED with RetryInfo, UNAVAILABLE / STALE_MAP or
-        MAP_NOT_READY. Cap 1 s, floor 1 ms.
+        MAP_NOT_READY, ABORTED / REQUEST_ID_REUSED. Cap 1 s, floor 1 ms.
         """
 
     @_abc_1.abstractmethod
@@ -58,7 +59,8 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_admission_service_pb2.SettleRequest, _abc.Awaitable[_admission_service_pb2.SettleResponse]],
     ) -> _abc.Awaitable[_admission_service_pb2.SettleResponse]:
         """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it changes nothing. Fails with
-        NOT_FOUND / PERMIT_UNKNOWN. Cap 1 s, floor 1 ms.
+        NOT_FOUND / PERMIT_UNKNOWN, and while Redis is away with UNAVAILABLE / CIRCUIT_OPEN, BACKEND_UNAVAILABLE or
+        BACKEND_TIMEOUT; repeat it then. Cap 1 s, floor 1 ms.
         """
 
     @_abc_1.abstractmethod
@@ -69,7 +71,7 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_admission_service_pb2.LeaseResponse]:
         """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
         gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
-        METHOD_NOT_ALLOWED. Cap 1 hour; the router opens a new stream then.
+        METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour; the router opens a new stream then.
         """
 
 def add_AdmissionServiceServicer_to_server(servicer: AdmissionServiceServicer, server: _aio.Server) -> None: ...

@@ -70,7 +70,8 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Score(self, request, context):
-        """Scores passages against a query; higher is better, comparable inside one response only. Cap 10 s, floor 5 ms.
+        """Scores passages against a query; higher is better, comparable between responses for the same query and model.
+        Cap 10 s, floor 5 ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

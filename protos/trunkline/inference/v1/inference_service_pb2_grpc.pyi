@@ -23,7 +23,9 @@ class InferenceServiceStub:
     Embed: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.EmbedRequest, _inference_service_pb2.EmbedResponse]
     """Turns texts into vectors of unit length. Cap 30 s, floor 2 ms."""
     Score: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.ScoreRequest, _inference_service_pb2.ScoreResponse]
-    """Scores passages against a query; higher is better, comparable inside one response only. Cap 10 s, floor 5 ms."""
+    """Scores passages against a query; higher is better, comparable between responses for the same query and model.
+    Cap 10 s, floor 5 ms.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.ListModelsRequest, _inference_service_pb2.ListModelsResponse]
     """Lists the models that are served here. Cap 5 s, floor 2 ms."""
 
@@ -48,7 +50,9 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inference_service_pb2.ScoreRequest,
         context: _aio.ServicerContext[_inference_service_pb2.ScoreRequest, _abc.Awaitable[_inference_service_pb2.ScoreResponse]],
     ) -> _abc.Awaitable[_inference_service_pb2.ScoreResponse]:
-        """Scores passages against a query; higher is better, comparable inside one response only. Cap 10 s, floor 5 ms."""
+        """Scores passages against a query; higher is better, comparable between responses for the same query and model.
+        Cap 10 s, floor 5 ms.
+        """
 
     @_abc_1.abstractmethod
     def ListModels(
