@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from trunkline_cli.commands import collection_map, doctor, ingest, search, serve, stack, token
+from trunkline_cli.commands import collection_map, demo, doctor, ingest, search, serve, stack, token
 
 app = typer.Typer(
     name="trunkline",
@@ -24,5 +24,6 @@ app.command()(ingest.ingest)
 app.command()(doctor.doctor)
 app.command()(serve.serve)
 app.command()(token.token)
+app.command()(demo.demo)
 app.command()(doctor.version)
 app.add_typer(collection_map.map_app, name="map")

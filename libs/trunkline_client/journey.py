@@ -53,7 +53,7 @@ class Journey(Generic[RequestT, ResponseT]):
         self._next = Verdict(repeat=True, free=True)
         self._expired_token: str | None = None
         self._allowed: Allowed | None = context.memory.recall(scope) if scope else None
-        self._answered_inside = False
+        self._answers: dict[Router, Failure] = {}
 
     async def run(self) -> Answer[ResponseT]:
         """Return the answer. Raises a TrunklineError with every attempt listed."""
@@ -158,7 +158,8 @@ class Journey(Generic[RequestT, ResponseT]):
             self._blame(router, failure, share_s)
         else:
             self._context.pool.answered(router)
-            self._answered_inside |= self._allowed is not None and failure.reason != ROUTER_OUTSIDE
+            if failure.reason != ROUTER_OUTSIDE:
+                self._answers[router] = failure
         renewed = self._context.credential.renewable and self._expired_token is None
         if failure.reason == "CREDENTIAL_EXPIRED":
             self._expired_token = token
@@ -197,8 +198,12 @@ class Journey(Generic[RequestT, ResponseT]):
         return self._context.clock() + max(failure.retry_delay_s or 0.0, backoff_s)
 
     def _give_up(self, failure: Failure) -> NoReturn:
-        if self._allowed is not None and not self._answered_inside:
-            raise ResidencyRefused(self._allowed.refusal, request_id=self._request_id, attempts=self._attempts)
+        if self._allowed is not None:
+            inside = [answer for router, answer in self._answers.items() if self._allowed.permits(router)]
+            if not inside:
+                raise ResidencyRefused(self._allowed.refusal, request_id=self._request_id, attempts=self._attempts)
+            # What an allowed router said counts, also if it said so before another one refused to look.
+            failure = inside[-1] if failure.reason == ROUTER_OUTSIDE else failure
         advice = (
             _OUTCOME_UNKNOWN if self._sent and failure.is_transport and self._method.repeat is Repeat.UNSENT else None
         )

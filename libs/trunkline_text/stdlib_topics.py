@@ -7,7 +7,20 @@ from typing import Final
 
 TOPICS: Final[Mapping[str, tuple[str, ...]]] = {
     "debugging": (
-        *("bdb", "cProfile", "cmd", "code", "codeop", "dis", "faulthandler", "gc", "inspect", "linecache", "logging"),
+        *(
+            "_tracemalloc",
+            "bdb",
+            "cProfile",
+            "cmd",
+            "code",
+            "codeop",
+            "dis",
+            "faulthandler",
+            "gc",
+            "inspect",
+            "linecache",
+            "logging",
+        ),
         *("opcode", "pdb", "profile", "pstats", "pyclbr", "symtable", "sys", "timeit", "trace", "traceback"),
         *("tracemalloc", "warnings", "weakref"),
     ),
@@ -59,7 +72,18 @@ TOPICS: Final[Mapping[str, tuple[str, ...]]] = {
 BUILTIN_MODULES: Final = frozenset(
     (
         *("_collections", "_contextvars", "_csv", "_functools", "_io", "_json", "_queue", "_random"),
-        *("_socket", "_ssl", "_struct", "_thread", "array", "binascii", "builtins", "cmath", "faulthandler"),
+        *(
+            "_socket",
+            "_ssl",
+            "_struct",
+            "_thread",
+            "_tracemalloc",
+            "array",
+            "binascii",
+            "builtins",
+            "cmath",
+            "faulthandler",
+        ),
         *("gc", "itertools", "math", "posix", "readline", "select", "signal", "sys", "time", "unicodedata"),
         *("zlib",),
     )
@@ -85,6 +109,7 @@ DISPLAY_NAMES: Final[Mapping[str, str]] = {
     "_socket": "socket",
     "_ssl": "ssl",
     "_struct": "struct",
+    "_tracemalloc": "tracemalloc",
     "posix": "os",
 }
 """Under which name the documentation of a module of the implementation is known."""

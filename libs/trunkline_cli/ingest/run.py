@@ -16,7 +16,8 @@ from trunkline_text import ChunkPolicy, FileLimits
 
 T = TypeVar("T")
 
-_TRIES: Final = 6
+_PATIENCE_S: Final = 120.0
+_FIRST_PAUSE_S: Final = 0.25
 _MAX_PAUSE_S: Final = 10.0
 _SAVE_EVERY_S: Final = 2.0
 _READ_AHEAD: Final = 4
@@ -140,17 +141,20 @@ class Ingestion:
             self._saved_s = time.monotonic()
 
 
-async def insistently(call: Callable[[], Awaitable[T]]) -> T:
-    """Call until it succeeds, at most six times, with the pauses that the server names; raise what that cannot cure.
+async def insistently(call: Callable[[], Awaitable[T]], *, patience_s: float = _PATIENCE_S) -> T:
+    """Call until it succeeds, with the pauses that the server names; raise what a repeat cannot cure.
 
-    The client has its own few repeats within a deadline; an ingestion has the time to wait out a busy minute.
+    The client has its own few repeats within a deadline; an ingestion has the time to wait out a busy minute, but
+    begins no new try after `patience_s`.
     """
-    for attempt in range(1, _TRIES + 1):
+    gives_up_s = time.monotonic() + patience_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
         try:
             return await call()
         except TrunklineError as exc:
-            if not exc.retryable or attempt == _TRIES:
+            delay_s = max(exc.retry_delay_s or 0.0, pause_s)
+            if not exc.retryable or time.monotonic() + delay_s >= gives_up_s:
                 raise
-            pause_s = max(exc.retry_delay_s or 0.0, 0.2 * 2.0**attempt)
-        await asyncio.sleep(min(pause_s, _MAX_PAUSE_S))
-    raise AssertionError("the loop returns or raises")
+        await asyncio.sleep(delay_s)
+        pause_s = min(pause_s * 2.0, _MAX_PAUSE_S)

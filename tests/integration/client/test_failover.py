@@ -189,6 +189,20 @@ async def test_the_text_goes_nowhere_else_when_the_allowed_router_is_gone() -> N
     assert len(us.seen) == 1
 
 
+async def test_what_an_allowed_router_said_counts_more_than_a_later_refusal() -> None:
+    """A busy allowed router is the reason, also if the client then met a router outside: the caller may repeat."""
+    async with running("us-east", "eu-west") as (us, eu):
+        us.act = lambda _: Refuse("CIRCUIT_OPEN", retry_delay_s=30.0)
+        eu.act = lambda _: _outside(regions="us-east")
+        async with TrunklineClient([us.address, eu.address], token="jwt") as client:
+            with pytest.raises(Unavailable) as caught:
+                await client.search("text")
+
+    assert caught.value.reason == "CIRCUIT_OPEN"
+    assert caught.value.retryable
+    assert [item.outcome for item in caught.value.attempts] == ["CIRCUIT_OPEN", "RESIDENCY_ROUTER_OUTSIDE"]
+
+
 async def test_an_unknown_endpoint_is_followed_only_if_allowed() -> None:
     """A credential does not go to an address that only a server named, unless the owner trusts the network."""
     async with running("us-east") as (us,):

@@ -38,7 +38,8 @@ def test_every_chunk_fits_the_contract(corpus: StdlibCorpus) -> None:
 @pytest.mark.parametrize(
     ("topic", "name"),
     [
-        ("debugging", "tracemalloc"),
+        ("debugging", "tracemalloc.take_snapshot"),
+        ("debugging", "tracemalloc.start"),
         ("debugging", "gc.get_objects"),
         ("concurrency", "asyncio.locks.Semaphore"),
         ("concurrency", "threading.Thread"),
