@@ -80,7 +80,8 @@ class AdmissionServiceServicer:
     def Lease(self, request_iterator, context):
         """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
         gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
-        METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour; the router opens a new stream then.
+        METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour;
+        the router opens a new stream then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

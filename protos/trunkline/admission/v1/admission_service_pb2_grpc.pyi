@@ -32,7 +32,8 @@ class AdmissionServiceStub:
     Lease: _aio.StreamStreamMultiCallable[_admission_service_pb2.LeaseRequest, _admission_service_pb2.LeaseResponse]
     """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
     gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
-    METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour; the router opens a new stream then.
+    METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour;
+    the router opens a new stream then.
     """
 
 class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,7 +72,8 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_admission_service_pb2.LeaseResponse]:
         """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
         gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
-        METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour; the router opens a new stream then.
+        METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour;
+        the router opens a new stream then.
         """
 
 def add_AdmissionServiceServicer_to_server(servicer: AdmissionServiceServicer, server: _aio.Server) -> None: ...
