@@ -77,7 +77,7 @@ class _TenantView:
 class MapSnapshot:
     """All placements at one revision. Build one with `SnapshotBuilder` or from another with `applying`."""
 
-    __slots__ = ("_buckets", "_regions", "_spaces", "epoch", "revision")
+    __slots__ = ("_buckets", "_regions", "_spaces", "_token", "epoch", "revision")
 
     def __init__(
         self,
@@ -94,11 +94,13 @@ class MapSnapshot:
         self._regions: Final = regions
         self._spaces: Final = spaces
         self._buckets: Final = buckets
+        # Every answer carries it, so it is made once.
+        self._token: Final = token.encode(epoch, revision) if epoch else b""
 
     @property
     def token(self) -> bytes:
         """Map token of this state; empty before the map has an epoch."""
-        return token.encode(self.epoch, self.revision) if self.epoch else b""
+        return self._token
 
     def region(self, region_id: str) -> RegionEntry | None:
         """Return the region, or None."""

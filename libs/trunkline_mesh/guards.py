@@ -23,12 +23,13 @@ from trunkline_mesh.errors import (
     reason_name,
 )
 from trunkline_mesh.logs import get_logger
-from trunkline_mesh.method_policy import Access, authorize
+from trunkline_mesh.method_policy import Access, may_call
 from trunkline_mesh.request import (
     ATTEMPT_KEY,
     AUTHORIZATION_KEY,
     REQUEST_ID_KEY,
     TIMEOUT_KEY,
+    Principal,
     RequestScope,
     current_request,
     enter_request,
@@ -95,6 +96,7 @@ def errors_stage(method: MethodStages, inner: Handler) -> Handler:
 def auth_stage(method: MethodStages, inner: Handler) -> Handler:
     """Verify the credential and ask the method's policy. A method without a policy is denied."""
     policy, verifier = method.policy, method.verifier
+    allowed = may_call(policy.access) if policy is not None else _nobody
     if policy is not None and policy.access is Access.PUBLIC:
         return inner
 
@@ -107,13 +109,16 @@ def auth_stage(method: MethodStages, inner: Handler) -> Handler:
         if header is None:
             raise CredentialMissing
         principal = verifier.remembered(header) or await verifier.verify(header)
-        if policy is None:
+        if not allowed(principal):
             raise MethodNotAllowed
-        authorize(policy.access, principal)
         current_request().principal = principal
         return await inner(request, context)
 
     return authenticated
+
+
+def _nobody(_principal: Principal) -> bool:
+    return False
 
 
 def deadline_stage(method: MethodStages, inner: Handler) -> Handler:

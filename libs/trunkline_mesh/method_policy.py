@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from trunkline_mesh.errors import MethodNotAllowed
 from trunkline_mesh.request import ROLE_ADMIN, ROLE_OPERATOR, ROLE_SERVICE, Principal
@@ -55,14 +55,24 @@ PolicyTable: TypeAlias = Mapping[str, MethodPolicy]
 
 def authorize(access: Access, principal: Principal) -> None:
     """Raise MethodNotAllowed unless the verified caller may use a method of this access."""
-    roles = principal.roles
-    allowed = {
-        Access.PUBLIC: True,
-        Access.AUTHENTICATED: True,
-        Access.TENANT: principal.tenant_id is not None,
-        Access.TENANT_ADMIN: ROLE_OPERATOR in roles or (ROLE_ADMIN in roles and principal.tenant_id is not None),
-        Access.OPERATOR: ROLE_OPERATOR in roles,
-        Access.SERVICE: ROLE_SERVICE in roles,
-    }[access]
-    if not allowed:
+    if not may_call(access)(principal):
         raise MethodNotAllowed
+
+
+def may_call(access: Access) -> Callable[[Principal], bool]:
+    """Return the question that a method of this access asks of its verified caller."""
+    return _MAY_CALL[access]
+
+
+def _is_tenant_admin(principal: Principal) -> bool:
+    return ROLE_OPERATOR in principal.roles or (ROLE_ADMIN in principal.roles and principal.tenant_id is not None)
+
+
+_MAY_CALL: Final[Mapping[Access, Callable[[Principal], bool]]] = {
+    Access.PUBLIC: lambda _: True,
+    Access.AUTHENTICATED: lambda _: True,
+    Access.TENANT: lambda principal: principal.tenant_id is not None,
+    Access.TENANT_ADMIN: _is_tenant_admin,
+    Access.OPERATOR: lambda principal: ROLE_OPERATOR in principal.roles,
+    Access.SERVICE: lambda principal: ROLE_SERVICE in principal.roles,
+}

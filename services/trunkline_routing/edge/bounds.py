@@ -30,6 +30,7 @@ MAX_STRING_BYTES: Final = 8192
 MAX_DELETES: Final = 256
 
 NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
+_CONSISTENCIES: Final = frozenset(options_pb.Consistency.values())
 _FIELD: Final = re.compile(r"[a-z0-9_]{1,64}")
 DOCUMENT_ID: Final = re.compile(r"[A-Za-z0-9_.:/#-]{1,128}")
 
@@ -83,7 +84,7 @@ def check_fields(names: Sequence[str], found: Violations) -> None:
 
 def check_consistency(value: options_pb.Consistency.ValueType, found: Violations) -> None:
     """Note a violation of a value that this version does not know: it may ask for more than it would get."""
-    found.check(value in options_pb.Consistency.values(), "consistency", "must be a known value")
+    found.check(value in _CONSISTENCIES, "consistency", "must be a known value")
 
 
 def check_token(token: bytes, found: Violations) -> None:
