@@ -92,13 +92,14 @@ class Decider:
         collections = gate.snapshot.collections_of(tenant_id)
         cached = self._cache.get(tenant_id, pointer.digest, query.text, collections)
         if cached is not None:
-            return cached
+            return _of_version(cached, pointer.version)
         try:
             prepared = await self._policies.get(gate, pointer, deadline)
         except (DomainError, TimeoutError):
             trail.degrade(trail_pb.DEGRADATION_REASON_POLICY_UNAVAILABLE)
             return _without_policy(gate)
         decision, whole = await self._by_policy(gate, prepared, query, deadline, trail)
+        decision = _of_version(decision, pointer.version)
         if whole:
             self._cache.put(tenant_id, pointer.digest, query.text, collections, decision)
         return decision
@@ -123,7 +124,7 @@ class Decider:
             choices = _choices(gate, ((match.collection, match.confidence) for match in matches))
             if choices:
                 reasons = tuple(match.reason for match in matches)
-                return _decision(trail_pb.STRATEGY_RULES, choices, prepared, reasons), True
+                return _decision(trail_pb.STRATEGY_RULES, choices, reasons), True
         whole = True
         if policy.strategy != "rules":
             considered, unread = _considered(gate, prepared)
@@ -133,10 +134,10 @@ class Decider:
                 trail.degrade(trail_pb.DEGRADATION_REASON_DECISION_WITHOUT_SEMANTICS)
                 choices, whole = [], False
             if choices:
-                return _decision(trail_pb.STRATEGY_SEMANTIC, choices, prepared, reasons, unread), True
+                return _decision(trail_pb.STRATEGY_SEMANTIC, choices, reasons, unread), True
         choices = _choices(gate, ((name, FALLBACK_CONFIDENCE) for name in policy.fallback))
         strategy = trail_pb.STRATEGY_FALLBACK if choices else trail_pb.STRATEGY_NONE
-        return _decision(strategy, choices, prepared, reasons, unread), whole
+        return _decision(strategy, choices, reasons, unread), whole
 
     async def _by_semantics(
         self,
@@ -181,12 +182,16 @@ def _choices(gate: Gate, named: Iterable[tuple[str, float]]) -> list[Choice]:
 def _decision(
     strategy: trail_pb.Strategy.ValueType,
     choices: Sequence[Choice],
-    prepared: PreparedPolicy,
     reasons: tuple[str, ...],
     unread: tuple[str, ...] = (),
 ) -> Decision:
     confidence = max((choice.confidence for choice in choices), default=0.0)
-    return Decision(strategy, confidence, tuple(choices), prepared.version, reasons, not_considered=unread)
+    return Decision(strategy, confidence, tuple(choices), reasons=reasons, not_considered=unread)
+
+
+def _of_version(decision: Decision, version: int) -> Decision:
+    """Policies are remembered by their text, and the same text may be written again under a later version."""
+    return decision if decision.policy_version == version else replace(decision, policy_version=version)
 
 
 def _without_policy(gate: Gate) -> Decision:

@@ -48,7 +48,6 @@ class PreparedPolicy:
     """A policy, compiled."""
 
     policy: RoutingPolicy
-    version: int
     rules: Rules
     semantics: Semantics | None = None
     semantics_basis: _Basis | None = None
@@ -91,7 +90,7 @@ class PolicyBook:
             async with asyncio.timeout(PREPARE_S):
                 content = await self._blobs.get(jurisdiction, pointer.digest)
                 # A policy may have 256 KiB: to parse and compile it here would hold up every other request.
-                prepared = await asyncio.to_thread(_prepare, content, pointer.version)
+                prepared = await asyncio.to_thread(_prepare, content)
         except (BlobMissingError, ValueError) as exc:
             raise BackendUnavailable("the tenant's policy cannot be read") from exc
         self._prepared[pointer.tenant_id, pointer.digest] = prepared
@@ -143,9 +142,9 @@ class PolicyBook:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _prepare(content: bytes, version: int) -> PreparedPolicy:
+def _prepare(content: bytes) -> PreparedPolicy:
     policy = parse_policy(content.decode())
-    return PreparedPolicy(policy, version, Rules(policy))
+    return PreparedPolicy(policy, Rules(policy))
 
 
 def _basis_of(gate: Gate, policy: RoutingPolicy, space: SpaceEntry) -> _Basis:
