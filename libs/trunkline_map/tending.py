@@ -63,17 +63,18 @@ class Tending:
     @asynccontextmanager
     async def of(self, watch: Watch) -> AsyncIterator[None]:
         """Run the companions while the stream is read. When one of them fails, the stream is given up."""
-        companions = asyncio.create_task(self._run(watch), name="map-watch-companions")
+        # Counted before the stream is read: its first signal may come before the companions get their turn.
+        companions = asyncio.create_task(self._run(watch, self._heard), name="map-watch-companions")
         try:
             yield
         finally:
             companions.cancel()
             await asyncio.gather(companions, return_exceptions=True)
 
-    async def _run(self, watch: Watch) -> None:
+    async def _run(self, watch: Watch, heard: int) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._ask_for_life(watch))
+                group.create_task(self._ask_for_life(watch, heard))
                 group.create_task(self._compare_histories(watch))
                 group.create_task(self._audit_now_and_then(watch))
                 group.create_task(self._help_waiters())
@@ -84,8 +85,8 @@ class Tending:
         finally:
             watch.abort()
 
-    async def _ask_for_life(self, watch: Watch) -> None:
-        await self._expect_life(self._heard)
+    async def _ask_for_life(self, watch: Watch, heard: int) -> None:
+        await self._expect_life(heard)
         while True:
             await asyncio.sleep(self._settings.progress_every_s * self._rng.uniform(0.8, 1.0))
             heard = self._heard
