@@ -106,9 +106,7 @@ class TrunklineClient(Session):
     ) -> SearchResult:
         """Find the best hits for a query that was put together before. Raises TrunklineError."""
         request = search_request(query, self._token(map_token))
-        answer = await self._read(
-            methods.SEARCH, request, deadline_s, request_id, scope_of(request.collections, request.text)
-        )
+        answer = await self._read(methods.SEARCH, request, deadline_s, request_id, _scope([request]))
         return search_result(answer.response, answer.router, answer.attempts)
 
     async def search_batch(
@@ -122,10 +120,7 @@ class TrunklineClient(Session):
         """Find the best hits for 1 to 16 queries under one permit; one failure fails all. Raises TrunklineError."""
         items = [search_request(Query(text=item) if isinstance(item, str) else item) for item in queries]
         request = routing_pb.SearchBatchRequest(queries=items, map_token=self._token(map_token))
-        # A policy decides where collections are left out, so one such query makes the whole batch of that kind.
-        named = {name for item in items for name in item.collections if all(each.collections for each in items)}
-        scope = scope_of(named, *(item.text for item in items))
-        answer = await self._read(methods.SEARCH_BATCH, request, deadline_s, request_id, scope)
+        answer = await self._read(methods.SEARCH_BATCH, request, deadline_s, request_id, _scope(items))
         return [search_result(item, answer.router, answer.attempts) for item in answer.response.responses]
 
     async def route(
@@ -214,3 +209,16 @@ class TrunklineClient(Session):
     ) -> Answer[ResponseT]:
         checked_s = checked_deadline(deadline_s, self._settings.default_write_deadline_s)
         return await self._call(method, request, checked_s, request_id, scope_of([collection]))
+
+
+def _scope(items: Sequence[routing_pb.SearchRequest]) -> str:
+    """Return for which searches a refusal of these may be remembered; see `scope_of`.
+
+    A policy decides where collections are left out, so one such query makes the whole batch of that kind. A query that
+    takes partial answers is marked: it is answered where the same one without that is refused.
+    """
+    marks = ["?" if item.allow_partial else "" for item in items]
+    named = {name + mark for item, mark in zip(items, marks, strict=True) for name in item.collections}
+    if not all(item.collections for item in items):
+        named = set()
+    return scope_of(named, *(mark + item.text for item, mark in zip(items, marks, strict=True)))
