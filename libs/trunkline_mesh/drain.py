@@ -1,31 +1,57 @@
-"""Ends long streams when the server drains, so that one open stream does not hold the process for the whole grace."""
+"""Ends what still runs when the server drains: long streams at once, stragglers just before the grace is over.
+
+gRPC itself would cut them with a bare status; here each gets DRAINING with its reason, as the contract says.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from trunkline_mesh.errors import Draining
 
 RETRY_DELAY_S = 0.5
-"""Told to the peer of a stream that was ended: another replica, or this one's successor, is there soon."""
+"""Told to the peer of a call that was ended: another replica, or this one's successor, is there soon."""
 
 
 class Drain:
-    """Whether a server drains, and the streams that end when it does."""
+    """Whether a server drains, and the calls that must end when it does."""
 
     def __init__(self) -> None:
         """Begin without draining."""
         self._draining = False
+        self._cutting = False
         self._streams: set[asyncio.Timeout] = set()
+        self._calls: set[asyncio.Task[object]] = set()
 
     def begin(self) -> None:
-        """End every stream under way, and each later one at once."""
+        """End every long stream under way, and each later one at once."""
         self._draining = True
         now_s = asyncio.get_running_loop().time()
         for stream in self._streams:
             stream.reschedule(now_s)
+
+    def cut(self) -> None:
+        """Cancel the calls that are still under way; their callers are told DRAINING."""
+        self._cutting = True
+        for call in self._calls:
+            call.cancel()
+
+    def refusal(self) -> Draining | None:
+        """Return what a cancelled call is told if it was `cut` that cancelled it."""
+        return Draining(retry_delay_s=RETRY_DELAY_S) if self._cutting else None
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Run a call's handler where `cut` can find it."""
+        task = asyncio.current_task()
+        assert task is not None, "handlers run in tasks"
+        self._calls.add(task)
+        try:
+            yield
+        finally:
+            self._calls.discard(task)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[None]:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import grpc
 
-from trunkline.common.v1 import error_reason_pb2 as reasons_pb
 from trunkline_mesh import metrics
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import (
@@ -24,6 +23,7 @@ from trunkline_mesh.errors import (
 )
 from trunkline_mesh.logs import get_logger
 from trunkline_mesh.method_policy import Access, may_call
+from trunkline_mesh.refusal_log import RefusalLog
 from trunkline_mesh.request import (
     ATTEMPT_KEY,
     AUTHORIZATION_KEY,
@@ -72,21 +72,26 @@ def scope_stage(method: MethodStages, inner: Handler) -> Handler:
 def errors_stage(method: MethodStages, inner: Handler) -> Handler:
     """Turn every way of failing into exactly one status of the contract; let no exception's text out."""
 
+    drain, refusals = method.drain, RefusalLog()
+
     async def guarded(request: Any, context: Context) -> Any:
         try:
-            return await inner(request, context)
+            with drain.call():
+                return await inner(request, context)
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # the peer hung up, or its deadline passed
-            # A cancelled step of our own: without an answer the caller would wait until its deadline.
-            error: DomainError = StepCancelled()
+            error: DomainError | None = drain.refusal()
+            if error is None:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # the peer hung up, or its deadline passed
+                # A cancelled step of our own: without an answer the caller would wait until its deadline.
+                error = StepCancelled()
         except Exception as exc:  # noqa: BLE001 - the one place where everything is caught
             error = _domain_error(exc)
         _REFUSALS.labels(method.name, reason_name(error.reason)).inc()
-        _log_refusal(error)
+        refusals.note(error)
         code, message, trailers = to_trailers(error)
         return await context.abort(code, message, trailers)
 
@@ -142,7 +147,7 @@ def deadline_stage(method: MethodStages, inner: Handler) -> Handler:
 
 
 def drain_stage(method: MethodStages, inner: Handler) -> Handler:
-    """End a stream when the server drains; composed away for calls that end by themselves."""
+    """End a stream as soon as the server drains; composed away for calls that end by themselves."""
     if method.policy is None or not method.policy.ends_at_drain:
         return inner
     drain = method.drain
@@ -180,14 +185,3 @@ def _domain_error(exc: Exception) -> DomainError:
     error_id = secrets.token_hex(6)
     log.error("unhandled exception", error_id=error_id, error_type=type(exc).__name__, exc_info=exc)
     return Internal(metadata={"errorId": error_id})
-
-
-def _log_refusal(error: DomainError) -> None:
-    scope = current_request()
-    level = log.info if error.fault == reasons_pb.FAULT_CALLER else log.warning
-    level(
-        "refused",
-        reason=reason_name(error.reason),
-        attempt=scope.attempt,
-        error_type=type(error.__cause__).__name__ if error.__cause__ is not None else "",
-    )

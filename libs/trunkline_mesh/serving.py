@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from trunkline_mesh import metrics
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.background import background
 from trunkline_mesh.channels import SERVER_OPTIONS
@@ -29,6 +30,10 @@ from trunkline_mesh.stage import MethodStages
 _REFLECTION: Final = "grpc.reflection.v1alpha.ServerReflection"
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _DEFAULT_RANK: Final = 0
+_CUT_AT: Final = 0.9
+"""Part of the grace after which stragglers are told that the server drains; gRPC cuts them bare at its end."""
+_PRESSURE = metrics.gauge("limiter_pressure", "Slots held and asked for, as a part of the capacity.", ("service",))
+_WAITING = metrics.gauge("limiter_waiting", "Calls that wait for a slot.", ("service",))
 
 log = get_logger("server")
 
@@ -52,7 +57,13 @@ class Running:
         await self._health.drain()
         await asyncio.sleep(self.settings.drain_settle_s)  # probes and watchers need this long to look elsewhere
         self._drain.begin()
-        await self._server.stop(self.settings.drain_grace_s)
+        grace_s = self.settings.drain_grace_s
+        stopping = asyncio.ensure_future(self._server.stop(grace_s))
+        try:
+            await asyncio.wait((stopping,), timeout=grace_s * _CUT_AT)
+            self._drain.cut()  # while there is still time to tell the callers why
+        finally:
+            await stopping
 
 
 async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) -> Running:
@@ -75,6 +86,8 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
         max_queue_per_tenant=settings.max_queue_per_tenant,
     )
 
+    _PRESSURE.labels(app.name).set_function(limiter.pressure)
+    _WAITING.labels(app.name).set_function(lambda: limiter.waiting)
     drain = Drain()
 
     def stages_of(name: str, binding: ServiceBinding) -> MethodStages:
