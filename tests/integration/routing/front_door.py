@@ -1,0 +1,190 @@
+"""The real front door, served with every stage, over a static map and played regions."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from tests.integration.routing.backends import DIMENSION, Region, open_region
+from tests.unit.routing.world import FakeBlobs, FakeQuota
+
+from trunkline.routing.v1 import routing_service_pb2 as routing_pb
+from trunkline_local.identity import AUDIENCE, ISSUER, DevIdentity
+from trunkline_map import testing as maps
+from trunkline_map.testing import StaticMap, static_map
+from trunkline_mesh.app import MeshApp
+from trunkline_mesh.breaker_registry import BreakerRegistry
+from trunkline_mesh.channels import ChannelPool
+from trunkline_mesh.serving import start
+from trunkline_routing.edge.app import binding_of, build_embedding, build_servicer
+from trunkline_routing.edge.inference_client import InferenceClient
+from trunkline_routing.edge.policy_book import PolicyBook
+from trunkline_routing.edge.rerank_client import RerankClient
+from trunkline_routing.edge.retrieval_client import RetrievalClient
+from trunkline_routing.settings import RoutingSettings
+
+US, EU, AP = "us-east", "eu-west", "ap-south"
+JURISDICTIONS: Final = {US: "us", EU: "eu", AP: "apac"}
+TENANT: Final = "acme"
+SERVICE: Final = "/trunkline.routing.v1.RoutingService"
+POLICY: Final = """
+version: 1
+collections:
+  both: {keywords: [leak]}
+  europe: {keywords: [gdpr]}
+"""
+RESPONSES: Final[dict[str, type[Message]]] = {
+    "Search": routing_pb.SearchResponse,
+    "SearchBatch": routing_pb.SearchBatchResponse,
+    "Route": routing_pb.RouteResponse,
+    "Upsert": routing_pb.UpsertResponse,
+    "Delete": routing_pb.DeleteResponse,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a caller got."""
+
+    code: grpc.StatusCode
+    response: Any = None
+    reason: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    fields: Sequence[str] = ()
+    everything: str = ""
+    """All that the caller can read of a refusal."""
+    took_s: float = 0.0
+
+
+@dataclass
+class FrontDoor:
+    """A running front door and all that it talks to."""
+
+    region: str
+    map: StaticMap
+    regions: dict[str, Region]
+    identity: DevIdentity
+    quota: FakeQuota
+    channel: grpc.aio.Channel
+    address: str
+
+    def token(self, **options: Any) -> str:
+        """Mint a token of the tenant, or of whom the options say."""
+        given: dict[str, Any] = {"tenant": TENANT} | options
+        return self.identity.mint("tester", **given)
+
+    async def call(
+        self,
+        method: str,
+        request: Message | bytes,
+        *,
+        token: str | None = None,
+        timeout_s: float | None = 5.0,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> Answer:
+        """Call by bytes, so that they need not be a message; an empty token sends no credential."""
+        payload = request if isinstance(request, bytes) else request.SerializeToString()
+        credential = self.token() if token is None else token
+        head = (("authorization", f"Bearer {credential}"),) if credential else ()
+        stub: Any = self.channel.unary_unary(f"{SERVICE}/{method}")
+        began_s = time.monotonic()
+        try:
+            raw = await stub(payload, timeout=timeout_s, metadata=(*head, *metadata))
+        except grpc.aio.AioRpcError as error:
+            return _refusal(error, time.monotonic() - began_s)
+        response = RESPONSES[method].FromString(raw)
+        return Answer(grpc.StatusCode.OK, response, took_s=time.monotonic() - began_s)
+
+    async def search(self, text: str = "a leak", **options: Any) -> Answer:
+        """Search; keyword arguments of `call` and of the request."""
+        kept = {name: options.pop(name) for name in ("token", "timeout_s", "metadata") if name in options}
+        given: dict[str, Any] = {"text": text, "top_k": 5} | options
+        return await self.call("Search", routing_pb.SearchRequest(**given), **kept)
+
+
+def _refusal(error: grpc.aio.AioRpcError, took_s: float) -> Answer:
+    status: Any = rpc_status.from_call(error)
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    infos = 0
+    for detail in status.details if status is not None else ():
+        infos += detail.Is(info.DESCRIPTOR)
+        if detail.Is(info.DESCRIPTOR):
+            detail.Unpack(info)
+        if detail.Is(bad.DESCRIPTOR):
+            detail.Unpack(bad)
+    assert infos <= 1
+    return Answer(
+        error.code(),
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        fields=[one.field for one in bad.field_violations],
+        everything=f"{error.details()} {status}",
+        took_s=took_s,
+    )
+
+
+def built_map(regions: dict[str, Region]) -> StaticMap:
+    """Return a map of the regions, one tenant of {us, eu}, and one of {eu} alone."""
+    digest = hashlib.sha256(POLICY.encode()).hexdigest()
+    return static_map(
+        *(
+            maps.region(
+                name,
+                JURISDICTIONS[name],
+                routing=f"{name}.test:7000",
+                retrieval=region.address,
+                inference=region.address,
+                rerank=region.address,
+            )
+            for name, region in regions.items()
+        ),
+        maps.space("minilm", dimension=DIMENSION),
+        maps.tenant(TENANT, "us", "eu"),
+        maps.collection(TENANT, "both", [US, EU], ["us", "eu"]),
+        maps.collection(TENANT, "europe", [EU], ["eu"]),
+        maps.collection(TENANT, "states", [US], ["us"]),
+        maps.policy(TENANT, "us", "eu", digest=digest),
+        maps.tenant("globex", "eu"),
+        maps.collection("globex", "private", [EU], ["eu"]),
+    )
+
+
+@asynccontextmanager
+async def open_front_door(folder: Path, *, region: str = EU, **settings: Any) -> AsyncIterator[FrontDoor]:
+    """Serve the front door of one region, with all regions behind it."""
+    async with AsyncExitStack() as stack:
+        regions = {name: await stack.enter_async_context(open_region(name)) for name in JURISDICTIONS}
+        identity = DevIdentity.create(folder)
+        made = RoutingSettings(
+            region=region,
+            jwks=str(identity.jwks_path),
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            drain_settle_s=0.0,
+            drain_grace_s=0.5,
+            **settings,
+        )
+        source, quota = built_map(regions), FakeQuota()
+        channels = await stack.enter_async_context(ChannelPool())
+        breakers = BreakerRegistry()
+        embedding = build_embedding(InferenceClient(channels), breakers)
+        blobs = FakeBlobs({hashlib.sha256(POLICY.encode()).hexdigest(): POLICY})
+        policies = PolicyBook(blobs, embedding, capacity=8)
+        stack.push_async_callback(policies.close)
+        servicer = build_servicer(
+            source, policies, embedding, RetrievalClient(channels), RerankClient(channels), quota, breakers, made
+        )
+        app = MeshApp(name="routing", bindings=(binding_of(servicer),), checks={"map": source.ready})
+        running = await start(app, made, stack)
+        address = f"127.0.0.1:{running.port}"
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+        yield FrontDoor(region, source, regions, identity, quota, channel, address)
