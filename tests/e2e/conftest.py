@@ -17,8 +17,8 @@ SCENARIOS = (
     "grpcurl",
     "bad_input",
     "draining",
-    "losses",
     "failover",
+    "losses",
     "aftermath",
 )
 """Modules of tests that share the stack, in the order in which they run: what disturbs it comes last."""

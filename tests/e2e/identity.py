@@ -56,9 +56,13 @@ def _endpoints(place: Place) -> list[str]:
 async def _call_all(methods: list[Found], token: str) -> dict[str, Answer]:
     async def call(method: Found) -> Answer:
         async with grpc.aio.insecure_channel(method.endpoint) as channel:
-            return await Caller(channel).call(
-                path=method.path, shape=method.shape, raw=b"", token=token, timeout_s=LONG_S
-            )
+            while True:
+                answer = await Caller(channel).call(
+                    path=method.path, shape=method.shape, raw=b"", token=token, timeout_s=LONG_S
+                )
+                # grpc.aio's own client says so when a server refuses a stream before the request was written.
+                if answer.text != "Internal error from Core":
+                    return answer
 
     answers = await asyncio.gather(*map(call, methods))
     return {f"{method.endpoint}{method.path}": answer for method, answer in zip(methods, answers, strict=True)}

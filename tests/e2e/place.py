@@ -88,7 +88,13 @@ class Place:
         return next(each for each in self.stack._running()[1].members if each.plan.name == name)
 
 
-async def until(attempt: Callable[[], Awaitable[T]], accepted: Callable[[T], bool], *, within_s: float = 60.0) -> T:
+async def until(
+    attempt: Callable[[], Awaitable[T]],
+    accepted: Callable[[T], bool],
+    *,
+    within_s: float = 60.0,
+    every_s: float = POLL_S,
+) -> T:
     """Repeat until the outcome is accepted; refusals count as not accepted. Fails with the last outcome."""
     last: object = "nothing"
     try:
@@ -100,7 +106,7 @@ async def until(attempt: Callable[[], Awaitable[T]], accepted: Callable[[T], boo
                         return result
                 except TrunklineError as exc:
                     last = exc
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(every_s)
     except TimeoutError:
         raise AssertionError(f"not within {within_s:g} s; the last outcome was {last!r}") from None
 
