@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -76,8 +77,12 @@ def test_libraries_words_are_left_out(lines: Lines) -> None:
 def test_a_tenant_is_told_by_its_hash_alone(lines: Lines) -> None:
     """Lines of one tenant can be joined; whose they are takes the key."""
     principal = Principal("user@acme", "acme-gmbh", frozenset(), SECRET, math.inf)
-    enter_request(RequestScope("r-1", 1, "/x.Y/Z", Deadline.after(1), deadline_capped=False, principal=principal))
-    logs.get_logger("test").info("event")
+
+    def within_a_request() -> None:
+        enter_request(RequestScope("r-1", 1, "/x.Y/Z", Deadline.after(1), deadline_capped=False, principal=principal))
+        logs.get_logger("test").info("event")
+
+    copy_context().run(within_a_request)  # so that later tests are outside of it
     [line] = lines()
     assert line["tenant_hash"] == logs.tenant_hash("acme-gmbh")
     assert (line["request_id"], line["method"], line["region"]) == ("r-1", "/x.Y/Z", "eu-west")
