@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -32,14 +31,6 @@ _NAMED_FILE: Final = re.compile(r"`((?:libs|services|tests|protos|docs|deploy)/[
 def pages() -> list[Path]:
     """Return every page of the documentation."""
     return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One fenced block of code."""
-
-    language: str
-    text: str
 
 
 def blocks(page: Path, language: str) -> list[str]:
