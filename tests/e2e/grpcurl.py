@@ -48,7 +48,7 @@ async def test_grpcurl_lists_checks_and_searches(place: Place) -> None:
     assert json.loads(healthy) == {"status": "SERVING"}
     assert code == 0, found
     answer = json.loads(found)
-    assert answer["hits"][0]["document"]["XX"] == "pdb", found
+    assert answer["hits"][0]["document"]["document_id"] == "pdb"
     assert answer["trail"]["decision"]["strategy"] == "STRATEGY_RULES"
     assert "DEGRADATION_REASON_DEADLINE_CAPPED" in {each["reason"] for each in answer["trail"]["degradations"]}
     assert refused != 0

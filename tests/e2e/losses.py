@@ -10,7 +10,7 @@ from tests.e2e import world
 from tests.e2e.place import LONG_S, Place, health, undisturbed, until
 
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
-from trunkline_client import SearchResult, TrunklineError, Unavailable
+from trunkline_client import Document, SearchResult, TrunklineError, Unavailable
 from trunkline_local.seeding import SPACE_ID
 
 
@@ -72,7 +72,7 @@ async def test_without_the_model_server_keywords_answer(place: Place) -> None:
         with pytest.raises(TrunklineError) as scored:
             await client.search("crashes at night", collections=["debugging"], min_score=0.1, deadline_s=LONG_S)
         with pytest.raises(TrunklineError) as written:
-            await client.upsert("debugging", [world.DOCUMENTS["debugging"][0]], deadline_s=LONG_S)
+            await client.upsert("debugging", [Document("unembedded", "nobody embedded this")], deadline_s=LONG_S)
     assert [result.hits[0].document_id for result in (ruled, named)] == ["pdb", "tracemalloc"]
     for result in (ruled, named):
         assert {"SPARSE_ONLY", "RERANK_SKIPPED_UNAVAILABLE"} <= _reasons(result)

@@ -17,6 +17,7 @@ from tests.integration.mesh.caller import Answer, Caller
 
 from trunkline_client import ControlClient, RouterAddress, SearchResult, TrunklineClient, TrunklineError
 from trunkline_local import Child, Layout, LocalStack, ProcessRecord, Service, StackSpec, open_stack
+from trunkline_local._guardian import marked_processes
 from trunkline_local.readiness import eventually
 from trunkline_local.roster import Member
 from trunkline_local.seeding import seed_map
@@ -152,6 +153,8 @@ async def open_place(run_dir: Path) -> AsyncIterator[Place]:
             assert await eventually(leased, within_s=30.0)
         await _write_documents(place)
         yield place
+        run_id = stack.state.run_id
+    assert marked_processes(run_id) == []
 
 
 async def _write_documents(place: Place) -> None:

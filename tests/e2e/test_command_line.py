@@ -1,0 +1,194 @@
+"""The `trunkline` command from `up` to `down`, as a newcomer types it: a small stack of its own with one region."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.fixtures.servers import unavailable
+
+from trunkline_local._guardian import marked_processes, sweep
+from trunkline_local.binaries import find_etcd, find_model_repository, find_triton, find_valkey
+from trunkline_local.errors import BinaryMissingError, ModelRepositoryMissingError
+
+pytestmark = pytest.mark.timeout(180)  # the first test starts the stack
+
+COMMAND_WITHIN_S: Final = 120.0
+FILES: Final = {
+    "guide.md": "# Otters\n\nOtters hold hands while they sleep.\n\n## Food\n\nOtters eat crabs and sea urchins.\n",
+    "birds.html": "<html><head><title>Birds</title></head><body><h1>Terns</h1><p>Arctic terns fly from pole to pole."
+    "</p><script>alert('never indexed')</script></body></html>",
+    "trees.rst": "Sequoias\n========\n\nSequoias are the largest trees by volume.\n",
+    "notes.txt": "Glaciers carve valleys over thousands of years.\n",
+    "skipped.bin": "not a document",
+}
+ANSWERS: Final = {
+    "What do otters eat?": "guide.md",
+    "Which bird flies from pole to pole?": "birds.html",
+    "What is the largest tree?": "trees.rst",
+    "What carves valleys?": "notes.txt",
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """What it printed for programs."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Command:
+    """Runs `trunkline` in a folder of its own."""
+
+    home: Path
+
+    async def __call__(self, *arguments: str) -> Done:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "trunkline_cli", *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.home,
+            env=env,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), COMMAND_WITHIN_S)
+        assert process.returncode is not None
+        return Done(process.returncode, out.decode(), err.decode())
+
+    async def data(self, *arguments: str) -> Any:
+        """Run a command that must succeed and return what it prints for programs."""
+        done = await self(*arguments, "--json")
+        assert done.code == 0, (arguments, done.out, done.err)
+        return done.data
+
+
+@pytest.fixture(scope="module")
+async def trunkline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Command]:
+    """A small stack that `trunkline up` started; whatever happens, nothing of it is left."""
+    try:
+        find_etcd(), find_valkey(), find_triton(), find_model_repository()
+    except (BinaryMissingError, ModelRepositoryMissingError) as exc:
+        unavailable(exc)
+    command = Command(tmp_path_factory.mktemp("command-line"))
+    try:
+        up = await command("up", "--small", "--region", "eu-west=eu", "--tenant", "dev", "--json")
+        assert up.code == 0, up.err
+        assert up.data["tenant"] == "dev"
+        yield command
+    finally:
+        await command("down")
+        state = command.home / ".trunkline" / "stack.json"
+        if state.is_file():
+            await asyncio.to_thread(sweep, json.loads(state.read_text())["run_id"])
+
+
+async def test_status_tells_what_runs(trunkline: Command) -> None:
+    """Everything is there, alive and running; a second `up` is refused."""
+    status = await trunkline.data("status")
+    again = await trunkline("up", "--small", "--region", "eu-west=eu")
+    assert (status["running"], status["stale"]) == (True, False)
+    states = {each["name"]: each["state"] for each in status["stack"]["processes"]}
+    assert states == dict.fromkeys(["etcd-0", "triton", "control", "eu-west/valkey", "eu-west/services"], "running")
+    assert again.code == 1
+    assert "already runs" in again.err
+    assert "Traceback" not in again.err
+
+
+async def test_doctor_finds_the_machine_fit(trunkline: Command) -> None:
+    """Where a stack runs, nothing that it needs is missing."""
+    found = await trunkline.data("doctor")
+    assert found["ok"]
+    assert [item["name"] for item in found["findings"] if item["required"] and not item["ok"]] == []
+
+
+@pytest.fixture(scope="module")
+async def ingested(trunkline: Command) -> tuple[Any, Any]:
+    """What the first and a second ingestion of the same folder reported."""
+    folder = trunkline.home / "docs"
+    folder.mkdir()
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    ingest = ("ingest", str(folder), "--collection", "guide", "--tenant", "dev")
+    first = await trunkline.data(*ingest, "--create", "--description", "Animals, trees and glaciers")
+    return first, await trunkline.data(*ingest)
+
+
+async def test_files_are_ingested_and_found(trunkline: Command, ingested: tuple[Any, Any]) -> None:
+    """Markdown, HTML, reStructuredText and text become documents; a question finds each file, with the account."""
+    first, second = ingested
+    assert (first["files"], first["problems"]) == (4, [])
+    assert first["written"] >= 4
+    assert (second["written"], second["unchanged"]) == (0, first["written"])
+    for question, source in ANSWERS.items():
+        await _asked(trunkline, question, source)
+
+
+async def _asked(trunkline: Command, question: str, source: str) -> None:
+    found = await trunkline.data("search", question, "-c", "guide", "--tenant", "dev", "--explain", "--deadline", "9")
+    assert found["hits"][0]["fields"]["source"] == source, question
+    assert "alert(" not in found["hits"][0]["text"]
+    assert found["trail"]["decision"]["strategy"] == "EXPLICIT"
+    assert found["trail"]["collections"][0]["served_region"] == "eu-west"
+    assert found["attempts"][0]["outcome"] == "OK"
+
+
+@pytest.mark.usefixtures("ingested")
+async def test_an_answer_is_readable_and_route_explains(trunkline: Command) -> None:
+    """For people: the hits with their source, the decision, the stages; a policy decides from its version on."""
+    policy = trunkline.home / "policy.yaml"
+    policy.write_text("version: 1\ncollections:\n  guide: {keywords: [otters]}\n")
+    await trunkline.data("map", "put-policy", str(policy), "--tenant", "dev")
+    routed = await _routed_by_rules(trunkline)
+    text = await trunkline("search", "What do otters eat?", "--tenant", "dev", "--explain", "--deadline", "9")
+    nowhere = await trunkline("search", "x", "-c", "nowhere", "--tenant", "dev")
+    assert routed["trail"]["decision"]["policy_version"] == 1
+    assert [each["collection"] for each in routed["trail"]["collections"]] == ["guide"]
+    assert text.code == 0, text.err
+    assert "guide.md | guide in eu-west" in text.out
+    assert "decision     RULES" in text.out
+    assert "stages " in text.out
+    assert nowhere.code == 3
+    assert nowhere.err.startswith("error: COLLECTION_UNKNOWN: ")
+
+
+async def _routed_by_rules(trunkline: Command) -> Any:
+    async with asyncio.timeout(COMMAND_WITHIN_S):
+        while True:
+            routed = await trunkline.data("route", "What do otters eat?", "--tenant", "dev")
+            if routed["trail"]["decision"]["strategy"] == "RULES":
+                return routed
+
+
+async def test_down_leaves_nothing(trunkline: Command) -> None:
+    """After `down` no process of the stack lives, `status` says so, and a second `down` is told apart."""
+    stack = (await trunkline.data("status"))["stack"]
+    assert _alive(stack) != []
+    down = await trunkline.data("down")
+    status, again = await trunkline("status"), await trunkline("down")
+    assert down["stopped"]
+    assert marked_processes(stack["run_id"]) == []
+    assert _alive(stack) == []
+    assert status.code == again.code == 4
+    logs = [path.read_text(errors="replace") for path in (trunkline.home / ".trunkline" / "logs").glob("*.log")]
+    assert logs
+    assert [log for log in logs if "Traceback" in log] == []
+
+
+def _alive(stack: Any) -> Sequence[int]:
+    pids = [each["pid"] for each in stack["processes"] if each["pid"]] + [stack["owner"]["pid"]]
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
