@@ -6,8 +6,8 @@ gRPC itself would cut them with a bare status; here each gets DRAINING with its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from trunkline_mesh.errors import Draining
 
@@ -42,16 +42,13 @@ class Drain:
         """Return what a cancelled call is told if it was `cut` that cancelled it."""
         return Draining(retry_delay_s=RETRY_DELAY_S) if self._cutting else None
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Run a call's handler where `cut` can find it."""
-        task = asyncio.current_task()
-        assert task is not None, "handlers run in tasks"
-        self._calls.add(task)
-        try:
-            yield
-        finally:
-            self._calls.discard(task)
+    def enter(self, call: asyncio.Task[object]) -> None:
+        """Let `cut` find a call; whatever enters must `leave`."""
+        self._calls.add(call)
+
+    def leave(self, call: asyncio.Task[object]) -> None:
+        """Forget a call that has ended."""
+        self._calls.discard(call)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[None]:

@@ -46,24 +46,28 @@ _REFUSALS = metrics.counter("refusals", "Refusals by method and reason.", ("meth
 
 
 def scope_stage(method: MethodStages, inner: Handler) -> Handler:
-    """Read request id, attempt and deadline; clamp the deadline to the method's cap."""
+    """Read request id, attempt, credential and deadline in one pass; clamp the deadline to the method's cap."""
     name = method.name
     cap_s = method.policy.cap_s if method.policy is not None else 1.0
 
     async def scoped(request: Any, context: Context) -> Any:
-        request_id, attempt = "", 1
+        request_id, attempt, authorization = "", 1, ""
         asked_s = context.time_remaining()
         capped = asked_s is None or asked_s > cap_s
         left_s = cap_s if asked_s is None or asked_s > cap_s else asked_s
         for key, value in context.invocation_metadata() or ():
-            if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            if key == AUTHORIZATION_KEY and isinstance(value, str):
+                authorization = authorization or value
+            elif key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
                 request_id = value
             elif key == ATTEMPT_KEY and isinstance(value, str) and value.isdecimal() and len(value) <= 2:
                 attempt = min(int(value), _MAX_ATTEMPT)
             elif key == TIMEOUT_KEY and isinstance(value, str) and _TIMEOUT_US.fullmatch(value):
                 left_s = min(left_s, int(value) / 1_000_000)  # deadlines only shrink, gRPC's rounding included
         deadline = Deadline.after(left_s)
-        enter_request(RequestScope(request_id or secrets.token_hex(8), attempt, name, deadline, capped))
+        scope = RequestScope(request_id or secrets.token_hex(8), attempt, name, deadline, capped)
+        scope.authorization = authorization
+        enter_request(scope)
         return await inner(request, context)
 
     return scoped
@@ -75,21 +79,24 @@ def errors_stage(method: MethodStages, inner: Handler) -> Handler:
     drain, refusals = method.drain, RefusalLog()
 
     async def guarded(request: Any, context: Context) -> Any:
+        task = asyncio.current_task()
+        assert task is not None, "handlers run in tasks"
+        drain.enter(task)
         try:
-            with drain.call():
-                return await inner(request, context)
+            return await inner(request, context)
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError:
             error: DomainError | None = drain.refusal()
             if error is None:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
+                if task.cancelling():
                     raise  # the peer hung up, or its deadline passed
                 # A cancelled step of our own: without an answer the caller would wait until its deadline.
                 error = StepCancelled()
         except Exception as exc:  # noqa: BLE001 - the one place where everything is caught
             error = _domain_error(exc)
+        finally:
+            drain.leave(task)
         _REFUSALS.labels(method.name, reason_name(error.reason)).inc()
         refusals.note(error)
         code, message, trailers = to_trailers(error)
@@ -106,17 +113,14 @@ def auth_stage(method: MethodStages, inner: Handler) -> Handler:
         return inner
 
     async def authenticated(request: Any, context: Context) -> Any:
-        header: str | None = None
-        for key, value in context.invocation_metadata() or ():
-            if key == AUTHORIZATION_KEY and isinstance(value, str):
-                header = value
-                break
-        if header is None:
+        scope = current_request()
+        header = scope.authorization
+        if not header:
             raise CredentialMissing
         principal = verifier.remembered(header) or await verifier.verify(header)
         if not allowed(principal):
             raise MethodNotAllowed
-        current_request().principal = principal
+        scope.principal = principal
         return await inner(request, context)
 
     return authenticated

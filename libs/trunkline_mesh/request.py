@@ -50,6 +50,8 @@ class RequestScope:
     deadline: Deadline
     deadline_capped: bool
     principal: Principal | None = None
+    authorization: str = field(default="", repr=False)
+    """The header as it came, before anybody has verified it; empty if there is none."""
     queue_wait_s: float = 0.0
     """Time spent waiting for a slot of this server."""
 

@@ -57,7 +57,7 @@ def parse_search(request: routing_pb.SearchRequest, *, default_depth: int) -> Qu
         min_score=min_score,
         include_fields=tuple(request.include_fields),
         consistency=request.consistency or options_pb.CONSISTENCY_ANY,
-        collections=tuple(dict.fromkeys(request.collections)),
+        collections=tuple(dict.fromkeys(request.collections)) if request.collections else (),
         allow_partial=request.allow_partial,
         explain=request.explain,
         rerank=not request.rerank.disabled and kind == "text",
@@ -98,7 +98,7 @@ def parse_route(request: routing_pb.RouteRequest) -> Query:
         vectors={},
         top_k=1,
         consistency=request.consistency or options_pb.CONSISTENCY_ANY,
-        collections=tuple(dict.fromkeys(request.collections)),
+        collections=tuple(dict.fromkeys(request.collections)) if request.collections else (),
         explain=request.explain,
     )
 
