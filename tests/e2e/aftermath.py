@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 
 from tests.e2e import world
 from tests.e2e.bad_input_cases import MARK
-from tests.e2e.place import Place
+from tests.e2e.place import LONG_S, Place, until
 from tests.e2e.residency import QUESTION
 
 from trunkline_local import ProcessState
@@ -26,6 +27,14 @@ SECRETS = (
 """Texts of queries, documents and policies that went through the stack."""
 TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")
 """A credential, whole or in part."""
+
+
+async def test_every_region_serves_routers_of_the_others_again(place: Place) -> None:
+    """Breakers that a lost region opened in other regions' routers close by themselves: the primary serves again."""
+    async with place.client(world.ASIA) as asia:
+        globe = partial(asia.search, "islands", collections=["world"], deadline_s=LONG_S)
+        back = await until(globe, lambda result: result.trail.collections[0].served_region == world.EU)
+    assert back.hits[0].document_id == "globe"
 
 
 async def test_nothing_died_that_was_not_killed(place: Place) -> None:

@@ -95,7 +95,6 @@ async def test_a_region_is_killed_and_comes_back(place: Place) -> None:
         await place.stack.start_region(world.EU)
         assert await place.stack.wait_serving(world.EU, within_s=60.0)
         back = await until(records, lambda result: bool(result.hits))
-        home = await until(globe, lambda result: result.trail.collections[0].served_region == world.EU)
         await until(partial(traffic.more, 1), lambda answers: answers[-1].router.region == world.EU)
         assert traffic.errors == []
 
@@ -110,7 +109,6 @@ async def test_a_region_is_killed_and_comes_back(place: Place) -> None:
     assert incomplete.value.reason == "WRITE_INCOMPLETE"
     assert incomplete.value.metadata["failedRegions"] == world.EU
     assert back.hits[0].document_id == "ledger"  # what was acknowledged before the kill
-    assert home.hits[0].document_id == "globe"
 
 
 async def test_a_region_is_frozen_and_goes_on(place: Place) -> None:
