@@ -40,12 +40,15 @@ def parse_search(request: routing_pb.SearchRequest, *, default_depth: int) -> Qu
     else:
         check_text(request.text, found)
     found.check(1 <= request.top_k <= MAX_TOP_K, "top_k", f"must be 1 to {MAX_TOP_K}")
-    found.check(0 <= request.rerank.depth <= MAX_DEPTH, "rerank.depth", f"must be 0 to {MAX_DEPTH}")
+    rerank = request.rerank
+    found.check(0 <= rerank.depth <= MAX_DEPTH, "rerank.depth", f"must be 0 to {MAX_DEPTH}")
     min_score = request.min_score if request.HasField("min_score") else None
     found.check(min_score is None or math.isfinite(min_score), "min_score", "must be a finite number")
     check_names(request.collections, "collections", found)
     check_fields(request.include_fields, found)
-    check_filter(request.filter, found)
+    condition = request.filter if request.HasField("filter") else None
+    if condition is not None:
+        check_filter(condition, found)
     check_consistency(request.consistency, found)
     check_token(request.map_token, found)
     found.settle()
@@ -53,15 +56,15 @@ def parse_search(request: routing_pb.SearchRequest, *, default_depth: int) -> Qu
         text=request.text,
         vectors=vectors,
         top_k=request.top_k,
-        filter=request.filter if request.HasField("filter") else None,
+        filter=condition,
         min_score=min_score,
         include_fields=tuple(request.include_fields),
         consistency=request.consistency or options_pb.CONSISTENCY_ANY,
         collections=tuple(dict.fromkeys(request.collections)) if request.collections else (),
         allow_partial=request.allow_partial,
         explain=request.explain,
-        rerank=not request.rerank.disabled and kind == "text",
-        rerank_depth=request.rerank.depth or default_depth,
+        rerank=not rerank.disabled and kind == "text",
+        rerank_depth=rerank.depth or default_depth,
     )
 
 

@@ -20,9 +20,10 @@ MAX_ATTEMPTS: Final = 16
 
 
 def set_seconds(duration: duration_pb2.Duration, seconds: float) -> None:
-    """Set a Duration without the checks that its helpers make; `seconds` is never negative here."""
+    """Set a new Duration without the checks that its helpers make; `seconds` is never negative here."""
     whole = int(seconds)
-    duration.seconds = whole
+    if whole:
+        duration.seconds = whole
     duration.nanos = int((seconds - whole) * 1e9)
 
 

@@ -240,7 +240,7 @@ async def test_a_map_from_the_future_is_waited_for_and_refused(front_door: Front
     token = encode(snapshot.epoch, snapshot.revision + 1000)
     answer = await front_door.search(map_token=token, metadata=(("trunkline-timeout-us", "200000"),))
     assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "STALE_MAP")
-    assert answer.took_s < 2.0
+    assert answer.took_s < 4.0
 
 
 async def test_a_message_over_the_servers_limit_is_refused_by_grpc(front_door: FrontDoor) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +16,15 @@ from trunkline_routing.settings import RoutingSettings
 BUDGETS = StageBudgets.of(RoutingSettings())
 WHOLE_S = BUDGETS.embedding_s + BUDGETS.retrieval_s + BUDGETS.rerank_s + BUDGETS.reserve_s
 NEAR = pytest.approx
-EPSILON_S = 0.005
+EPSILON_S = 1e-6
+
+
+@pytest.fixture(autouse=True, scope="module")
+def still_clock() -> Iterator[None]:
+    """Stop the clock of deadlines, so that a busy machine changes no figure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trunkline_mesh.deadline.time", SimpleNamespace(monotonic=lambda: 1000.0))
+        yield
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
