@@ -4,7 +4,7 @@ Needs grpcio, protobuf, googleapis-common-protos and grpcio-status, and nothing 
 """
 
 from trunkline_client.client import TrunklineClient
-from trunkline_client.control import ControlClient, Versioned
+from trunkline_client.control import ControlClient, Versioned, if_known
 from trunkline_client.documents import (
     MAX_DELETE_IDS,
     MAX_UPSERT_BYTES,
@@ -82,5 +82,6 @@ __all__ = [
     "Vector",
     "Versioned",
     "WriteResult",
+    "if_known",
     "upsert_batches",
 ]

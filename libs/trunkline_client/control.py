@@ -17,10 +17,12 @@ from trunkline.control.v1 import region_service_pb2 as regions_pb
 from trunkline.control.v1 import space_service_pb2 as spaces_pb
 from trunkline.control.v1 import tenant_service_pb2 as tenants_pb
 from trunkline_client import methods
+from trunkline_client.errors import NotFound
 from trunkline_client.methods import Method, RequestT, ResponseT
 from trunkline_client.session import Session
 
 EntryT = TypeVar("EntryT", covariant=True)
+ReadT = TypeVar("ReadT")
 ItemT = TypeVar("ItemT")
 
 _PAGE_SIZE: Final = 500
@@ -150,6 +152,14 @@ class ControlClient(Session):
 
     async def _ask(self, method: Method[RequestT, ResponseT], request: RequestT) -> ResponseT:
         return (await self._call(method, request, _DEADLINE_S)).response
+
+
+async def if_known(reading: Awaitable[Versioned[ReadT]]) -> Versioned[ReadT] | None:
+    """Return what is read, or None if the map has no such entry. Raises every other TrunklineError."""
+    try:
+        return await reading
+    except NotFound:
+        return None
 
 
 async def _all_pages(

@@ -13,7 +13,21 @@ from trunkline_text.outline import Outline
 
 _HEADING: Final = re.compile(r"h[1-6]")
 _DROPPED: Final = frozenset(
-    {"script", "style", "template", "noscript", "nav", "svg", "math", "iframe", "object", "head", "select", "button"}
+    {
+        "script",
+        "style",
+        "template",
+        "noscript",
+        "nav",
+        "svg",
+        "math",
+        "iframe",
+        "object",
+        "head",
+        "title",
+        "select",
+        "button",
+    }
 )
 _BLOCKS: Final = frozenset(
     (

@@ -22,6 +22,7 @@ from trunkline_mesh.errors import CollectionUnknown, invalid_field
 from trunkline_mesh.serving import start
 from trunkline_mesh.settings import ServiceSettings
 from trunkline_routing.control.bindings import control_bindings
+from trunkline_routing.control.policies import PolicyCheck
 
 QUICK = WatchSettings(catch_up_every_s=0.02, backoff_max_s=0.2)
 
@@ -39,6 +40,8 @@ def check_policy(text: str, collections: set[str]) -> None:
 class Control:
     """A control role that serves."""
 
+    endpoint: str
+    issuer: Issuer
     store: EtcdStore
     watcher: MapWatcher
     blob_dir: Path
@@ -59,23 +62,26 @@ class Control:
 
 
 @asynccontextmanager
-async def serving(etcd: EtcdServer, issuer: Issuer, blob_dir: Path) -> AsyncIterator[Control]:
+async def serving(
+    etcd: EtcdServer, issuer: Issuer, blob_dir: Path, check: PolicyCheck = check_policy
+) -> AsyncIterator[Control]:
     """Serve the control role with every stage of the mesh."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_etcd([etcd.endpoint]))
         watcher = await stack.enter_async_context(watching(store, QUICK))
-        bindings = control_bindings(store, watcher, FileBlobStore(blob_dir), check_policy)
+        bindings = control_bindings(store, watcher, FileBlobStore(blob_dir), check)
         settings = ServiceSettings(
             jwks=str(issuer.jwks_path), issuer=ISSUER, audience=AUDIENCE, drain_settle_s=0.0, drain_grace_s=1.0
         )
         running = await start(MeshApp("routing-control", bindings), settings, stack)
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{running.port}"))
+        endpoint = f"127.0.0.1:{running.port}"
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(endpoint))
         anonymous = Caller(channel, None)
 
         def caller(**claims: object) -> Caller:
             return Caller(channel, issuer.token(**claims)) if claims else anonymous
 
-        yield Control(store, watcher, blob_dir, caller)
+        yield Control(endpoint, issuer, store, watcher, blob_dir, caller)
 
 
 @pytest.fixture(scope="session")

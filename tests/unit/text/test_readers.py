@@ -58,6 +58,14 @@ def test_markdown_keeps_structure_and_words() -> None:
     assert page.sections[2].blocks == ("last image words",)
 
 
+def test_a_title_outside_the_head_is_no_text() -> None:
+    """HTML may leave out its head; the title is still a title and no section of its own."""
+    page = read_text("<title>Web</title><h1>Leaks</h1><p>tracemalloc</p>", ".html", "short.html")
+
+    assert page.title == "Web"
+    assert [(section.headings, section.blocks) for section in page.sections] == [(("Leaks",), ("tracemalloc",))]
+
+
 _HTML = """<!doctype html><html><head><title>The  page</title><style>p{}</style></head><body>
 <nav><a href=/>home</a></nav><h1>Top</h1><p>One <b>bold</b> word.<br>And <!-- hidden --> more.</p>
 <h2>Second</h2><ul><li>item <i>a</i></li><li>item b</li></ul><pre>def f():
