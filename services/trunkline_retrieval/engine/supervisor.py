@@ -26,7 +26,7 @@ HANG_PATIENCE_S: Final = 60.0
 """A worker that owes answers, has announced nothing long and is silent for so long is killed."""
 
 QUIET_S: Final = 2.0
-"""A worker that owes answers and is silent for so long is not called ready."""
+"""A worker that owes answers and is silent for so long, or busy for so long, is not called ready."""
 
 EXIT_PATIENCE_S: Final = 5.0
 """How long a worker may take to close its collections. What it acknowledged is on disk by then: killing is safe."""
@@ -64,6 +64,7 @@ class Supervisor:
         self._config = config
         self._state = State.STARTING
         self._state_changed = asyncio.Event()
+        self._busy_since_s = 0.0
         self._connection: WorkerConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self.pid: int | None = None
@@ -85,7 +86,13 @@ class Supervisor:
         return self._connection.bytes_under_way if self._connection is not None else 0
 
     def ready(self) -> bool:
-        """Return True if it runs and is not silent on what it owes."""
+        """Return True if it runs and is not silent on what it owes.
+
+        One that opens a collection is busy for some milliseconds. Its callers wait for that; were it not called ready
+        meanwhile, every router would take the whole region for lost.
+        """
+        if self._state is State.BUSY:
+            return asyncio.get_running_loop().time() - self._busy_since_s < QUIET_S
         return self._state is State.RUNNING and self._silence_s() < QUIET_S
 
     def start(self) -> None:
@@ -208,6 +215,8 @@ class Supervisor:
                     return
 
     def _on_notice(self, notice: Notice) -> None:
+        if notice is Notice.BUSY and self._state is not State.BUSY:
+            self._busy_since_s = asyncio.get_running_loop().time()
         self._set_state(State.BUSY if notice is Notice.BUSY else State.RUNNING)
 
 
