@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from trunkline_cli.commands import collection_map, demo, doctor, ingest, search, serve, stack, token
+from trunkline_cli.commands import collection_map, demo, doctor, ingest, map_changes, search, serve, stack, token
 
 app = typer.Typer(
     name="trunkline",
@@ -26,4 +26,12 @@ app.command()(serve.serve)
 app.command()(token.token)
 app.command()(demo.demo)
 app.command()(doctor.version)
-app.add_typer(collection_map.map_app, name="map")
+
+map_app = typer.Typer(no_args_is_help=True, help="Read and change the collection map (needs the role operator).")
+map_app.command("list")(collection_map.list_entries)
+map_app.command("get")(collection_map.get_entry)
+map_app.command("put-region")(map_changes.put_region)
+map_app.command("put-tenant")(map_changes.put_tenant)
+map_app.command("put-collection")(map_changes.put_collection)
+map_app.command("put-policy")(map_changes.put_policy)
+app.add_typer(map_app, name="map")

@@ -17,6 +17,7 @@ from trunkline_client import TrunklineError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+START: Final = "start one with `trunkline up`"
 _LOCAL_EXTRA: Final = "pip install 'trunkline[local]'"
 
 
@@ -44,13 +45,9 @@ class CliError(Exception):
         self.reason = reason
 
 
-def not_running(run_dir: object) -> CliError:
+def not_running(run_dir: object, *, advice: str = START) -> CliError:
     """Return the failure of a command that needs a stack."""
-    return CliError(
-        f"no stack runs in {run_dir}",
-        advice="start one with `trunkline up`, or name routers with --router or TRUNKLINE_ROUTERS",
-        code=Exit.NOT_RUNNING,
-    )
+    return CliError(f"no stack runs in {run_dir}", advice=advice, code=Exit.NOT_RUNNING)
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline_cli.exits import CliError, Exit, not_running
+from trunkline_cli.exits import START, CliError, Exit, not_running
 from trunkline_client import ControlClient, RouterAddress, TrunklineClient
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class Target:
     def stack(self) -> StackState:
         """Return the running local stack. Raises CliError if there is none."""
         if self._state is None:
-            self._state = running_stack(self.run_dir)
+            self._state = running_stack(
+                self.run_dir, advice=f"{START}, or name routers with --router or TRUNKLINE_ROUTERS"
+            )
         return self._state
 
     def routers(self) -> list[RouterAddress]:
@@ -128,13 +130,13 @@ def find_run_dir(given: Path | None) -> Path:
     return here / RUN_DIR_NAME
 
 
-def running_stack(run_dir: Path) -> StackState:
-    """Return the record of a stack that runs. Raises CliError if there is none."""
+def running_stack(run_dir: Path, *, advice: str = START) -> StackState:
+    """Return the record of a stack that runs. Raises CliError, with advice, if there is none."""
     if not (run_dir / "stack.json").is_file():
-        raise not_running(run_dir)
+        raise not_running(run_dir, advice=advice)
     from trunkline_local import read_status
 
     status = read_status(run_dir)
     if not status.running or status.state is None:
-        raise not_running(run_dir)
+        raise not_running(run_dir, advice=advice)
     return status.state

@@ -71,7 +71,8 @@ def _show_hit(out: Output, rank: int, hit: Hit) -> None:
     source = str(hit.fields.get("source") or hit.document_id)
     out.line(f"{rank}. {one_line(name, 100)}", style="bold")
     out.line(f"   {source} | {hit.collection} in {hit.region} | {hit.score_kind} {hit.score:.3f}", style="dim")
-    out.line(f"   {one_line(hit.text.removeprefix(name), _SNIPPET_CHARS)}")
+    body = hit.text.removeprefix(name + "\n")  # a heading line, not a sentence that begins with the same word
+    out.line(f"   {one_line(body, _SNIPPET_CHARS)}")
 
 
 def _show_attempts(out: Output, attempts: Sequence[Attempt]) -> None:

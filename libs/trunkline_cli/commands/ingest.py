@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trunkline_cli.commands.collection_map import split_list, write_collection
 from trunkline_cli.exits import CliError, Exit, guarded
 from trunkline_cli.ingest.documents import Source
 from trunkline_cli.ingest.run import Ingestion, IngestPlan, IngestReport
 from trunkline_cli.ingest.state import IngestState, state_path
+from trunkline_cli.map_entries import CollectionChange, split_given, write_collection
 from trunkline_cli.options import (
     ControlOption,
     JsonOption,
@@ -27,28 +27,41 @@ from trunkline_cli.options import (
 )
 from trunkline_cli.output import Output, progress
 from trunkline_cli.target import Target, TargetOptions
+from trunkline_client import if_known
 from trunkline_text import ChunkPolicy, FileLimits
+
+_Create = Annotated[
+    bool, typer.Option("--create", help="Create the collection's entry first, or change what the options name of it.")
+]
+_Placement = Annotated[
+    str | None,
+    typer.Option("--placement", help="With --create: regions, primary first; a new collection gets all of the stack."),
+]
+_Jurisdictions = Annotated[
+    str | None,
+    typer.Option("--jurisdictions", help="With --create: where the data may be; a new collection gets the tenant's."),
+]
+_Description = Annotated[str | None, typer.Option("--description", help="With --create: what it is about.")]
+_Prune = Annotated[bool, typer.Option("--prune", help="Delete documents of earlier runs whose text is gone.")]
+_StateFile = Annotated[Path | None, typer.Option("--state", help="Where to note what was sent.")]
+_TargetChars = Annotated[int, typer.Option(help="Wished size of a piece in characters.")]
+_Workers = Annotated[int, typer.Option(min=1, max=16, help="Batches under way at once.")]
+_BatchDeadline = Annotated[float, typer.Option("--deadline", help="Seconds for each batch.")]
 
 
 @guarded
 def ingest(
     path: Annotated[Path, typer.Argument(help="A Markdown, text, HTML or reStructuredText file, or a folder.")],
     collection: Annotated[str, typer.Option("--collection", "-c", help="Collection to write to.")],
-    create: Annotated[bool, typer.Option("--create", help="Create or replace the collection's entry first.")] = False,
-    placement: Annotated[
-        str, typer.Option("--placement", help="With --create: regions, primary first; all of the stack by default.")
-    ] = "",
-    jurisdictions: Annotated[
-        str, typer.Option("--jurisdictions", help="With --create: where the data may be; the tenant's by default.")
-    ] = "",
-    description: Annotated[str, typer.Option("--description", help="With --create: what it is about.")] = "",
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Delete documents of earlier runs whose text is gone.")
-    ] = False,
-    state_file: Annotated[Path | None, typer.Option("--state", help="Where to note what was sent.")] = None,
-    target_chars: Annotated[int, typer.Option(help="Wished size of a piece in characters.")] = 900,
-    workers: Annotated[int, typer.Option(min=1, max=16, help="Batches under way at once.")] = 2,
-    deadline_s: Annotated[float, typer.Option("--deadline", help="Seconds for each batch.")] = 30.0,
+    create: _Create = False,
+    placement: _Placement = None,
+    jurisdictions: _Jurisdictions = None,
+    description: _Description = None,
+    prune: _Prune = False,
+    state_file: _StateFile = None,
+    target_chars: _TargetChars = 900,
+    workers: _Workers = 2,
+    deadline_s: _BatchDeadline = 30.0,
     tenant: TenantOption = None,
     routers: RouterOption = None,
     control: ControlOption = None,
@@ -59,33 +72,58 @@ def ingest(
     json_output: JsonOption = False,
 ) -> None:
     """Cut files into pieces and write them; a repeat sends only what changed since."""
-    target = Target(
-        TargetOptions(
-            run_dir=run_dir,
-            routers=routers or (),
-            control=control,
-            token=token,
-            token_file=token_file,
-            tenant=tenant,
-            near=near,
-        )
+    named = TargetOptions(
+        run_dir=run_dir,
+        routers=routers or (),
+        control=control,
+        token=token,
+        token_file=token_file,
+        tenant=tenant,
+        near=near,
     )
-    limits = FileLimits()
+    change = CollectionChange(
+        placement=split_given(placement), jurisdictions=split_given(jurisdictions), description=description
+    )
+    plan = IngestPlan(
+        collection=collection,
+        policy=_chunk_policy(target_chars),
+        limits=FileLimits(),
+        workers=workers,
+        deadline_s=deadline_s,
+        prune=prune,
+    )
+    _ingest(
+        Output(json_output), Target(named), _source(path, plan.limits), plan, state_file, change if create else None
+    )
+
+
+def _chunk_policy(target_chars: int) -> ChunkPolicy:
     try:
-        source = Source.find(path, limits)
-        policy = ChunkPolicy(target_chars=target_chars, max_chars=max(1300, target_chars * 3 // 2 + 125))
+        return ChunkPolicy(target_chars=target_chars, max_chars=max(1300, target_chars * 3 // 2 + 125))
+    except ValueError as exc:
+        raise CliError(str(exc), code=Exit.USAGE) from None
+
+
+def _source(path: Path, limits: FileLimits) -> Source:
+    try:
+        return Source.find(path, limits)
     except FileNotFoundError:
         raise CliError(f"nothing is at {path}", code=Exit.USAGE) from None
     except ValueError as exc:
         raise CliError(str(exc), code=Exit.USAGE) from None
-    state = IngestState.load(state_file or _state_path(target, collection, source.root))
-    plan = IngestPlan(
-        collection=collection, policy=policy, limits=limits, workers=workers, deadline_s=deadline_s, prune=prune
-    )
-    map_token = b""
-    if create:
-        map_token = asyncio.run(_create(target, collection, placement, jurisdictions, description))
-    out = Output(json_output)
+
+
+def _ingest(
+    out: Output,
+    target: Target,
+    source: Source,
+    plan: IngestPlan,
+    state_file: Path | None,
+    change: CollectionChange | None,
+) -> None:
+    """Write the collection's entry if a change of it is wanted, then the documents; print the report."""
+    state = IngestState.load(state_file or _state_path(target, plan.collection, source.root))
+    map_token = b"" if change is None else asyncio.run(_create(target, plan.collection, change))
     report = _run(target, source, state, plan, map_token)
     _show(out, report, plan, complete=source.complete)
     out.data(asdict(report))
@@ -105,23 +143,21 @@ def _run(target: Target, source: Source, state: IngestState, plan: IngestPlan, m
     return asyncio.run(run())
 
 
-async def _create(target: Target, collection: str, placement: str, jurisdictions: str, description: str) -> bytes:
-    regions = split_list(placement)
-    if not regions:
-        if not target.is_local:
-            raise CliError("--create needs --placement", code=Exit.USAGE)
-        regions = [region.region_id for region in target.stack().regions]
+async def _create(target: Target, collection: str, change: CollectionChange) -> bytes:
+    """Create the entry, or change one; one that is there keeps the regions and jurisdictions that are not named."""
     async with target.control() as client:
-        written = await write_collection(
-            client,
-            tenant=target.tenant,
-            name=collection,
-            placement=regions,
-            jurisdictions=split_list(jurisdictions),
-            space="minilm",
-            description=description,
-        )
-    return written.map_token
+        found = await if_known(client.collection(target.tenant, collection))
+        if found is not None and change == CollectionChange():
+            return found.map_token
+        if found is None and change.placement is None:
+            change = replace(change, placement=_all_regions(target))
+        return (await write_collection(client, target.tenant, collection, change)).map_token
+
+
+def _all_regions(target: Target) -> list[str]:
+    if not target.is_local:
+        raise CliError("a new collection needs --placement", code=Exit.USAGE)
+    return [region.region_id for region in target.stack().regions]
 
 
 def _state_path(target: Target, collection: str, root: Path) -> Path:

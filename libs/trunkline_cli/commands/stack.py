@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +49,7 @@ def up(
 
         state = asyncio.run(start_background(spec, on_progress=told))
     asyncio.run(_make_usable(state, tenant, tier))
-    _describe(out, state, tenant)
+    _describe(out, state, tenant, "" if run_dir is None else f" --run-dir {shlex.quote(str(state.run_dir))}")
     out.data({"tenant": tenant, "stack": state.model_dump(mode="json")})
 
 
@@ -95,7 +96,8 @@ async def _all_serving(state: StackState) -> None:
         raise CliError("the stack runs, but not every service is ready", advice="see `trunkline status` and its logs")
 
 
-def _describe(out: Output, state: StackState, tenant: str) -> None:
+def _describe(out: Output, state: StackState, tenant: str, where: str) -> None:
+    """Print what listens where and what to try; `where` are the options by which other commands find this stack."""
     from trunkline_local import DevIdentity, Service
 
     rows = [
@@ -107,18 +109,18 @@ def _describe(out: Output, state: StackState, tenant: str) -> None:
     out.line("All regions share this etcd and this Triton: one failure domain that production does not have.")
     token = DevIdentity.load(state.identity_dir).mint("developer", tenant=tenant)
     routing = next(iter(state.regions)).endpoints[Service.ROUTING]
+    search = "trunkline.routing.v1.RoutingService/Search"
+    as_tenant = f"--tenant {tenant}{where}"
     out.line()
-    out.line(f"A token of tenant {tenant}, good for 12 hours (another one: `trunkline token --tenant {tenant}`):")
+    out.line(f"A token of tenant {tenant}, good for 12 hours (another one: `trunkline token {as_tenant}`):")
     out.line(f"  export TOKEN={token}")
     out.line("Try:")
     out.line(f"  grpcurl -plaintext {routing} list")
-    out.line(
-        f'  grpcurl -plaintext -H "authorization: Bearer $TOKEN" -d \'{{"text": "How?", "top_k": 3}}\' '
-        f"{routing} trunkline.routing.v1.RoutingService/Search"
-    )
-    out.line(f"  trunkline ingest docs --collection guide --create --tenant {tenant}")
-    out.line(f'  trunkline search "How do I start?" --collection guide --tenant {tenant} --explain')
-    out.line("Stop it with `trunkline down`.")
+    question = '{"text": "How?", "top_k": 3}'
+    out.line(f"  grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" -d '{question}' {routing} {search}")
+    out.line(f"  trunkline ingest docs --collection guide --create {as_tenant}")
+    out.line(f'  trunkline search "How do I start?" --collection guide {as_tenant} --explain')
+    out.line(f"Stop it with `trunkline down{where}`.")
 
 
 @guarded

@@ -3,58 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.integration.cli.command import Command
 from tests.integration.client.fake_router import FakeRouter, Hang, Refuse, running
 
 
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
+class Cli(Command):
+    """The command with a router of the contract."""
 
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-
-class Cli:
     def __init__(self, router: FakeRouter, home: Path) -> None:
+        super().__init__(home, {"TRUNKLINE_ROUTERS": router.address, "TRUNKLINE_TOKEN": "jwt"})
         self.router = router
-        self.env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("TRUNKLINE_")},
-            "TRUNKLINE_ROUTERS": router.address,
-            "TRUNKLINE_TOKEN": "jwt",
-            "XDG_STATE_HOME": str(home / "state"),
-        }
-        self.home = home
-
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "trunkline_cli",
-            *arguments,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=self.home,
-            env=self.env,
-        )
-
-    async def __call__(self, *arguments: str) -> Done:
-        process = await self.start(*arguments)
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert process.returncode is not None
-        return Done(process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture

@@ -1,0 +1,53 @@
+"""Runs the `trunkline` command as a user does: a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """What it printed for programs."""
+        return json.loads(self.out)
+
+
+class Command:
+    """The command with the environment that its user has; variables of this machine are left out."""
+
+    def __init__(self, home: Path, env: Mapping[str, str]) -> None:
+        own = {key: value for key, value in os.environ.items() if not key.startswith("TRUNKLINE_")}
+        self.env = {**own, "XDG_STATE_HOME": str(home / "state"), **env}
+        self.home = home
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "trunkline_cli",
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.home,
+            env=self.env,
+        )
+
+    async def __call__(self, *arguments: str) -> Done:
+        process = await self.start(*arguments)
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode is not None
+        return Done(process.returncode, out.decode(), err.decode())
