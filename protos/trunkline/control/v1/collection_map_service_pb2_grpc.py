@@ -89,7 +89,12 @@ class CollectionMapServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCollection(self, request, context):
-        """Removes a collection. Also fails with FAILED_PRECONDITION / RESIDENCY_VIOLATION and NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN or SPACE_UNKNOWN. Fails with NOT_FOUND / COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+        """Removes a collection from the map: from then on it is neither searched nor written. Fails with NOT_FOUND /
+        COLLECTION_UNKNOWN and ABORTED / REVISION_CONFLICT.
+
+        Its documents are not erased from the regions. A collection that is made again under the same name, in the same layout
+        and space, finds them; a dedicated one that is made again in another space is refused with SPACE_MISMATCH by every
+        region that holds the old points. Delete the documents before the collection where they must be gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -27,7 +27,13 @@ class CollectionMapServiceStub:
     PutCollection: _aio.UnaryUnaryMultiCallable[_collection_map_service_pb2.PutCollectionRequest, _collection_map_service_pb2.PutCollectionResponse]
     """Creates or replaces a collection. Also fails with FAILED_PRECONDITION / RESIDENCY_VIOLATION and NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN or SPACE_UNKNOWN. Fails with ABORTED / REVISION_CONFLICT."""
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_collection_map_service_pb2.DeleteCollectionRequest, _collection_map_service_pb2.DeleteCollectionResponse]
-    """Removes a collection. Also fails with FAILED_PRECONDITION / RESIDENCY_VIOLATION and NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN or SPACE_UNKNOWN. Fails with NOT_FOUND / COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT."""
+    """Removes a collection from the map: from then on it is neither searched nor written. Fails with NOT_FOUND /
+    COLLECTION_UNKNOWN and ABORTED / REVISION_CONFLICT.
+
+    Its documents are not erased from the regions. A collection that is made again under the same name, in the same layout
+    and space, finds them; a dedicated one that is made again in another space is refused with SPACE_MISMATCH by every
+    region that holds the old points. Delete the documents before the collection where they must be gone.
+    """
 
 class CollectionMapServiceServicer(metaclass=_abc_1.ABCMeta):
     """The collection map: which regions hold which collection. A tenant reads its own; changes need the role `operator` or `admin` of that tenant.
@@ -66,6 +72,12 @@ class CollectionMapServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _collection_map_service_pb2.DeleteCollectionRequest,
         context: _aio.ServicerContext[_collection_map_service_pb2.DeleteCollectionRequest, _abc.Awaitable[_collection_map_service_pb2.DeleteCollectionResponse]],
     ) -> _abc.Awaitable[_collection_map_service_pb2.DeleteCollectionResponse]:
-        """Removes a collection. Also fails with FAILED_PRECONDITION / RESIDENCY_VIOLATION and NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN or SPACE_UNKNOWN. Fails with NOT_FOUND / COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT."""
+        """Removes a collection from the map: from then on it is neither searched nor written. Fails with NOT_FOUND /
+        COLLECTION_UNKNOWN and ABORTED / REVISION_CONFLICT.
+
+        Its documents are not erased from the regions. A collection that is made again under the same name, in the same layout
+        and space, finds them; a dedicated one that is made again in another space is refused with SPACE_MISMATCH by every
+        region that holds the old points. Delete the documents before the collection where they must be gone.
+        """
 
 def add_CollectionMapServiceServicer_to_server(servicer: CollectionMapServiceServicer, server: _aio.Server) -> None: ...
