@@ -159,7 +159,8 @@ def _plan_services(
     async def ready() -> bool:
         return all(await asyncio.gather(*map(grpc_answers, endpoints)))
 
-    argv = services_argv([seat.service for seat in seats], site.spec.launcher)
+    # Routing listens last: it is asked as soon as it does, and should not find its own region's services missing.
+    argv = services_argv([seat.service for seat in reversed(seats)], site.spec.launcher)
     command = Command(
         name, argv, site.log_path(name), env=env, cwd=site.spec.run_dir, stop_within_s=SERVICE_STOP_WITHIN_S
     )

@@ -48,7 +48,7 @@ def test_a_process_for_each_region(tmp_path: Path) -> None:
     plans = _plans(_site(tmp_path, layout=Layout.PER_REGION, etcd_members=3))
     assert len(plans) == 3 + 2 + 3 * 2
     plan = plans["eu-west/services"]
-    assert plan.command.argv == [sys.executable, "-m", "trunkline_mesh.multi", *Service]
+    assert plan.command.argv == [sys.executable, "-m", "trunkline_mesh.multi", *reversed(Service)]  # routing last
     assert {f"TRUNKLINE_{service.upper()}_LISTEN" for service in Service} <= set(plan.command.env)
 
 
