@@ -60,6 +60,7 @@ class LeaseStream:
         self._in_flight: deque[Ask] = deque()
         self._suspect = asyncio.Event()
         self._closing = False
+        self._opened_at_s = clock()
         self._proven = False
         self._healthy = True
         self._connected = False
@@ -106,14 +107,17 @@ class LeaseStream:
         """Hold a stream until `finish`; reopen it with growing, jittered pauses when it breaks."""
         failures = 0
         while not self._closing:
-            opened_at_s = self._clock()
+            self._opened_at_s = self._clock()
             await self._session()
-            if self._proven and self._clock() - opened_at_s >= self._options.settled_s:
-                failures = 0  # a connection that came of age, or a restart: the next one is likely to be good
+            if self._came_of_age():
+                failures = 0  # or a restart: the next one is likely to be good
                 self._healthy = True
             else:
                 failures += 1
                 await asyncio.sleep(self._pause_s(failures))
+
+    def _came_of_age(self) -> bool:
+        return self._proven and self._clock() - self._opened_at_s >= self._options.settled_s
 
     def _pause_s(self, failures: int) -> float:
         mean_s = min(self._options.backoff_max_s, self._options.backoff_first_s * 2.0 ** min(failures - 1, 16))
@@ -153,7 +157,9 @@ class LeaseStream:
             raise exc
 
     def _fail(self, exc: BaseException) -> None:
-        if self._healthy:
+        if self._came_of_age():
+            _LOG.info("lease stream ended", error_type=type(exc).__name__)  # servers end old connections in peace
+        elif self._healthy:
             _LOG.warning("lease stream broke", error_type=type(exc).__name__)
         self._healthy = False
 

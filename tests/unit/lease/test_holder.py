@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import grpc
 import pytest
+import structlog
 from tests.unit.lease.memory_service import ManualClock, MemoryService, eventually, refused, settle
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
@@ -295,6 +297,21 @@ async def test_what_was_granted_is_spent_first_when_the_service_goes(service: Me
 
         assert await holder.spend("acme", held, soon()) == FULL
         assert await holder.spend("acme", 1, soon()) == Spent(2, TokenSource.LOCAL)
+
+
+@pytest.mark.parametrize(("lived_s", "level"), [(0.0, "warning"), (300.0, "info")])
+async def test_an_old_streams_end_is_no_alarm(
+    service: MemoryService, clock: ManualClock, lived_s: float, level: str
+) -> None:
+    """Servers end connections of some minutes so that clients spread anew; only a young stream's end is a warning."""
+    with structlog.testing.capture_logs() as lines:
+        async with holding(service) as holder:
+            await holder.spend("acme", 1, soon())
+            clock.now_s += lived_s
+            service.calls[0].fail(grpc.StatusCode.UNAVAILABLE)
+            await eventually(lambda: len(service.calls) == 2)
+
+    assert [line["log_level"] for line in lines if line["logger_name"] == "trunkline_lease.stream"][:1] == [level]
 
 
 async def test_the_service_is_used_again_once_it_is_back(service: MemoryService) -> None:
