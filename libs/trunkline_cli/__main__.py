@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from trunkline_cli.app import app
+import sys
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; where its packages are missing (`pip install trunkline` alone), say how to get them."""
+    try:
+        from trunkline_cli.app import app
+    except ModuleNotFoundError as exc:
+        sys.stderr.write(f"error: the command needs {exc.name} - pip install 'trunkline[cli]', or 'trunkline[local]'\n")
+        sys.exit(1)
     app(prog_name="trunkline")
 
 

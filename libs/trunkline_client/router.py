@@ -89,8 +89,8 @@ class Router:
         callable_ = self._bound.get(method)
         if callable_ is None:
             callable_ = method.bind(self.channel)  # type: ignore[assignment]  # a dict cannot relate key and value types
-            self._bound[method] = callable_  # type: ignore[assignment]
-        return callable_  # type: ignore[return-value]
+            self._bound[method] = callable_  # type: ignore[assignment]  # as above
+        return callable_  # type: ignore[return-value]  # as above
 
     @property
     def ready(self) -> bool:

@@ -40,11 +40,6 @@ def tracer() -> trace.Tracer | None:
     return _provider[0].get_tracer("trunkline") if _provider else None
 
 
-def tracing_enabled() -> bool:
-    """Return True if spans are exported."""
-    return bool(_provider)
-
-
 def shutdown_tracing() -> None:
     """Export what is queued and stop. Blocks for at most the export timeout."""
     while _provider:

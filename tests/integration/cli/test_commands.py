@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -156,3 +157,18 @@ async def test_serve_checks_its_settings(cli: Cli) -> None:
 
     assert done.code == 2
     assert "NONSENSE" in done.err
+
+
+@pytest.mark.parametrize("missing", ["typer", "bs4"])
+async def test_missing_packages_are_told_with_how_to_get_them(cli: Cli, missing: str) -> None:
+    """Where only the client is installed the command says what it needs, in one line."""
+    program = f"import sys; sys.modules[{missing!r}] = None; from trunkline_cli.__main__ import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, "doctor", stderr=asyncio.subprocess.PIPE, cwd=cli.home, env=cli.env
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+
+    assert process.returncode == 1
+    assert err.decode().splitlines() == [
+        f"error: the command needs {missing} - pip install 'trunkline[cli]', or 'trunkline[local]'"
+    ]

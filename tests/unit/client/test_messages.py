@@ -51,7 +51,7 @@ def test_documents_survive_the_message(fields: dict[str, str | int | float | boo
 def test_a_field_of_another_type_is_refused() -> None:
     """Nothing is turned into text behind the caller's back."""
     with pytest.raises(TypeError, match="field 'tags'"):
-        document_to_proto(Document("a", "b", {"tags": ["x"]}))  # type: ignore[dict-item]
+        document_to_proto(Document("a", "b", {"tags": ["x"]}))  # type: ignore[dict-item]  # wrong on purpose
 
 
 @given(st.lists(st.integers(1, 60_000), max_size=200))
@@ -135,9 +135,9 @@ def test_a_vector_is_sent_as_a_vector() -> None:
     [
         Query(text="x", top_k=10**12),
         Query(text="\ud800"),
-        Query(text=5),  # type: ignore[arg-type]
-        Query(text="x", consistency="all"),  # type: ignore[arg-type]
-        Query(text="x", top_k=1.5),  # type: ignore[arg-type]
+        Query(text=5),  # type: ignore[arg-type]  # wrong on purpose
+        Query(text="x", consistency="all"),  # type: ignore[arg-type]  # wrong on purpose
+        Query(text="x", top_k=1.5),  # type: ignore[arg-type]  # wrong on purpose
     ],
     ids=["huge", "surrogate", "number", "consistency", "fraction"],
 )
@@ -219,8 +219,8 @@ def test_a_trail_is_read_in_full() -> None:
 def test_values_of_a_newer_server_stay_visible() -> None:
     """An enum value that this client does not know is shown by its number, not dropped and no error."""
     message = _trail()
-    message.degradations[0].reason = 77  # type: ignore[assignment]
-    message.decision.strategy = 78  # type: ignore[assignment]
+    message.degradations[0].reason = 77  # type: ignore[assignment]  # wrong on purpose
+    message.decision.strategy = 78  # type: ignore[assignment]  # wrong on purpose
 
     trail = trail_from_proto(message)
 
@@ -251,4 +251,4 @@ def test_hits_are_plain_and_frozen() -> None:
     assert (hit.document_id, hit.text, dict(hit.fields)) == ("a#b-1", "t", {"title": "T"})
     assert (hit.collection, hit.score, hit.score_kind, hit.region) == ("files", 0.5, "RERANK", "eu-west")
     with pytest.raises(AttributeError):
-        hit.score = 1.0  # type: ignore[misc]
+        hit.score = 1.0  # type: ignore[misc]  # frozen is the point

@@ -105,7 +105,7 @@ def test_a_refusal_holds_for_the_collections_or_else_for_the_text() -> None:
 def test_settings_refuse_nonsense(bad: dict[str, float]) -> None:
     """Settings outside their bounds are a mistake of the program."""
     with pytest.raises(ValueError, match="must be"):
-        ClientSettings(**bad)  # type: ignore[arg-type]
+        ClientSettings(**bad)  # type: ignore[arg-type]  # wrong on purpose
 
 
 _IMPORT_ALONE = """
