@@ -94,7 +94,7 @@ async def test_a_region_is_killed_and_comes_back(place: Place) -> None:
             await asia.search("mountains", collections=["single"], deadline_s=LONG_S)
         moved = await globe()
         with pytest.raises(Unavailable) as incomplete:
-            await everywhere.upsert("debugging", [world.DOCUMENTS["debugging"][0]], deadline_s=4.0)
+            await everywhere.upsert("debugging", [world.DOCUMENTS["debugging"][0]], deadline_s=LONG_S)
         await traffic.more()
 
         await place.stack.start_region(world.EU)

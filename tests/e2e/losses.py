@@ -80,6 +80,6 @@ async def test_without_the_model_server_keywords_answer(place: Place) -> None:
         assert result.trail.charged_tokens == 1
     assert undecided.trail.decision is not None
     assert undecided.trail.decision.strategy == "NONE"
-    assert _reasons(undecided) == {"DECISION_WITHOUT_SEMANTICS"}
+    assert "DECISION_WITHOUT_SEMANTICS" in _reasons(undecided)
     assert (scored.value.status, scored.value.reason) == ("UNAVAILABLE", "NO_ALLOWED_REGION")
     assert (written.value.status, written.value.reason) == ("UNAVAILABLE", "NO_ALLOWED_REGION")

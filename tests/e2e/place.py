@@ -93,7 +93,7 @@ async def until(
     attempt: Callable[[], Awaitable[T]],
     accepted: Callable[[T], bool],
     *,
-    within_s: float = 60.0,
+    within_s: float = 90.0,
     every_s: float = POLL_S,
 ) -> T:
     """Repeat until the outcome is accepted; refusals count as not accepted. Fails with the last outcome."""

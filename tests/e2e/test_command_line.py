@@ -191,4 +191,13 @@ async def test_down_leaves_nothing(trunkline: Command) -> None:
 
 def _alive(stack: Any) -> Sequence[int]:
     pids = [each["pid"] for each in stack["processes"] if each["pid"]] + [stack["owner"]["pid"]]
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    return [pid for pid in pids if _runs(pid)]
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended may wait for a while until its new parent takes note."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
