@@ -32,6 +32,8 @@ class Exit(IntEnum):
     NOT_RUNNING = 4
     """The command needs a running stack, and there is none."""
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
+    """Nobody reads the output any more; the code that a shell reports for SIGPIPE."""
 
 
 class CliError(Exception):
@@ -62,6 +64,10 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(Exit.INTERRUPTED) from None
         except (typer.Exit, SystemExit):
             raise
+        except BrokenPipeError:
+            # Whoever read the output, `head` for example, has enough; what is still buffered must not fail at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(Exit.BROKEN_PIPE) from None
         except Exception as exc:  # the last place before the user; everything becomes one line
             failure = explain(exc)
             if failure is None:
@@ -107,8 +113,11 @@ def _explain_local(exc: BaseException) -> CliError | None:
     library = sys.modules.get("trunkline_local.errors")
     if library is None or not isinstance(exc, library.LocalError):
         return None
-    code = Exit.NOT_RUNNING if isinstance(exc, library.StackNotRunningError) else Exit.FAILED
-    return CliError(str(exc), code=code, advice="`trunkline doctor` says what this machine lacks")
+    if isinstance(exc, library.StackNotRunningError):
+        return CliError(str(exc), code=Exit.NOT_RUNNING, advice=START)
+    if isinstance(exc, library.StackRunningError):
+        return CliError(str(exc), advice="stop it with `trunkline down`, or give another --run-dir")
+    return CliError(str(exc), advice="`trunkline doctor` says what this machine lacks")
 
 
 def report(failure: CliError, *, as_json: bool, detail: Mapping[str, Any] | None = None) -> None:

@@ -57,7 +57,7 @@ class TrunklineError(Exception):
         self.fields: tuple[FieldProblem, ...] = failure.fields
         self.request_id: str = request_id
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
-        self.hint: str = self.advice if advice is None else advice
+        self.hint: str = _ADVICE_BY_REASON.get(self.reason, self.advice) if advice is None else advice
         super().__init__(self._text())
 
     @property
@@ -155,6 +155,12 @@ class InternalError(TrunklineError):
 
     advice = "Report the request id (and the errorId in the metadata) to the operator; do not repeat blindly."
 
+
+# Where the family's advice would mislead.
+_ADVICE_BY_REASON: Final[Mapping[str, str]] = {
+    "RESIDENCY_VIOLATION": "Nothing was sent outside the jurisdictions. In the map every region of a placement must "
+    "lie within the collection's jurisdictions, and these within the tenant's.",
+}
 
 _BY_REASON: Final[Mapping[str, type[TrunklineError]]] = {
     "FIELD_INVALID": InvalidRequest,

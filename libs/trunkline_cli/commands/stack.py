@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,8 +49,13 @@ def up(
             view.update(step.ready, step.total, f"{step.name} {step.state}")
 
         state = asyncio.run(start_background(spec, on_progress=told))
-    asyncio.run(_make_usable(state, tenant, tier))
-    _describe(out, state, tenant, "" if run_dir is None else f" --run-dir {shlex.quote(str(state.run_dir))}")
+    where = "" if run_dir is None else f" --run-dir {shlex.quote(str(state.run_dir))}"
+    try:
+        asyncio.run(_make_usable(state, tenant, tier))
+    except BaseException:
+        sys.stderr.write(f"The stack runs, but not all of it is usable; stop it with `trunkline down{where}`.\n")
+        raise
+    _describe(out, state, tenant, where)
     out.data({"tenant": tenant, "stack": state.model_dump(mode="json")})
 
 

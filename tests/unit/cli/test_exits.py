@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import typer
 
 from trunkline_cli.exits import CliError, Exit, explain, guarded
-from trunkline_client import Failure, QuotaExhausted, Unavailable
+from trunkline_client import Failure, QuotaExhausted, ResidencyRefused, Unavailable
 from trunkline_local import LocalError, StackNotRunningError
 
 _REFUSED = QuotaExhausted(Failure("QUOTA_EXHAUSTED", "RESOURCE_EXHAUSTED", "the quota is spent"), request_id="r1")
@@ -84,3 +86,37 @@ def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(RuntimeError):
         command()
+
+
+def test_an_output_that_nobody_reads_any_more_is_no_failure() -> None:
+    """`trunkline status | head -1` ends like other commands that are cut short: silently."""
+    program = (
+        "from trunkline_cli.exits import guarded\n"
+        "import sys, typer\n"
+        "@guarded\n"
+        "def command():\n"
+        "    sys.stdin.readline()\n"  # until the reader is gone
+        "    print('x' * 100_000, flush=True)\n"
+        "typer.run(command)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, err = process.communicate(b"\n", timeout=60)
+
+    assert process.returncode == 141
+    assert err == b""
+
+
+def test_a_residency_violation_advises_on_the_map() -> None:
+    """An entry that the map cannot take is not healed by more routers."""
+    failure = explain(
+        ResidencyRefused(Failure("RESIDENCY_VIOLATION", "FAILED_PRECONDITION", "outside"), request_id="r")
+    )
+
+    assert failure is not None
+    assert "placement" in failure.advice
+    assert "router" not in failure.advice
