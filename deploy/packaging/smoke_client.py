@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import sys
 from pathlib import Path
 
@@ -13,11 +12,11 @@ import trunkline_client
 # The wheel, not a checkout, must be what is imported.
 assert Path(trunkline_client.__file__).is_relative_to(sys.prefix), trunkline_client.__file__
 
-modules = [
-    module.name
-    for module in pkgutil.walk_packages(trunkline.__path__, "trunkline.")
-    if module.name.endswith(("_pb2", "_pb2_grpc"))
-]
+# `trunkline` is a namespace package all the way down, which pkgutil does not walk; the files tell the names.
+root = Path(next(iter(trunkline.__path__)))
+modules = sorted(
+    ".".join(("trunkline", *path.relative_to(root).with_suffix("").parts)) for path in root.rglob("*_pb2*.py")
+)
 assert len(modules) >= 20, modules
 for name in modules:
     importlib.import_module(name)
