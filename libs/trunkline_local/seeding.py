@@ -32,7 +32,8 @@ class TenantSeed:
 
     tenant_id: str
     tier: str
-    jurisdictions: Sequence[str]
+    jurisdictions: Sequence[str] = ()
+    """Where its data may be; empty for everywhere: the jurisdictions of all regions in the map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,30 @@ async def seed_map(
     `token` is an operator's credential. Raises TrunklineError with a reason of the contract.
     """
     async with ControlClient([state.control_endpoint], token) as client:
-        for region in state.regions:
-            await _put_region(client, region)
+        everywhere = await _put_regions(client, state)
         last = await _put_space(client)
         for tenant in tenants:
-            last = await _put_tenant(client, tenant)
+            last = await _put_tenant(client, tenant, everywhere)
         for collection in collections:
             last = await _put_collection(client, collection)
         for tenant_id, yaml in (policies or {}).items():
             last = await _put_policy(client, tenant_id, yaml)
         return last
+
+
+async def _put_regions(client: ControlClient, state: StackState) -> Sequence[str]:
+    """Write the stack's regions; return the jurisdictions of all that the map has.
+
+    Regions of an earlier stack that this one does not have are down: nobody shall wait for where they listened.
+    """
+    for region in state.regions:
+        await _put_region(client, region)
+    known = (await client.regions()).value
+    for entry in known:
+        if state.region(entry.region_id) is None and entry.state != entries_pb.REGION_STATE_DOWN:
+            entry.state = entries_pb.REGION_STATE_DOWN
+            await client.put_region(entry)
+    return sorted({entry.jurisdiction for entry in known})
 
 
 async def _put_region(client: ControlClient, region: RegionRecord) -> bytes:
@@ -93,10 +108,10 @@ async def _put_space(client: ControlClient) -> bytes:
     return await _put(client.space(SPACE_ID), entries_pb.Space(space_id=SPACE_ID), change, client.put_space)
 
 
-async def _put_tenant(client: ControlClient, seed: TenantSeed) -> bytes:
+async def _put_tenant(client: ControlClient, seed: TenantSeed, everywhere: Sequence[str]) -> bytes:
     def change(entry: entries_pb.Tenant) -> None:
         entry.tier = seed.tier
-        entry.jurisdictions[:] = sorted(seed.jurisdictions)  # as the control role answers, so that equal is equal
+        entry.jurisdictions[:] = sorted(seed.jurisdictions) or everywhere  # in the order in which control answers
         entry.state = entries_pb.TENANT_STATE_ACTIVE
 
     fresh = entries_pb.Tenant(tenant_id=seed.tenant_id)

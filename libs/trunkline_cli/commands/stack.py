@@ -83,9 +83,8 @@ async def _make_usable(state: StackState, tenant: str, tier: str) -> None:
     """Write regions, space and the tenant to the map, and wait until every region has caught up."""
     from trunkline_local.seeding import TenantSeed, seed_map
 
-    jurisdictions = sorted({region.jurisdiction for region in state.regions})
     token = await asyncio.to_thread(state.tokens["operator"].read_text)
-    await seed_map(state, token, tenants=[TenantSeed(tenant, tier, jurisdictions)])
+    await seed_map(state, token, tenants=[TenantSeed(tenant, tier)])
     await _all_serving(state)
 
 

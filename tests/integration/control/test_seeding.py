@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 from tests.integration.control.conftest import Control
 
+from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline_client import ControlClient, InvalidRequest, NotFound, PermissionDenied
 from trunkline_local.proc import ProcessMark
 from trunkline_local.seeding import DIMENSION, SPACE_ID, CollectionSeed, TenantSeed, seed_map
@@ -122,3 +123,21 @@ async def test_a_layout_is_kept(state: StackState, operator: str) -> None:
     async with ControlClient([state.control_endpoint], operator) as client:
         entry = (await client.collection("acme", "files")).value
     assert entry.WhichOneof("layout") == "dedicated"
+
+
+async def test_a_smaller_stack_goes_on_with_an_earlier_ones_map(state: StackState, operator: str) -> None:
+    """A region that is not there any more is down until it is back; the tenant may still be everywhere."""
+    everywhere = replace(ACME, jurisdictions=())
+    await seed_map(state, operator, tenants=[everywhere], collections=[FILES])
+    smaller = state.model_copy(update={"regions": state.regions[:1]})
+
+    await seed_map(smaller, operator, tenants=[everywhere])
+
+    async with ControlClient([state.control_endpoint], operator) as client:
+        states = {each.region_id: each.state for each in (await client.regions()).value}
+        jurisdictions = list((await client.tenant("acme")).value.jurisdictions)
+        await seed_map(state, operator, tenants=[everywhere])
+        back = (await client.region("us-east")).value
+    assert states == {"eu-west": entries_pb.REGION_STATE_SERVING, "us-east": entries_pb.REGION_STATE_DOWN}
+    assert jurisdictions == ["eu", "us"]
+    assert back.state == entries_pb.REGION_STATE_SERVING
