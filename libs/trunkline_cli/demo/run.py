@@ -124,7 +124,9 @@ def summary(tally: Tally) -> Mapping[str, Any]:
         "hit_rates": {
             "decision cache": tally.rate("decision_cache", ["hit"]),
             "query vectors at the routers": tally.rate("query_vector_cache", ["hit"]),
-            "embedding cache of the inference services": tally.rate("inference_vectors", ["local", "shared"]),
+            "embedding cache of the inference services (asked only for what routers do not remember)": tally.rate(
+                "inference_vectors", ["local", "shared"]
+            ),
         },
         "not_shown": list(tally.failed_checks),
     }
