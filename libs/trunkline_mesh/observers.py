@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Any, Final
 
@@ -83,6 +84,8 @@ def metrics_stage(method: MethodStages, inner: Handler) -> Handler:
 def access_log_stage(method: MethodStages, inner: Handler) -> Handler:
     """Log refusals and slow calls, and one in N of the others."""
     every, slow_s = method.access_log_ok_every, method.slow_call_s
+    if method.policy is not None and method.policy.ends_at_drain:
+        slow_s = math.inf  # a stream that lives long is what it should be
     seen = 0
 
     async def logged(request: Any, context: Context) -> Any:

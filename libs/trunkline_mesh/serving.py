@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -34,6 +34,9 @@ _CUT_AT: Final = 0.9
 """Part of the grace after which stragglers are told that the server drains; gRPC cuts them bare at its end."""
 _PRESSURE = metrics.gauge("limiter_pressure", "Slots held and asked for, as a part of the capacity.", ("service",))
 _WAITING = metrics.gauge("limiter_waiting", "Calls that wait for a slot.", ("service",))
+
+StagesOf: TypeAlias = Callable[[str, ServiceBinding], MethodStages]
+"""Gives a method, by its full name, its stages."""
 
 log = get_logger("server")
 
@@ -73,6 +76,34 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
     """
     keys = JwksKeys(settings.jwks)
     await keys.refresh()
+    drain, health = Drain(), HealthPoller(app)
+    server = _server(app, settings, health, _stages(app, settings, keys, drain))
+    port = server.add_insecure_port(settings.listen)
+    await health.poll()
+    await server.start()
+    stack.push_async_callback(server.stop, 0)
+    await stack.enter_async_context(background(health.run()))
+    await stack.enter_async_context(background(keys.keep_fresh()))
+    log.info("serving", service=app.name, address=settings.listen, port=port, version=grpc.__version__)
+    return Running(app, port, settings, server, health, drain)
+
+
+def _server(app: MeshApp, settings: ServiceSettings, health: HealthPoller, stages_of: StagesOf) -> grpc.aio.Server:
+    """Return a server with the application's methods in their stages, health, and reflection where it is on."""
+    options = (
+        *SERVER_OPTIONS,
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+    )
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.max_connections_rpcs)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    bindings = [*app.bindings, *_reflection(app, settings)]
+    server.add_generic_rpc_handlers(tuple(staged_handlers(binding, stages_of) for binding in bindings))
+    return server
+
+
+def _stages(app: MeshApp, settings: ServiceSettings, keys: JwksKeys, drain: Drain) -> StagesOf:
+    """Return what gives each method its stages; all methods of a server share verifier, limiter and drain."""
     verifier = TokenVerifier(
         keys,
         issuer=settings.issuer,
@@ -85,10 +116,8 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
         max_queue=settings.max_queue,
         max_queue_per_tenant=settings.max_queue_per_tenant,
     )
-
     _PRESSURE.labels(app.name).set_function(limiter.pressure)
     _WAITING.labels(app.name).set_function(lambda: limiter.waiting)
-    drain = Drain()
 
     def stages_of(name: str, binding: ServiceBinding) -> MethodStages:
         return MethodStages(
@@ -102,24 +131,7 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
             drain=drain,
         )
 
-    options = (
-        *SERVER_OPTIONS,
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-    )
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.max_connections_rpcs)
-    health = HealthPoller(app)
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    bindings = [*app.bindings, *_reflection(app, settings)]
-    server.add_generic_rpc_handlers(tuple(staged_handlers(binding, stages_of) for binding in bindings))
-    port = server.add_insecure_port(settings.listen)
-    await health.poll()
-    await server.start()
-    stack.push_async_callback(server.stop, 0)
-    await stack.enter_async_context(background(health.run()))
-    await stack.enter_async_context(background(keys.keep_fresh()))
-    log.info("serving", service=app.name, address=settings.listen, port=port, version=grpc.__version__)
-    return Running(app, port, settings, server, health, drain)
+    return stages_of
 
 
 def _reflection(app: MeshApp, settings: ServiceSettings) -> Sequence[ServiceBinding]:

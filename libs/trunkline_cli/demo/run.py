@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trunkline_local import LocalStack, Progress
 
 _SERVING_WITHIN_S: Final = 120.0
+_SERVICES_CACHE: Final = "embedding cache of the inference services (asked only for what routers do not remember)"
 
 
 async def run_demo(out: Output, count: int) -> Tally:
@@ -124,9 +125,7 @@ def summary(tally: Tally) -> Mapping[str, Any]:
         "hit_rates": {
             "decision cache": tally.rate("decision_cache", ["hit"]),
             "query vectors at the routers": tally.rate("query_vector_cache", ["hit"]),
-            "embedding cache of the inference services (asked only for what routers do not remember)": tally.rate(
-                "inference_vectors", ["local", "shared"]
-            ),
+            _SERVICES_CACHE: tally.rate("inference_vectors", ["local", "shared"]),
         },
         "not_shown": list(tally.failed_checks),
     }
