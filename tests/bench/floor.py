@@ -1,8 +1,8 @@
 """What Trunkline adds to bare gRPC: `python -m tests.bench.floor`; the last line is `RESULT {json}`.
 
-Everything is measured in one run, in alternating rounds, so that ratios survive a noisy machine. `echo` is one bare hop.
-`chain` has as many serial hops from process to process as a search makes: client to router, router to retrieval,
-retrieval to the engine's worker. The last of these is a socket pair and no gRPC, so `grpc_chain`, with the two gRPC hops
+Everything is measured in one run, in alternating rounds, so that ratios survive a noisy machine. `echo` is one bare
+hop. `chain` has as many serial hops from process to process as a search makes: client to router, router to retrieval,
+retrieval to the engine's worker. The last one is a socket pair and no gRPC, so `grpc_chain`, with the two gRPC hops
 alone, is measured and reported beside it. `route` and `search` go through the real services over real etcd, Valkey and
 Triton, one process each.
 """
