@@ -2,10 +2,15 @@
 
 No etcd client for Python does what the map needs (docs/adr/0001): resuming a watch without losing events, noticing a
 frozen server, and several endpoints. The stubs alone do, with the rules of `watcher.py`.
+
+Reads are never transactions, though one would read several keys at once: before 3.5.5, cancelling a read-only
+transaction, or letting its deadline pass, crashes etcd with "unexpected error during txn" (etcd#14110). The first read
+tells the revision, the others read at it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +36,7 @@ from trunkline_map.store import (
     TransactionTooLargeError,
     Watch,
 )
+from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import MapUnwritable
 from trunkline_mesh.logs import get_logger
 
@@ -72,10 +78,16 @@ class EtcdStore:
         """As `KeyValueStore.read`."""
         if len(keys) > MAX_TRANSACTION_KEYS:
             raise TransactionTooLargeError(f"{len(keys)} keys are too many for one read")
-        request = rpc.TxnRequest(success=[_range_op(key=key) for key in keys])
-        response = await _read(self._kv.Txn(request, timeout=timeout_s, metadata=HAS_LEADER))
-        found = (_key_value(kv) for op in response.responses for kv in op.response_range.kvs)
-        return ReadResult({item.key: item for item in found}, response.header.revision)
+        until = Deadline.after(timeout_s)
+        first, *others = keys
+        found = await self._range(until, key=first)
+        revision = found.header.revision
+        try:
+            rest = await asyncio.gather(*(self._range(until, key=key, revision=revision) for key in others))
+        except StoreCompactedError as exc:
+            raise StoreUnavailableError("the revision was compacted while it was read") from exc
+        items = (_key_value(kv) for response in (found, *rest) for kv in response.kvs)
+        return ReadResult({item.key: item for item in items}, revision)
 
     async def list_page(
         self,
@@ -90,24 +102,31 @@ class EtcdStore:
         """As `KeyValueStore.list_page`."""
         # The smallest key greater than `after` is `after` and a zero byte.
         start = max(prefix, after + b"\0") if after else prefix
-        request = rpc.RangeRequest(
-            key=start, range_end=prefix_end(prefix), limit=limit, revision=revision, keys_only=keys_only
+        response = await self._range(
+            Deadline.after(timeout_s),
+            key=start,
+            range_end=prefix_end(prefix),
+            limit=limit,
+            revision=revision,
+            keys_only=keys_only,
         )
-        response = await _read(self._kv.Range(request, timeout=timeout_s, metadata=HAS_LEADER))
         items = tuple(_key_value(kv) for kv in response.kvs)
         return Page(items, revision or response.header.revision, response.more)
 
     async def quiet_since(self, prefix: bytes, revision: int, *, keys: int, timeout_s: float) -> int | None:
         """As `KeyValueStore.quiet_since`: no key is newer, and none is gone, for then there would be fewer."""
-        end = prefix_end(prefix)
-        newer = _range_op(key=prefix, range_end=end, min_mod_revision=revision + 1, limit=1, keys_only=True)
-        count = _range_op(key=prefix, range_end=end, count_only=True)
-        request = rpc.TxnRequest(success=[newer, count])
-        response = await _read(self._kv.Txn(request, timeout=timeout_s, metadata=HAS_LEADER))
-        changed = response.responses[0].response_range.kvs
-        if changed or response.responses[1].response_range.count != keys:
+        until, end = Deadline.after(timeout_s), prefix_end(prefix)
+        newer = await self._range(
+            until, key=prefix, range_end=end, min_mod_revision=revision + 1, limit=1, keys_only=True
+        )
+        if newer.kvs:
             return None
-        return int(response.header.revision)
+        now = int(newer.header.revision)
+        try:
+            counted = await self._range(until, key=prefix, range_end=end, revision=now, count_only=True)
+        except StoreCompactedError:
+            return None
+        return now if counted.count == keys else None
 
     async def commit(self, transaction: Transaction, *, timeout_s: float) -> Commit:
         """As `KeyValueStore.commit`."""
@@ -136,6 +155,10 @@ class EtcdStore:
         finally:
             watch.abort()
 
+    async def _range(self, until: Deadline, **fields: Any) -> Any:
+        request = rpc.RangeRequest(**fields)
+        return await _read(self._kv.Range(request, timeout=until.remaining_s(), metadata=HAS_LEADER))
+
     async def check_version(self, *, timeout_s: float) -> str:
         """As `KeyValueStore.check_version`."""
         response = await _read(self._maintenance.Status(rpc.StatusRequest(), timeout=timeout_s))
@@ -161,10 +184,6 @@ async def open_etcd(
 
 def _key_value(kv: Any) -> KeyValue:
     return KeyValue(kv.key, kv.value, kv.mod_revision)
-
-
-def _range_op(**fields: Any) -> Any:
-    return rpc.RequestOp(request_range=rpc.RangeRequest(**fields))
 
 
 def _txn_request(transaction: Transaction) -> Any:

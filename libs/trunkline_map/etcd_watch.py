@@ -27,7 +27,6 @@ class EtcdWatch:
     def __init__(self, call: Any) -> None:
         """Take over `call`, whose create request was written."""
         self._call = call
-        self._aborted = False
 
     async def write(self, request: Any) -> None:
         """Send a request. Raises StoreUnavailableError if the stream is broken or stuck."""
@@ -46,7 +45,6 @@ class EtcdWatch:
 
     def abort(self) -> None:
         """As `Watch.abort`."""
-        self._aborted = True
         self._call.cancel()
 
     async def __aiter__(self) -> AsyncIterator[Signal]:
@@ -80,9 +78,12 @@ class EtcdWatch:
         return response
 
     def _raise_if_own(self, exc: asyncio.CancelledError) -> None:
-        """A call that was cancelled here raises CancelledError, which must not look like our task's cancellation."""
+        """A call that was cancelled here raises CancelledError, which must not look like our task's cancellation.
+
+        gRPC also cancels the call itself when a writer of it is cancelled, so what `abort` was told does not decide.
+        """
         task = asyncio.current_task()
-        if self._aborted and task is not None and not task.cancelling():
+        if task is not None and not task.cancelling():
             raise StoreUnavailableError("the watch stream was given up") from exc
 
 

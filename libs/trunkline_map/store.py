@@ -85,7 +85,12 @@ class Transaction:
     deletes: Sequence[bytes] = ()
 
     def check_bounds(self) -> None:
-        """Raise TransactionTooLargeError beyond the bounds of this module."""
+        """Raise TransactionTooLargeError beyond the bounds of this module, ValueError if nothing would change.
+
+        One that changes nothing is a read, which must not be a transaction; see `etcd.py`.
+        """
+        if not self.puts and not self.deletes:
+            raise ValueError("a transaction must change something")
         keys = {*self.compares, *self.puts, *self.deletes, *(condition.prefix for condition in self.unchanged)}
         size_bytes = sum(map(len, keys)) + sum(map(len, self.puts.values()))
         if len(keys) > MAX_TRANSACTION_KEYS or size_bytes > MAX_TRANSACTION_BYTES:
@@ -151,7 +156,7 @@ class KeyValueStore(Protocol):
     """Reads are linearizable. Every call is bounded by `timeout_s`; reads raise StoreUnavailableError."""
 
     async def read(self, keys: Sequence[bytes], *, timeout_s: float) -> ReadResult:
-        """Return keys, at most MAX_TRANSACTION_KEYS, at one revision."""
+        """Return keys, 1 to MAX_TRANSACTION_KEYS, at one revision."""
 
     async def list_page(
         self,

@@ -19,14 +19,15 @@ from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.source import MapSource
 from trunkline_map.store import KeyValue, KeyValueStore, StoreUnavailableError, Transaction, Unchanged
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DeadlineExceeded, Internal, MapNotReady, MapUnwritable, RevisionConflict
+from trunkline_mesh.errors import Internal, MapNotReady, MapUnwritable, RevisionConflict
 from trunkline_routing.control.errors import unreachable
 
 CALL_TIMEOUT_S: Final = 3.0
 """Bound of one call to the control store, within the request's deadline."""
 
-ANSWER_RESERVE_S: Final = 0.02
-"""Kept back from a read, so that the last good map can still answer when the store does not."""
+CALL_SHARE: Final = 0.5
+"""A call gets at most this share of the time that is left, so that the last good map can still answer in time when the
+store does not."""
 
 MAX_ATTEMPTS: Final = 3
 """A decision is made anew so often when what it read changed under it."""
@@ -161,10 +162,7 @@ class MapStore:
 
 def call_timeout_s(deadline: Deadline) -> float:
     """Return the bound of one call; raise DeadlineExceeded if no time is left for it."""
-    left_s = deadline.within(CALL_TIMEOUT_S, reserve_s=ANSWER_RESERVE_S).remaining_s()
-    if left_s <= 0.0:
-        raise DeadlineExceeded
-    return left_s
+    return min(CALL_TIMEOUT_S, deadline.require() * CALL_SHARE)
 
 
 def entry_of(state: MapState | MapSnapshot, key: MapKey, kind: type[_E]) -> _E | None:

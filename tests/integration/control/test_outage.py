@@ -89,9 +89,9 @@ async def test_a_frozen_etcd_holds_nobody_beyond_the_deadline(
     ]
 
     for method, request in requests:
-        await op(method, request, timeout_s=1.0)
+        await op(method, request, timeout_s=2.0)
     with pytest.raises(Refused) as refused:
-        await op(op.regions.PutRegion, region("us-east", "us"), timeout_s=1.0)
+        await op(op.regions.PutRegion, region("us-east", "us"), timeout_s=2.0)
     assert refused.value.reason == "MAP_UNWRITABLE"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 import structlog
@@ -154,6 +155,34 @@ async def test_a_delete_is_not_quiet(store: EtcdStore) -> None:
     await store.commit(Transaction(deletes=[P + b"b"]), timeout_s=5)
 
     assert await store.quiet_since(P, revision, keys=2, timeout_s=5) is None
+
+
+async def test_reads_that_are_given_up_do_not_harm_etcd(store: EtcdStore, etcd: EtcdServer) -> None:
+    """A read-only transaction that is cancelled crashes etcd before 3.5.5 in a few rounds: ours are no transactions."""
+    keys = [P + b"k%04d" % number for number in range(1920)]
+    for start in range(0, len(keys), 64):
+        revision = await write(store, *keys[start : start + 64])
+    rng = random.Random(5)
+
+    for _ in range(60):
+        reads = [
+            asyncio.ensure_future(store.quiet_since(P, revision, keys=len(keys), timeout_s=5)),
+            asyncio.ensure_future(store.read(keys[:60], timeout_s=5)),
+            asyncio.ensure_future(store.list_page(P, timeout_s=5)),
+        ]
+        await asyncio.sleep(rng.random() * 0.01)
+        for read in reads:
+            read.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+
+    assert etcd.child.poll() is None
+    assert await store.quiet_since(P, revision, keys=len(keys), timeout_s=5) == revision
+
+
+async def test_a_transaction_that_changes_nothing_is_refused(store: EtcdStore) -> None:
+    """It would be a read, and harmful as such."""
+    with pytest.raises(ValueError, match="must change"):
+        await store.commit(Transaction(compares={P + b"a": 0}), timeout_s=5)
 
 
 async def test_a_watch_yields_changes_from_its_start(store: EtcdStore) -> None:

@@ -111,6 +111,17 @@ async def test_giving_up_a_stream_is_no_cancellation() -> None:
             pass
 
 
+async def test_a_call_that_grpc_cancelled_is_the_streams_failure() -> None:
+    """It does so when a writer of the call is cancelled; the reader must live on to open another stream."""
+    call = ScriptedCall([response(9)])
+    watch = EtcdWatch(call)
+    call.cancelled = True
+
+    with pytest.raises(StoreUnavailableError):
+        async for _ in watch:
+            pass
+
+
 async def test_a_cancelled_reader_stays_cancelled() -> None:
     """A real cancellation passes, also when the stream was given up at the same time."""
     watch = EtcdWatch(ScriptedCall([response(9)]))
