@@ -34,6 +34,37 @@ class EpochEntry:
         return EPOCH_KEY
 
 
+class Isolation(Enum):
+    """How far a collection's documents are kept from those of others."""
+
+    SHARED = "shared"
+    """A shared shard, filtered by tenant and collection."""
+    DEDICATED = "dedicated"
+    """A physical collection of its own."""
+    CLUSTER = "cluster"
+    """A physical collection of its own in stores of the tenant's own."""
+
+
+class Preference(Enum):
+    """In which order the regions of a placement are asked."""
+
+    NEAREST = "nearest"
+    """The router's own first, then by measured round trip; the placement's order where none was measured."""
+    PLACEMENT = "placement"
+    """The placement's order, primary first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """A vector store of a region besides its default one."""
+
+    store_id: str
+    endpoint: str
+    """`host:port` of a Qdrant server, or `engine:NAME`."""
+    tenant_id: str = ""
+    """The only tenant that may use it; empty for any."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegionEntry:
     """A place with its own services. Endpoints are `host:port`, at most 16 of a kind."""
@@ -46,6 +77,12 @@ class RegionEntry:
     rerank_endpoints: tuple[str, ...] = ()
     inference_endpoints: tuple[str, ...] = ()
     admission_endpoints: tuple[str, ...] = ()
+    stores: tuple[StoreEntry, ...] = ()
+    """Stores besides the default one, at most 64."""
+    serving_since_s: float = 0.0
+    """Unix time at which it last began to serve; 0 where that is not known."""
+    ramp_s: float = 0.0
+    """Over how long after that its share of the traffic grows to all of it; 0 for at once."""
     revision: int = 0
     """etcd revision of the last change; 0 before it was written."""
 
@@ -106,12 +143,29 @@ class CollectionEntry:
     shard: int = 0
     """Shared shard, where not dedicated."""
     description: str = ""
+    cluster: bool = False
+    """True if its stores must be the tenant's own; `dedicated` is true then, too."""
+    preference: Preference = Preference.NEAREST
+    """In which order its regions are asked."""
+    region_stores: tuple[tuple[str, str], ...] = ()
+    """Region and the name of its store, sorted, for each region that does not use its default store."""
     revision: int = 0
 
     @property
     def key(self) -> MapKey:
         """Its key."""
         return MapKey(Kind.COLLECTION, self.tenant_id, self.collection_id)
+
+    @property
+    def isolation(self) -> Isolation:
+        """How far its documents are kept from those of others."""
+        if self.cluster:
+            return Isolation.CLUSTER
+        return Isolation.DEDICATED if self.dedicated else Isolation.SHARED
+
+    def store_in(self, region_id: str) -> str:
+        """Name of its store in a region; empty for the region's default one."""
+        return next((store for region, store in self.region_stores if region == region_id), "")
 
     @property
     def physical_name(self) -> str:

@@ -357,6 +357,55 @@ class RequestIdReused(DomainError):
     text = "the request id was used for a different request"
 
 
+class ApprovalRequired(DomainError):
+    """The change needs a second person; the metadata's `approvalId` names where it waits."""
+
+    reason = reasons_pb.ERROR_REASON_APPROVAL_REQUIRED
+    text = "the change needs the approval of a second operator"
+
+
+class ApprovalInvalid(DomainError):
+    """The approval is none, has expired, was used or rejected, or is for another change."""
+
+    reason = reasons_pb.ERROR_REASON_APPROVAL_INVALID
+    text = "the approval is not valid for this change"
+
+
+class LastAllowedRegion(DomainError):
+    """The change would leave collections without a region that is allowed and serving."""
+
+    reason = reasons_pb.ERROR_REASON_LAST_ALLOWED_REGION
+    text = "collections would be left without a region that serves them"
+
+
+class TierLimit(DomainError):
+    """The tenant's tier does not allow it."""
+
+    reason = reasons_pb.ERROR_REASON_TIER_LIMIT
+    text = "the tenant's tier does not allow this"
+
+
+class StoreUnknown(DomainError):
+    """A region of the placement has no such store, or keeps it for another tenant."""
+
+    reason = reasons_pb.ERROR_REASON_STORE_UNKNOWN
+    text = "there is no such store for this tenant in that region"
+
+
+class ImportUnknown(DomainError):
+    """No import of that id is known."""
+
+    reason = reasons_pb.ERROR_REASON_IMPORT_UNKNOWN
+    text = "there is no such import"
+
+
+class ImportOutOfOrder(DomainError):
+    """The batch is not the import's next one; the metadata's `nextBatch` names that."""
+
+    reason = reasons_pb.ERROR_REASON_IMPORT_OUT_OF_ORDER
+    text = "the batch is not the import's next one"
+
+
 def invalid_field(field: str, description: str) -> FieldInvalid:
     """Build a FieldInvalid for one field."""
     return FieldInvalid(violations=(FieldViolation(field, description),))

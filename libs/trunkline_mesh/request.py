@@ -15,6 +15,10 @@ TIMEOUT_KEY: Final = "trunkline-timeout-us"
 """What the calling hop has left, in microseconds. gRPC's own header may say more: it is rounded up, and an earlier
 value that is up to 3 % longer is sent again to save bytes."""
 AUTHORIZATION_KEY: Final = "authorization"
+PRESSURE_KEY: Final = "trunkline-pressure"
+"""Trailing metadata of every answer: the server's pressure, 1 at capacity, as a decimal number."""
+DRAINING_KEY: Final = "trunkline-draining"
+"""Trailing metadata of answers from a router whose region does not serve by the map: `1`, prefer another from now on."""
 
 ROLE_OPERATOR: Final = "operator"
 ROLE_ADMIN: Final = "admin"

@@ -114,7 +114,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ENTRY_IN_USE: _ErrorReason.ValueType  # 25
     """The entry is still used by others, which the metadata's `usedBy` names."""
     ERROR_REASON_PAGE_EXPIRED: _ErrorReason.ValueType  # 26
-    """The page token's revision has been compacted; list again from the start."""
+    """The revision of the page token, or the one to watch from, has been compacted; list again from the start."""
     ERROR_REASON_QUOTA_EXHAUSTED: _ErrorReason.ValueType  # 27
     """The tenant's quota is spent. RetryInfo says when enough of it is back."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 28
@@ -147,6 +147,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Anything else. The metadata's `errorId` finds it in the log."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 41
     """The request has repeated a request id with different content."""
+    ERROR_REASON_APPROVAL_REQUIRED: _ErrorReason.ValueType  # 42
+    """The change needs a second person. It waits under the metadata's `approvalId`; once another operator has approved it,
+    repeat the same request with that id.
+    """
+    ERROR_REASON_APPROVAL_INVALID: _ErrorReason.ValueType  # 43
+    """The approval does not exist, has expired, was rejected or used, is not given yet, or is for another change."""
+    ERROR_REASON_LAST_ALLOWED_REGION: _ErrorReason.ValueType  # 44
+    """The change would leave collections without a region that is allowed and serving. The metadata's `usedBy` names some
+    of them, `count` how many there are.
+    """
+    ERROR_REASON_TIER_LIMIT: _ErrorReason.ValueType  # 45
+    """The tenant's tier does not allow it: the metadata's `limit` names what, `allowed` how much."""
+    ERROR_REASON_STORE_UNKNOWN: _ErrorReason.ValueType  # 46
+    """A region of the placement has no store of that name, or keeps it for another tenant."""
+    ERROR_REASON_IMPORT_UNKNOWN: _ErrorReason.ValueType  # 47
+    """No import of that id is known."""
+    ERROR_REASON_IMPORT_OUT_OF_ORDER: _ErrorReason.ValueType  # 48
+    """The batch is not the import's next one, or repeats the last one with other content. The metadata's `nextBatch` says
+    where to go on.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that a Trunkline service may refuse or fail with. On the wire it travels as the name without its
@@ -210,7 +230,7 @@ ERROR_REASON_REVISION_CONFLICT: ErrorReason.ValueType  # 24
 ERROR_REASON_ENTRY_IN_USE: ErrorReason.ValueType  # 25
 """The entry is still used by others, which the metadata's `usedBy` names."""
 ERROR_REASON_PAGE_EXPIRED: ErrorReason.ValueType  # 26
-"""The page token's revision has been compacted; list again from the start."""
+"""The revision of the page token, or the one to watch from, has been compacted; list again from the start."""
 ERROR_REASON_QUOTA_EXHAUSTED: ErrorReason.ValueType  # 27
 """The tenant's quota is spent. RetryInfo says when enough of it is back."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 28
@@ -243,6 +263,26 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 40
 """Anything else. The metadata's `errorId` finds it in the log."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 41
 """The request has repeated a request id with different content."""
+ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 42
+"""The change needs a second person. It waits under the metadata's `approvalId`; once another operator has approved it,
+repeat the same request with that id.
+"""
+ERROR_REASON_APPROVAL_INVALID: ErrorReason.ValueType  # 43
+"""The approval does not exist, has expired, was rejected or used, is not given yet, or is for another change."""
+ERROR_REASON_LAST_ALLOWED_REGION: ErrorReason.ValueType  # 44
+"""The change would leave collections without a region that is allowed and serving. The metadata's `usedBy` names some
+of them, `count` how many there are.
+"""
+ERROR_REASON_TIER_LIMIT: ErrorReason.ValueType  # 45
+"""The tenant's tier does not allow it: the metadata's `limit` names what, `allowed` how much."""
+ERROR_REASON_STORE_UNKNOWN: ErrorReason.ValueType  # 46
+"""A region of the placement has no store of that name, or keeps it for another tenant."""
+ERROR_REASON_IMPORT_UNKNOWN: ErrorReason.ValueType  # 47
+"""No import of that id is known."""
+ERROR_REASON_IMPORT_OUT_OF_ORDER: ErrorReason.ValueType  # 48
+"""The batch is not the import's next one, or repeats the last one with other content. The metadata's `nextBatch` says
+where to go on.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

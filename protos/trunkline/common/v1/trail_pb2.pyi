@@ -39,6 +39,8 @@ class _StrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strategy.Val
     """Nothing decided, and the policy's fallback names the collections."""
     STRATEGY_NONE: _Strategy.ValueType  # 5
     """Nothing decided and the policy names no fallback: the query belongs nowhere."""
+    STRATEGY_ALL: _Strategy.ValueType  # 6
+    """The caller asked for all of the tenant's collections."""
 
 class Strategy(_Strategy, metaclass=_StrategyEnumTypeWrapper):
     """How a tenant's query came to its collections."""
@@ -55,6 +57,8 @@ STRATEGY_FALLBACK: Strategy.ValueType  # 4
 """Nothing decided, and the policy's fallback names the collections."""
 STRATEGY_NONE: Strategy.ValueType  # 5
 """Nothing decided and the policy names no fallback: the query belongs nowhere."""
+STRATEGY_ALL: Strategy.ValueType  # 6
+"""The caller asked for all of the tenant's collections."""
 Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
 
 class _StageName:
@@ -195,6 +199,16 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     """Passed over: the retry budget or the deadline left no room for it."""
     ATTEMPT_OUTCOME_NOT_NEEDED: _AttemptOutcome.ValueType  # 7
     """Not needed: an earlier candidate served."""
+    ATTEMPT_OUTCOME_SKIPPED_HEALTH: _AttemptOutcome.ValueType  # 8
+    """Passed over: its own health report, or its silence, says that it does not serve."""
+    ATTEMPT_OUTCOME_SKIPPED_OVERLOAD: _AttemptOutcome.ValueType  # 9
+    """Passed over: it answered a moment ago that it has too much to do."""
+    ATTEMPT_OUTCOME_SKIPPED_PRESSURE: _AttemptOutcome.ValueType  # 10
+    """Passed over: its pressure is too high to take what another region could not serve."""
+    ATTEMPT_OUTCOME_SKIPPED_RAMP: _AttemptOutcome.ValueType  # 11
+    """Passed over: it takes traffic again after draining, and this request is not in its growing share yet."""
+    ATTEMPT_OUTCOME_HEDGE_LOST: _AttemptOutcome.ValueType  # 12
+    """Tried beside another; the other answered first and this one was cancelled."""
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
     """How one try in one region ended."""
@@ -215,7 +229,45 @@ ATTEMPT_OUTCOME_SKIPPED_BUDGET: AttemptOutcome.ValueType  # 6
 """Passed over: the retry budget or the deadline left no room for it."""
 ATTEMPT_OUTCOME_NOT_NEEDED: AttemptOutcome.ValueType  # 7
 """Not needed: an earlier candidate served."""
+ATTEMPT_OUTCOME_SKIPPED_HEALTH: AttemptOutcome.ValueType  # 8
+"""Passed over: its own health report, or its silence, says that it does not serve."""
+ATTEMPT_OUTCOME_SKIPPED_OVERLOAD: AttemptOutcome.ValueType  # 9
+"""Passed over: it answered a moment ago that it has too much to do."""
+ATTEMPT_OUTCOME_SKIPPED_PRESSURE: AttemptOutcome.ValueType  # 10
+"""Passed over: its pressure is too high to take what another region could not serve."""
+ATTEMPT_OUTCOME_SKIPPED_RAMP: AttemptOutcome.ValueType  # 11
+"""Passed over: it takes traffic again after draining, and this request is not in its growing share yet."""
+ATTEMPT_OUTCOME_HEDGE_LOST: AttemptOutcome.ValueType  # 12
+"""Tried beside another; the other answered first and this one was cancelled."""
 Global___AttemptOutcome: _TypeAlias = AttemptOutcome  # noqa: Y015
+
+class _BreakerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
+    """Not known; no call was considered."""
+    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    """Calls go through."""
+    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 2
+    """Nothing is sent."""
+    BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 3
+    """One call at a time goes through as a probe."""
+
+class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+    """State of the circuit breaker between this router and a region."""
+
+BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
+"""Not known; no call was considered."""
+BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+"""Calls go through."""
+BREAKER_STATE_OPEN: BreakerState.ValueType  # 2
+"""Nothing is sent."""
+BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 3
+"""One call at a time goes through as a probe."""
+Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
 
 @_typing.final
 class Degradation(_message.Message):
@@ -253,15 +305,29 @@ class RegionAttempt(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     ELAPSED_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
+    PRESSURE_FIELD_NUMBER: _builtins.int
+    ROUND_TRIP_FIELD_NUMBER: _builtins.int
+    HEDGE_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     """The region."""
     outcome: Global___AttemptOutcome.ValueType
     """How it ended."""
     error: _error_reason_pb2.ErrorReason.ValueType
     """Why it failed; unspecified unless the outcome is FAILED."""
+    breaker: Global___BreakerState.ValueType
+    """The circuit breaker when the candidate was considered."""
+    pressure: _builtins.float
+    """The region's last reported pressure, 1 at capacity; absent where none is known."""
+    hedge: _builtins.bool
+    """True if it was sent beside an earlier attempt that took longer than usual."""
     @_builtins.property
     def elapsed(self) -> _duration_pb2.Duration:
         """How long the try took; absent where none was made."""
+
+    @_builtins.property
+    def round_trip(self) -> _duration_pb2.Duration:
+        """Mean round trip to the region; absent where it was not measured."""
 
     def __init__(
         self,
@@ -270,12 +336,18 @@ class RegionAttempt(_message.Message):
         outcome: Global___AttemptOutcome.ValueType = ...,
         error: _error_reason_pb2.ErrorReason.ValueType = ...,
         elapsed: _duration_pb2.Duration | None = ...,
+        breaker: Global___BreakerState.ValueType = ...,
+        pressure: _builtins.float | None = ...,
+        round_trip: _duration_pb2.Duration | None = ...,
+        hedge: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pressure", b"_pressure", "elapsed", b"elapsed", "pressure", b"pressure", "round_trip", b"round_trip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed", "error", b"error", "outcome", b"outcome", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pressure", b"_pressure", "breaker", b"breaker", "elapsed", b"elapsed", "error", b"error", "hedge", b"hedge", "outcome", b"outcome", "pressure", b"pressure", "region", b"region", "round_trip", b"round_trip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__pressure: _TypeAlias = _typing.Literal["pressure"]  # noqa: Y015
+    _WhichOneofArgType__pressure: _TypeAlias = _typing.Literal["_pressure", b"_pressure"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pressure) -> _WhichOneofReturnType__pressure | None: ...
 
 Global___RegionAttempt: _TypeAlias = RegionAttempt  # noqa: Y015
 

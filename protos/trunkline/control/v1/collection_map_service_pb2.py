@@ -22,32 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from trunkline.control.v1 import changes_pb2 as trunkline_dot_control_dot_v1_dot_changes__pb2
 from trunkline.control.v1 import map_entries_pb2 as trunkline_dot_control_dot_v1_dot_map__entries__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1trunkline/control/v1/collection_map_service.proto\x12\x14trunkline.control.v1\x1a&trunkline/control/v1/map_entries.proto\"@\n\x14GetCollectionRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\"`\n\x15GetCollectionResponse\x12\x34\n\ncollection\x18\x01 \x01(\x0b\x32 .trunkline.control.v1.Collection\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"R\n\x16ListCollectionsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"|\n\x17ListCollectionsResponse\x12\x35\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32 .trunkline.control.v1.Collection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"L\n\x14PutCollectionRequest\x12\x34\n\ncollection\x18\x01 \x01(\x0b\x32 .trunkline.control.v1.Collection\"`\n\x15PutCollectionResponse\x12\x34\n\ncollection\x18\x01 \x01(\x0b\x32 .trunkline.control.v1.Collection\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"U\n\x17\x44\x65leteCollectionRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\"-\n\x18\x44\x65leteCollectionResponse\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\x32\xcd\x03\n\x14\x43ollectionMapService\x12h\n\rGetCollection\x12*.trunkline.control.v1.GetCollectionRequest\x1a+.trunkline.control.v1.GetCollectionResponse\x12n\n\x0fListCollections\x12,.trunkline.control.v1.ListCollectionsRequest\x1a-.trunkline.control.v1.ListCollectionsResponse\x12h\n\rPutCollection\x12*.trunkline.control.v1.PutCollectionRequest\x1a+.trunkline.control.v1.PutCollectionResponse\x12q\n\x10\x44\x65leteCollection\x12-.trunkline.control.v1.DeleteCollectionRequest\x1a..trunkline.control.v1.DeleteCollectionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1trunkline/control/v1/collection_map_service.proto\x12\x14trunkline.control.v1\x1a\"trunkline/control/v1/changes.proto\x1a&trunkline/control/v1/map_entries.proto\"@\n\x14GetCollectionRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\"`\n\x15GetCollectionResponse\x12\x34\n\ncollection\x18\x01 \x01(\x0b\x32 .trunkline.control.v1.Collection\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"R\n\x16ListCollectionsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"|\n\x17ListCollectionsResponse\x12\x35\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32 .trunkline.control.v1.Collection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"\x82\x01\n\x14PutCollectionRequest\x12\x34\n\ncollection\x18\x01 \x01(\x0b\x32 .trunkline.control.v1.Collection\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"`\n\x15PutCollectionResponse\x12\x34\n\ncollection\x18\x01 \x01(\x0b\x32 .trunkline.control.v1.Collection\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"\x8b\x01\n\x17\x44\x65leteCollectionRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x34\n\x07options\x18\x04 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"-\n\x18\x44\x65leteCollectionResponse\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\"?\n\x17WatchCollectionsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"I\n\x18WatchCollectionsResponse\x12-\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEvent\"o\n\x1cListCollectionChangesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"j\n\x1dListCollectionChangesResponse\x12\x30\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1f.trunkline.control.v1.MapChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc5\x05\n\x14\x43ollectionMapService\x12h\n\rGetCollection\x12*.trunkline.control.v1.GetCollectionRequest\x1a+.trunkline.control.v1.GetCollectionResponse\x12n\n\x0fListCollections\x12,.trunkline.control.v1.ListCollectionsRequest\x1a-.trunkline.control.v1.ListCollectionsResponse\x12h\n\rPutCollection\x12*.trunkline.control.v1.PutCollectionRequest\x1a+.trunkline.control.v1.PutCollectionResponse\x12q\n\x10\x44\x65leteCollection\x12-.trunkline.control.v1.DeleteCollectionRequest\x1a..trunkline.control.v1.DeleteCollectionResponse\x12s\n\x10WatchCollections\x12-.trunkline.control.v1.WatchCollectionsRequest\x1a..trunkline.control.v1.WatchCollectionsResponse0\x01\x12\x80\x01\n\x15ListCollectionChanges\x12\x32.trunkline.control.v1.ListCollectionChangesRequest\x1a\x33.trunkline.control.v1.ListCollectionChangesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.control.v1.collection_map_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETCOLLECTIONREQUEST']._serialized_start=115
-  _globals['_GETCOLLECTIONREQUEST']._serialized_end=179
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=181
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=277
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=279
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=361
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=363
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=487
-  _globals['_PUTCOLLECTIONREQUEST']._serialized_start=489
-  _globals['_PUTCOLLECTIONREQUEST']._serialized_end=565
-  _globals['_PUTCOLLECTIONRESPONSE']._serialized_start=567
-  _globals['_PUTCOLLECTIONRESPONSE']._serialized_end=663
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=665
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=750
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=752
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=797
-  _globals['_COLLECTIONMAPSERVICE']._serialized_start=800
-  _globals['_COLLECTIONMAPSERVICE']._serialized_end=1261
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=151
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=215
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=217
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=313
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=315
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=397
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=399
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=523
+  _globals['_PUTCOLLECTIONREQUEST']._serialized_start=526
+  _globals['_PUTCOLLECTIONREQUEST']._serialized_end=656
+  _globals['_PUTCOLLECTIONRESPONSE']._serialized_start=658
+  _globals['_PUTCOLLECTIONRESPONSE']._serialized_end=754
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=757
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=896
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=898
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=943
+  _globals['_WATCHCOLLECTIONSREQUEST']._serialized_start=945
+  _globals['_WATCHCOLLECTIONSREQUEST']._serialized_end=1008
+  _globals['_WATCHCOLLECTIONSRESPONSE']._serialized_start=1010
+  _globals['_WATCHCOLLECTIONSRESPONSE']._serialized_end=1083
+  _globals['_LISTCOLLECTIONCHANGESREQUEST']._serialized_start=1085
+  _globals['_LISTCOLLECTIONCHANGESREQUEST']._serialized_end=1196
+  _globals['_LISTCOLLECTIONCHANGESRESPONSE']._serialized_start=1198
+  _globals['_LISTCOLLECTIONCHANGESRESPONSE']._serialized_end=1304
+  _globals['_COLLECTIONMAPSERVICE']._serialized_start=1307
+  _globals['_COLLECTIONMAPSERVICE']._serialized_end=2016
 # @@protoc_insertion_point(module_scope)

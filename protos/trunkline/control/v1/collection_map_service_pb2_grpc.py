@@ -58,6 +58,16 @@ class CollectionMapServiceStub:
                 request_serializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.DeleteCollectionRequest.SerializeToString,
                 response_deserializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.DeleteCollectionResponse.FromString,
                 _registered_method=True)
+        self.WatchCollections = channel.unary_stream(
+                '/trunkline.control.v1.CollectionMapService/WatchCollections',
+                request_serializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.WatchCollectionsRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.WatchCollectionsResponse.FromString,
+                _registered_method=True)
+        self.ListCollectionChanges = channel.unary_unary(
+                '/trunkline.control.v1.CollectionMapService/ListCollectionChanges',
+                request_serializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.ListCollectionChangesRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.ListCollectionChangesResponse.FromString,
+                _registered_method=True)
 
 
 class CollectionMapServiceServicer:
@@ -82,7 +92,10 @@ class CollectionMapServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutCollection(self, request, context):
-        """Creates or replaces a collection. Also fails with FAILED_PRECONDITION / RESIDENCY_VIOLATION and NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN or SPACE_UNKNOWN. Fails with ABORTED / REVISION_CONFLICT.
+        """Creates or replaces a collection; its space and its layout cannot change afterwards (FIELD_INVALID). Also fails with
+        NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN, SPACE_UNKNOWN or STORE_UNKNOWN, FAILED_PRECONDITION / RESIDENCY_VIOLATION,
+        LAST_ALLOWED_REGION where no region of the placement serves, and TIER_LIMIT for a tenant's own admin; ABORTED /
+        REVISION_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +108,23 @@ class CollectionMapServiceServicer:
         Its documents are not erased from the regions. A collection that is made again under the same name, in the same layout
         and space, finds them; a dedicated one that is made again in another space is refused with SPACE_MISMATCH by every
         region that holds the old points. Delete the documents before the collection where they must be gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCollections(self, request, context):
+        """Tells every change of collections as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+        at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+        old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCollectionChanges(self, request, context):
+        """Lists the changes of one collection or of all, the latest first: who, when, from what to what. At least the last 32 changes
+        of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +152,16 @@ def add_CollectionMapServiceServicer_to_server(servicer, server):
                     servicer.DeleteCollection,
                     request_deserializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.DeleteCollectionRequest.FromString,
                     response_serializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.DeleteCollectionResponse.SerializeToString,
+            ),
+            'WatchCollections': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCollections,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.WatchCollectionsRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.WatchCollectionsResponse.SerializeToString,
+            ),
+            'ListCollectionChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCollectionChanges,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.ListCollectionChangesRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.ListCollectionChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -236,6 +276,60 @@ class CollectionMapService:
             '/trunkline.control.v1.CollectionMapService/DeleteCollection',
             trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.DeleteCollectionRequest.SerializeToString,
             trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.DeleteCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCollections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.control.v1.CollectionMapService/WatchCollections',
+            trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.WatchCollectionsRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.WatchCollectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCollectionChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.CollectionMapService/ListCollectionChanges',
+            trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.ListCollectionChangesRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_collection__map__service__pb2.ListCollectionChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,7 +25,11 @@ class CollectionMapServiceStub:
     ListCollections: _aio.UnaryUnaryMultiCallable[_collection_map_service_pb2.ListCollectionsRequest, _collection_map_service_pb2.ListCollectionsResponse]
     """Lists collections in the order of their names, all pages at one revision. Fails with FAILED_PRECONDITION / PAGE_EXPIRED."""
     PutCollection: _aio.UnaryUnaryMultiCallable[_collection_map_service_pb2.PutCollectionRequest, _collection_map_service_pb2.PutCollectionResponse]
-    """Creates or replaces a collection. Also fails with FAILED_PRECONDITION / RESIDENCY_VIOLATION and NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN or SPACE_UNKNOWN. Fails with ABORTED / REVISION_CONFLICT."""
+    """Creates or replaces a collection; its space and its layout cannot change afterwards (FIELD_INVALID). Also fails with
+    NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN, SPACE_UNKNOWN or STORE_UNKNOWN, FAILED_PRECONDITION / RESIDENCY_VIOLATION,
+    LAST_ALLOWED_REGION where no region of the placement serves, and TIER_LIMIT for a tenant's own admin; ABORTED /
+    REVISION_CONFLICT.
+    """
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_collection_map_service_pb2.DeleteCollectionRequest, _collection_map_service_pb2.DeleteCollectionResponse]
     """Removes a collection from the map: from then on it is neither searched nor written. Fails with NOT_FOUND /
     COLLECTION_UNKNOWN and ABORTED / REVISION_CONFLICT.
@@ -33,6 +37,15 @@ class CollectionMapServiceStub:
     Its documents are not erased from the regions. A collection that is made again under the same name, in the same layout
     and space, finds them; a dedicated one that is made again in another space is refused with SPACE_MISMATCH by every
     region that holds the old points. Delete the documents before the collection where they must be gone.
+    """
+    WatchCollections: _aio.UnaryStreamMultiCallable[_collection_map_service_pb2.WatchCollectionsRequest, _collection_map_service_pb2.WatchCollectionsResponse]
+    """Tells every change of collections as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+    at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+    old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+    """
+    ListCollectionChanges: _aio.UnaryUnaryMultiCallable[_collection_map_service_pb2.ListCollectionChangesRequest, _collection_map_service_pb2.ListCollectionChangesResponse]
+    """Lists the changes of one collection or of all, the latest first: who, when, from what to what. At least the last 32 changes
+    of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
     """
 
 class CollectionMapServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +77,11 @@ class CollectionMapServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _collection_map_service_pb2.PutCollectionRequest,
         context: _aio.ServicerContext[_collection_map_service_pb2.PutCollectionRequest, _abc.Awaitable[_collection_map_service_pb2.PutCollectionResponse]],
     ) -> _abc.Awaitable[_collection_map_service_pb2.PutCollectionResponse]:
-        """Creates or replaces a collection. Also fails with FAILED_PRECONDITION / RESIDENCY_VIOLATION and NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN or SPACE_UNKNOWN. Fails with ABORTED / REVISION_CONFLICT."""
+        """Creates or replaces a collection; its space and its layout cannot change afterwards (FIELD_INVALID). Also fails with
+        NOT_FOUND / TENANT_UNKNOWN, REGION_UNKNOWN, SPACE_UNKNOWN or STORE_UNKNOWN, FAILED_PRECONDITION / RESIDENCY_VIOLATION,
+        LAST_ALLOWED_REGION where no region of the placement serves, and TIER_LIMIT for a tenant's own admin; ABORTED /
+        REVISION_CONFLICT.
+        """
 
     @_abc_1.abstractmethod
     def DeleteCollection(
@@ -78,6 +95,27 @@ class CollectionMapServiceServicer(metaclass=_abc_1.ABCMeta):
         Its documents are not erased from the regions. A collection that is made again under the same name, in the same layout
         and space, finds them; a dedicated one that is made again in another space is refused with SPACE_MISMATCH by every
         region that holds the old points. Delete the documents before the collection where they must be gone.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchCollections(
+        self,
+        request: _collection_map_service_pb2.WatchCollectionsRequest,
+        context: _aio.ServicerContext[_collection_map_service_pb2.WatchCollectionsRequest, _abc.AsyncIterator[_collection_map_service_pb2.WatchCollectionsResponse]],
+    ) -> _abc.AsyncIterator[_collection_map_service_pb2.WatchCollectionsResponse]:
+        """Tells every change of collections as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+        at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+        old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCollectionChanges(
+        self,
+        request: _collection_map_service_pb2.ListCollectionChangesRequest,
+        context: _aio.ServicerContext[_collection_map_service_pb2.ListCollectionChangesRequest, _abc.Awaitable[_collection_map_service_pb2.ListCollectionChangesResponse]],
+    ) -> _abc.Awaitable[_collection_map_service_pb2.ListCollectionChangesResponse]:
+        """Lists the changes of one collection or of all, the latest first: who, when, from what to what. At least the last 32 changes
+        of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
         """
 
 def add_CollectionMapServiceServicer_to_server(servicer: CollectionMapServiceServicer, server: _aio.Server) -> None: ...

@@ -5,7 +5,9 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -71,6 +73,30 @@ TENANT_STATE_SUSPENDED: TenantState.ValueType  # 2
 """It may not; its data stays."""
 Global___TenantState: _TypeAlias = TenantState  # noqa: Y015
 
+class _RegionPreference:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RegionPreferenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RegionPreference.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REGION_PREFERENCE_UNSPECIFIED: _RegionPreference.ValueType  # 0
+    """Treated as NEAREST in writes."""
+    REGION_PREFERENCE_NEAREST: _RegionPreference.ValueType  # 1
+    """The router's own region first, then by measured round trip; the placement's order where none was measured."""
+    REGION_PREFERENCE_PLACEMENT: _RegionPreference.ValueType  # 2
+    """The placement's order, primary first."""
+
+class RegionPreference(_RegionPreference, metaclass=_RegionPreferenceEnumTypeWrapper):
+    """In which order the regions of a placement are asked."""
+
+REGION_PREFERENCE_UNSPECIFIED: RegionPreference.ValueType  # 0
+"""Treated as NEAREST in writes."""
+REGION_PREFERENCE_NEAREST: RegionPreference.ValueType  # 1
+"""The router's own region first, then by measured round trip; the placement's order where none was measured."""
+REGION_PREFERENCE_PLACEMENT: RegionPreference.ValueType  # 2
+"""The placement's order, primary first."""
+Global___RegionPreference: _TypeAlias = RegionPreference  # noqa: Y015
+
 @_typing.final
 class RegionEndpoints(_message.Message):
     """Addresses of one region's services, each `host:port`, at most 16 of a kind."""
@@ -120,6 +146,38 @@ class RegionEndpoints(_message.Message):
 Global___RegionEndpoints: _TypeAlias = RegionEndpoints  # noqa: Y015
 
 @_typing.final
+class Store(_message.Message):
+    """A vector store of a region besides its default one. Only operators name them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    store_id: _builtins.str
+    """Name, unique in the region, 1 to 63 characters `[a-z0-9-]`."""
+    endpoint: _builtins.str
+    """`host:port` of a Qdrant server's gRPC interface, or `engine:NAME` for an embedded engine of its own, which retrieval
+    runs where its settings allow that.
+    """
+    tenant_id: _builtins.str
+    """The only tenant that may use it; empty for any. A dedicated cluster needs one."""
+    def __init__(
+        self,
+        *,
+        store_id: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "store_id", b"store_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Store: _TypeAlias = Store  # noqa: Y015
+
+@_typing.final
 class Region(_message.Message):
     """A place with its own services."""
 
@@ -130,6 +188,9 @@ class Region(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
+    SERVE_TIME_FIELD_NUMBER: _builtins.int
+    RAMP_FIELD_NUMBER: _builtins.int
     region_id: _builtins.str
     """Name, 1 to 63 characters `[a-z0-9-]`."""
     jurisdiction: _builtins.str
@@ -142,6 +203,18 @@ class Region(_message.Message):
     def endpoints(self) -> Global___RegionEndpoints:
         """Addresses."""
 
+    @_builtins.property
+    def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___Store]:
+        """Stores besides the default one; at most 64."""
+
+    @_builtins.property
+    def serve_time(self) -> _timestamp_pb2.Timestamp:
+        """Set by the server: when it last began to serve."""
+
+    @_builtins.property
+    def ramp(self) -> _duration_pb2.Duration:
+        """Over how long after `serve_time` its share of the traffic grows to all of it; 0 s to 3,600 s, absent for at once."""
+
     def __init__(
         self,
         *,
@@ -150,10 +223,13 @@ class Region(_message.Message):
         state: Global___RegionState.ValueType = ...,
         endpoints: Global___RegionEndpoints | None = ...,
         revision: _builtins.int = ...,
+        stores: _abc.Iterable[Global___Store] | None = ...,
+        serve_time: _timestamp_pb2.Timestamp | None = ...,
+        ramp: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "ramp", b"ramp", "serve_time", b"serve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "jurisdiction", b"jurisdiction", "region_id", b"region_id", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "jurisdiction", b"jurisdiction", "ramp", b"ramp", "region_id", b"region_id", "revision", b"revision", "serve_time", b"serve_time", "state", b"state", "stores", b"stores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -281,10 +357,49 @@ class SharedShardLayout(_message.Message):
 Global___SharedShardLayout: _TypeAlias = SharedShardLayout  # noqa: Y015
 
 @_typing.final
+class DedicatedClusterLayout(_message.Message):
+    """A physical collection of its own in stores that serve no other tenant: `region_stores` names one of the tenant's for
+    each region of the placement.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DedicatedClusterLayout: _TypeAlias = DedicatedClusterLayout  # noqa: Y015
+
+@_typing.final
 class Collection(_message.Message):
     """A tenant's named body of documents."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RegionStoresEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     COLLECTION_ID_FIELD_NUMBER: _builtins.int
@@ -293,8 +408,11 @@ class Collection(_message.Message):
     JURISDICTIONS_FIELD_NUMBER: _builtins.int
     DEDICATED_FIELD_NUMBER: _builtins.int
     SHARED_SHARD_FIELD_NUMBER: _builtins.int
+    DEDICATED_CLUSTER_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    PREFERENCE_FIELD_NUMBER: _builtins.int
+    REGION_STORES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     collection_id: _builtins.str
@@ -305,6 +423,8 @@ class Collection(_message.Message):
     """What it is about, at most 1,024 bytes; used for semantic decisions."""
     revision: _builtins.int
     """Set by the server: revision of the last change. In writes: the revision that must be current, 0 for a new entry."""
+    preference: Global___RegionPreference.ValueType
+    """In which order its regions are asked."""
     @_builtins.property
     def placement(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Regions that hold it, 1 to 8, primary first."""
@@ -321,6 +441,16 @@ class Collection(_message.Message):
     def shared_shard(self) -> Global___SharedShardLayout:
         """A shared shard, filtered by tenant and collection."""
 
+    @_builtins.property
+    def dedicated_cluster(self) -> Global___DedicatedClusterLayout:
+        """A physical collection of its own in stores of the tenant's own."""
+
+    @_builtins.property
+    def region_stores(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """From a region of the placement to the name of one of its stores; a region that is not named uses its default store.
+        Changes need the role `operator`.
+        """
+
     def __init__(
         self,
         *,
@@ -331,14 +461,17 @@ class Collection(_message.Message):
         jurisdictions: _abc.Iterable[_builtins.str] | None = ...,
         dedicated: Global___DedicatedLayout | None = ...,
         shared_shard: Global___SharedShardLayout | None = ...,
+        dedicated_cluster: Global___DedicatedClusterLayout | None = ...,
         description: _builtins.str = ...,
         revision: _builtins.int = ...,
+        preference: Global___RegionPreference.ValueType = ...,
+        region_stores: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dedicated", b"dedicated", "layout", b"layout", "shared_shard", b"shared_shard"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dedicated", b"dedicated", "dedicated_cluster", b"dedicated_cluster", "layout", b"layout", "shared_shard", b"shared_shard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "dedicated", b"dedicated", "description", b"description", "jurisdictions", b"jurisdictions", "layout", b"layout", "placement", b"placement", "revision", b"revision", "shared_shard", b"shared_shard", "space_id", b"space_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "dedicated", b"dedicated", "dedicated_cluster", b"dedicated_cluster", "description", b"description", "jurisdictions", b"jurisdictions", "layout", b"layout", "placement", b"placement", "preference", b"preference", "region_stores", b"region_stores", "revision", b"revision", "shared_shard", b"shared_shard", "space_id", b"space_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_layout: _TypeAlias = _typing.Literal["dedicated", "shared_shard"]  # noqa: Y015
+    _WhichOneofReturnType_layout: _TypeAlias = _typing.Literal["dedicated", "shared_shard", "dedicated_cluster"]  # noqa: Y015
     _WhichOneofArgType_layout: _TypeAlias = _typing.Literal["layout", b"layout"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_layout) -> _WhichOneofReturnType_layout | None: ...
 

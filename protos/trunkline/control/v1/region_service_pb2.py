@@ -22,32 +22,50 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from trunkline.control.v1 import changes_pb2 as trunkline_dot_control_dot_v1_dot_changes__pb2
 from trunkline.control.v1 import map_entries_pb2 as trunkline_dot_control_dot_v1_dot_map__entries__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)trunkline/control/v1/region_service.proto\x12\x14trunkline.control.v1\x1a&trunkline/control/v1/map_entries.proto\"%\n\x10GetRegionRequest\x12\x11\n\tregion_id\x18\x01 \x01(\t\"T\n\x11GetRegionResponse\x12,\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\";\n\x12ListRegionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"p\n\x13ListRegionsResponse\x12-\n\x07regions\x18\x01 \x03(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"@\n\x10PutRegionRequest\x12,\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Region\"T\n\x11PutRegionResponse\x12,\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\":\n\x13\x44\x65leteRegionRequest\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\")\n\x14\x44\x65leteRegionResponse\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\x32\x96\x03\n\rRegionService\x12\\\n\tGetRegion\x12&.trunkline.control.v1.GetRegionRequest\x1a\'.trunkline.control.v1.GetRegionResponse\x12\x62\n\x0bListRegions\x12(.trunkline.control.v1.ListRegionsRequest\x1a).trunkline.control.v1.ListRegionsResponse\x12\\\n\tPutRegion\x12&.trunkline.control.v1.PutRegionRequest\x1a\'.trunkline.control.v1.PutRegionResponse\x12\x65\n\x0c\x44\x65leteRegion\x12).trunkline.control.v1.DeleteRegionRequest\x1a*.trunkline.control.v1.DeleteRegionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)trunkline/control/v1/region_service.proto\x12\x14trunkline.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"trunkline/control/v1/changes.proto\x1a&trunkline/control/v1/map_entries.proto\"%\n\x10GetRegionRequest\x12\x11\n\tregion_id\x18\x01 \x01(\t\"T\n\x11GetRegionResponse\x12,\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\";\n\x12ListRegionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"p\n\x13ListRegionsResponse\x12-\n\x07regions\x18\x01 \x03(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"v\n\x10PutRegionRequest\x12,\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"T\n\x11PutRegionResponse\x12,\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"p\n\x13\x44\x65leteRegionRequest\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x34\n\x07options\x18\x03 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\")\n\x14\x44\x65leteRegionResponse\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\"(\n\x13WatchRegionsRequest\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\"E\n\x14WatchRegionsResponse\x12-\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEvent\"T\n\x18ListRegionChangesRequest\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x19ListRegionChangesResponse\x12\x30\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1f.trunkline.control.v1.MapChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x12\x44rainRegionRequest\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"V\n\x13\x44rainRegionResponse\x12,\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"\x88\x01\n\x14UndrainRegionRequest\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\'\n\x04ramp\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x07options\x18\x03 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"X\n\x15UndrainRegionResponse\x12,\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Region\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\x32\xc3\x06\n\rRegionService\x12\\\n\tGetRegion\x12&.trunkline.control.v1.GetRegionRequest\x1a\'.trunkline.control.v1.GetRegionResponse\x12\x62\n\x0bListRegions\x12(.trunkline.control.v1.ListRegionsRequest\x1a).trunkline.control.v1.ListRegionsResponse\x12\\\n\tPutRegion\x12&.trunkline.control.v1.PutRegionRequest\x1a\'.trunkline.control.v1.PutRegionResponse\x12\x65\n\x0c\x44\x65leteRegion\x12).trunkline.control.v1.DeleteRegionRequest\x1a*.trunkline.control.v1.DeleteRegionResponse\x12g\n\x0cWatchRegions\x12).trunkline.control.v1.WatchRegionsRequest\x1a*.trunkline.control.v1.WatchRegionsResponse0\x01\x12t\n\x11ListRegionChanges\x12..trunkline.control.v1.ListRegionChangesRequest\x1a/.trunkline.control.v1.ListRegionChangesResponse\x12\x62\n\x0b\x44rainRegion\x12(.trunkline.control.v1.DrainRegionRequest\x1a).trunkline.control.v1.DrainRegionResponse\x12h\n\rUndrainRegion\x12*.trunkline.control.v1.UndrainRegionRequest\x1a+.trunkline.control.v1.UndrainRegionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.control.v1.region_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETREGIONREQUEST']._serialized_start=107
-  _globals['_GETREGIONREQUEST']._serialized_end=144
-  _globals['_GETREGIONRESPONSE']._serialized_start=146
-  _globals['_GETREGIONRESPONSE']._serialized_end=230
-  _globals['_LISTREGIONSREQUEST']._serialized_start=232
-  _globals['_LISTREGIONSREQUEST']._serialized_end=291
-  _globals['_LISTREGIONSRESPONSE']._serialized_start=293
-  _globals['_LISTREGIONSRESPONSE']._serialized_end=405
-  _globals['_PUTREGIONREQUEST']._serialized_start=407
-  _globals['_PUTREGIONREQUEST']._serialized_end=471
-  _globals['_PUTREGIONRESPONSE']._serialized_start=473
-  _globals['_PUTREGIONRESPONSE']._serialized_end=557
-  _globals['_DELETEREGIONREQUEST']._serialized_start=559
-  _globals['_DELETEREGIONREQUEST']._serialized_end=617
-  _globals['_DELETEREGIONRESPONSE']._serialized_start=619
-  _globals['_DELETEREGIONRESPONSE']._serialized_end=660
-  _globals['_REGIONSERVICE']._serialized_start=663
-  _globals['_REGIONSERVICE']._serialized_end=1069
+  _globals['_GETREGIONREQUEST']._serialized_start=175
+  _globals['_GETREGIONREQUEST']._serialized_end=212
+  _globals['_GETREGIONRESPONSE']._serialized_start=214
+  _globals['_GETREGIONRESPONSE']._serialized_end=298
+  _globals['_LISTREGIONSREQUEST']._serialized_start=300
+  _globals['_LISTREGIONSREQUEST']._serialized_end=359
+  _globals['_LISTREGIONSRESPONSE']._serialized_start=361
+  _globals['_LISTREGIONSRESPONSE']._serialized_end=473
+  _globals['_PUTREGIONREQUEST']._serialized_start=475
+  _globals['_PUTREGIONREQUEST']._serialized_end=593
+  _globals['_PUTREGIONRESPONSE']._serialized_start=595
+  _globals['_PUTREGIONRESPONSE']._serialized_end=679
+  _globals['_DELETEREGIONREQUEST']._serialized_start=681
+  _globals['_DELETEREGIONREQUEST']._serialized_end=793
+  _globals['_DELETEREGIONRESPONSE']._serialized_start=795
+  _globals['_DELETEREGIONRESPONSE']._serialized_end=836
+  _globals['_WATCHREGIONSREQUEST']._serialized_start=838
+  _globals['_WATCHREGIONSREQUEST']._serialized_end=878
+  _globals['_WATCHREGIONSRESPONSE']._serialized_start=880
+  _globals['_WATCHREGIONSRESPONSE']._serialized_end=949
+  _globals['_LISTREGIONCHANGESREQUEST']._serialized_start=951
+  _globals['_LISTREGIONCHANGESREQUEST']._serialized_end=1035
+  _globals['_LISTREGIONCHANGESRESPONSE']._serialized_start=1037
+  _globals['_LISTREGIONCHANGESRESPONSE']._serialized_end=1139
+  _globals['_DRAINREGIONREQUEST']._serialized_start=1141
+  _globals['_DRAINREGIONREQUEST']._serialized_end=1234
+  _globals['_DRAINREGIONRESPONSE']._serialized_start=1236
+  _globals['_DRAINREGIONRESPONSE']._serialized_end=1322
+  _globals['_UNDRAINREGIONREQUEST']._serialized_start=1325
+  _globals['_UNDRAINREGIONREQUEST']._serialized_end=1461
+  _globals['_UNDRAINREGIONRESPONSE']._serialized_start=1463
+  _globals['_UNDRAINREGIONRESPONSE']._serialized_end=1551
+  _globals['_REGIONSERVICE']._serialized_start=1554
+  _globals['_REGIONSERVICE']._serialized_end=2389
 # @@protoc_insertion_point(module_scope)

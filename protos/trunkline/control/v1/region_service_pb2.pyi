@@ -5,8 +5,10 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from trunkline.control.v1 import changes_pb2 as _changes_pb2
 from trunkline.control.v1 import map_entries_pb2 as _map_entries_pb2
 import builtins as _builtins
 import sys
@@ -134,18 +136,24 @@ class PutRegionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REGION_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def region(self) -> _map_entries_pb2.Region:
         """The whole entry; `revision` must be the current one, 0 to create."""
+
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
 
     def __init__(
         self,
         *,
         region: _map_entries_pb2.Region | None = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -187,19 +195,25 @@ class DeleteRegionRequest(_message.Message):
 
     REGION_ID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     region_id: _builtins.str
     """Its name."""
     revision: _builtins.int
     """Revision that must be current; 0 to remove whatever is there."""
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
+
     def __init__(
         self,
         *,
         region_id: _builtins.str = ...,
         revision: _builtins.int = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["region_id", b"region_id", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "region_id", b"region_id", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,3 +240,225 @@ class DeleteRegionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteRegionResponse: _TypeAlias = DeleteRegionResponse  # noqa: Y015
+
+@_typing.final
+class WatchRegionsRequest(_message.Message):
+    """From where to watch regions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    map_token: _builtins.bytes
+    """Tell what changed after this state; empty to begin with all that is there now. At most 64 bytes."""
+    def __init__(
+        self,
+        *,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map_token", b"map_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRegionsRequest: _TypeAlias = WatchRegionsRequest  # noqa: Y015
+
+@_typing.final
+class WatchRegionsResponse(_message.Message):
+    """One step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _changes_pb2.MapEvent:
+        """What happened."""
+
+    def __init__(
+        self,
+        *,
+        event: _changes_pb2.MapEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRegionsResponse: _TypeAlias = WatchRegionsResponse  # noqa: Y015
+
+@_typing.final
+class ListRegionChangesRequest(_message.Message):
+    """Whose history to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    region_id: _builtins.str
+    """The region; empty for all."""
+    page_size: _builtins.int
+    """Changes in one page, 1 to 500; 0 means 100."""
+    page_token: _builtins.str
+    """As returned with the page before; empty for the first. At most 512 bytes."""
+    def __init__(
+        self,
+        *,
+        region_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "region_id", b"region_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRegionChangesRequest: _TypeAlias = ListRegionChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListRegionChangesResponse(_message.Message):
+    """One page of changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[_changes_pb2.MapChange]:
+        """The changes, latest first."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[_changes_pb2.MapChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRegionChangesResponse: _TypeAlias = ListRegionChangesResponse  # noqa: Y015
+
+@_typing.final
+class DrainRegionRequest(_message.Message):
+    """Which region to drain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_ID_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    region_id: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
+
+    def __init__(
+        self,
+        *,
+        region_id: _builtins.str = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "region_id", b"region_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainRegionRequest: _TypeAlias = DrainRegionRequest  # noqa: Y015
+
+@_typing.final
+class DrainRegionResponse(_message.Message):
+    """Drained."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    map_token: _builtins.bytes
+    """Send it along to read this change anywhere."""
+    @_builtins.property
+    def region(self) -> _map_entries_pb2.Region:
+        """The region as it is now."""
+
+    def __init__(
+        self,
+        *,
+        region: _map_entries_pb2.Region | None = ...,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map_token", b"map_token", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainRegionResponse: _TypeAlias = DrainRegionResponse  # noqa: Y015
+
+@_typing.final
+class UndrainRegionRequest(_message.Message):
+    """Which region to bring back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_ID_FIELD_NUMBER: _builtins.int
+    RAMP_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    region_id: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def ramp(self) -> _duration_pb2.Duration:
+        """Over how long its share grows to all of it, 0 s to 3,600 s; absent for 60 s."""
+
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
+
+    def __init__(
+        self,
+        *,
+        region_id: _builtins.str = ...,
+        ramp: _duration_pb2.Duration | None = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "ramp", b"ramp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "ramp", b"ramp", "region_id", b"region_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndrainRegionRequest: _TypeAlias = UndrainRegionRequest  # noqa: Y015
+
+@_typing.final
+class UndrainRegionResponse(_message.Message):
+    """Brought back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    map_token: _builtins.bytes
+    """Send it along to read this change anywhere."""
+    @_builtins.property
+    def region(self) -> _map_entries_pb2.Region:
+        """The region as it is now."""
+
+    def __init__(
+        self,
+        *,
+        region: _map_entries_pb2.Region | None = ...,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map_token", b"map_token", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndrainRegionResponse: _TypeAlias = UndrainRegionResponse  # noqa: Y015

@@ -58,6 +58,26 @@ class RegionServiceStub:
                 request_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.DeleteRegionRequest.SerializeToString,
                 response_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.DeleteRegionResponse.FromString,
                 _registered_method=True)
+        self.WatchRegions = channel.unary_stream(
+                '/trunkline.control.v1.RegionService/WatchRegions',
+                request_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.WatchRegionsRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.WatchRegionsResponse.FromString,
+                _registered_method=True)
+        self.ListRegionChanges = channel.unary_unary(
+                '/trunkline.control.v1.RegionService/ListRegionChanges',
+                request_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.ListRegionChangesRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.ListRegionChangesResponse.FromString,
+                _registered_method=True)
+        self.DrainRegion = channel.unary_unary(
+                '/trunkline.control.v1.RegionService/DrainRegion',
+                request_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.DrainRegionRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.DrainRegionResponse.FromString,
+                _registered_method=True)
+        self.UndrainRegion = channel.unary_unary(
+                '/trunkline.control.v1.RegionService/UndrainRegion',
+                request_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionResponse.FromString,
+                _registered_method=True)
 
 
 class RegionServiceServicer:
@@ -82,14 +102,51 @@ class RegionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutRegion(self, request, context):
-        """Creates or replaces a region. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT.
+        """Creates or replaces a region. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT, FAILED_PRECONDITION /
+        ENTRY_IN_USE where the jurisdiction or a store of placed collections would change, LAST_ALLOWED_REGION where its state
+        would leave collections without a region, APPROVAL_REQUIRED or APPROVAL_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRegion(self, request, context):
-        """Removes a region. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION / ENTRY_IN_USE.
+        """Removes a region. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION /
+        ENTRY_IN_USE, APPROVAL_REQUIRED or APPROVAL_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchRegions(self, request, context):
+        """Tells every change of regions as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+        at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+        old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRegionChanges(self, request, context):
+        """Lists the changes of one region or of all, the latest first: who, when, from what to what. At least the last 32 changes
+        of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainRegion(self, request, context):
+        """Moves traffic away from a region: its routers ask to be left, searches go to other regions, writes still reach it.
+        Needs the role `operator`. A region that is drained already stays as it is. Fails with NOT_FOUND / REGION_UNKNOWN,
+        FAILED_PRECONDITION / LAST_ALLOWED_REGION, APPROVAL_REQUIRED or APPROVAL_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndrainRegion(self, request, context):
+        """Brings traffic back to a region, gradually. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN,
+        FAILED_PRECONDITION / APPROVAL_REQUIRED or APPROVAL_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +174,26 @@ def add_RegionServiceServicer_to_server(servicer, server):
                     servicer.DeleteRegion,
                     request_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.DeleteRegionRequest.FromString,
                     response_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.DeleteRegionResponse.SerializeToString,
+            ),
+            'WatchRegions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRegions,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.WatchRegionsRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.WatchRegionsResponse.SerializeToString,
+            ),
+            'ListRegionChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRegionChanges,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.ListRegionChangesRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.ListRegionChangesResponse.SerializeToString,
+            ),
+            'DrainRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainRegion,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.DrainRegionRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.DrainRegionResponse.SerializeToString,
+            ),
+            'UndrainRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndrainRegion,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +308,114 @@ class RegionService:
             '/trunkline.control.v1.RegionService/DeleteRegion',
             trunkline_dot_control_dot_v1_dot_region__service__pb2.DeleteRegionRequest.SerializeToString,
             trunkline_dot_control_dot_v1_dot_region__service__pb2.DeleteRegionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRegions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.control.v1.RegionService/WatchRegions',
+            trunkline_dot_control_dot_v1_dot_region__service__pb2.WatchRegionsRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_region__service__pb2.WatchRegionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRegionChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.RegionService/ListRegionChanges',
+            trunkline_dot_control_dot_v1_dot_region__service__pb2.ListRegionChangesRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_region__service__pb2.ListRegionChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.RegionService/DrainRegion',
+            trunkline_dot_control_dot_v1_dot_region__service__pb2.DrainRegionRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_region__service__pb2.DrainRegionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndrainRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.RegionService/UndrainRegion',
+            trunkline_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,9 +25,32 @@ class RegionServiceStub:
     ListRegions: _aio.UnaryUnaryMultiCallable[_region_service_pb2.ListRegionsRequest, _region_service_pb2.ListRegionsResponse]
     """Lists regions in the order of their names, all pages at one revision. Fails with FAILED_PRECONDITION / PAGE_EXPIRED."""
     PutRegion: _aio.UnaryUnaryMultiCallable[_region_service_pb2.PutRegionRequest, _region_service_pb2.PutRegionResponse]
-    """Creates or replaces a region. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT."""
+    """Creates or replaces a region. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT, FAILED_PRECONDITION /
+    ENTRY_IN_USE where the jurisdiction or a store of placed collections would change, LAST_ALLOWED_REGION where its state
+    would leave collections without a region, APPROVAL_REQUIRED or APPROVAL_INVALID.
+    """
     DeleteRegion: _aio.UnaryUnaryMultiCallable[_region_service_pb2.DeleteRegionRequest, _region_service_pb2.DeleteRegionResponse]
-    """Removes a region. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION / ENTRY_IN_USE."""
+    """Removes a region. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION /
+    ENTRY_IN_USE, APPROVAL_REQUIRED or APPROVAL_INVALID.
+    """
+    WatchRegions: _aio.UnaryStreamMultiCallable[_region_service_pb2.WatchRegionsRequest, _region_service_pb2.WatchRegionsResponse]
+    """Tells every change of regions as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+    at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+    old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+    """
+    ListRegionChanges: _aio.UnaryUnaryMultiCallable[_region_service_pb2.ListRegionChangesRequest, _region_service_pb2.ListRegionChangesResponse]
+    """Lists the changes of one region or of all, the latest first: who, when, from what to what. At least the last 32 changes
+    of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
+    """
+    DrainRegion: _aio.UnaryUnaryMultiCallable[_region_service_pb2.DrainRegionRequest, _region_service_pb2.DrainRegionResponse]
+    """Moves traffic away from a region: its routers ask to be left, searches go to other regions, writes still reach it.
+    Needs the role `operator`. A region that is drained already stays as it is. Fails with NOT_FOUND / REGION_UNKNOWN,
+    FAILED_PRECONDITION / LAST_ALLOWED_REGION, APPROVAL_REQUIRED or APPROVAL_INVALID.
+    """
+    UndrainRegion: _aio.UnaryUnaryMultiCallable[_region_service_pb2.UndrainRegionRequest, _region_service_pb2.UndrainRegionResponse]
+    """Brings traffic back to a region, gradually. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN,
+    FAILED_PRECONDITION / APPROVAL_REQUIRED or APPROVAL_INVALID.
+    """
 
 class RegionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Regions of the map. Reading needs any role; changes need the role `operator`.
@@ -58,7 +81,10 @@ class RegionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _region_service_pb2.PutRegionRequest,
         context: _aio.ServicerContext[_region_service_pb2.PutRegionRequest, _abc.Awaitable[_region_service_pb2.PutRegionResponse]],
     ) -> _abc.Awaitable[_region_service_pb2.PutRegionResponse]:
-        """Creates or replaces a region. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT."""
+        """Creates or replaces a region. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT, FAILED_PRECONDITION /
+        ENTRY_IN_USE where the jurisdiction or a store of placed collections would change, LAST_ALLOWED_REGION where its state
+        would leave collections without a region, APPROVAL_REQUIRED or APPROVAL_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def DeleteRegion(
@@ -66,6 +92,50 @@ class RegionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _region_service_pb2.DeleteRegionRequest,
         context: _aio.ServicerContext[_region_service_pb2.DeleteRegionRequest, _abc.Awaitable[_region_service_pb2.DeleteRegionResponse]],
     ) -> _abc.Awaitable[_region_service_pb2.DeleteRegionResponse]:
-        """Removes a region. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION / ENTRY_IN_USE."""
+        """Removes a region. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION /
+        ENTRY_IN_USE, APPROVAL_REQUIRED or APPROVAL_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchRegions(
+        self,
+        request: _region_service_pb2.WatchRegionsRequest,
+        context: _aio.ServicerContext[_region_service_pb2.WatchRegionsRequest, _abc.AsyncIterator[_region_service_pb2.WatchRegionsResponse]],
+    ) -> _abc.AsyncIterator[_region_service_pb2.WatchRegionsResponse]:
+        """Tells every change of regions as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+        at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+        old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRegionChanges(
+        self,
+        request: _region_service_pb2.ListRegionChangesRequest,
+        context: _aio.ServicerContext[_region_service_pb2.ListRegionChangesRequest, _abc.Awaitable[_region_service_pb2.ListRegionChangesResponse]],
+    ) -> _abc.Awaitable[_region_service_pb2.ListRegionChangesResponse]:
+        """Lists the changes of one region or of all, the latest first: who, when, from what to what. At least the last 32 changes
+        of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
+        """
+
+    @_abc_1.abstractmethod
+    def DrainRegion(
+        self,
+        request: _region_service_pb2.DrainRegionRequest,
+        context: _aio.ServicerContext[_region_service_pb2.DrainRegionRequest, _abc.Awaitable[_region_service_pb2.DrainRegionResponse]],
+    ) -> _abc.Awaitable[_region_service_pb2.DrainRegionResponse]:
+        """Moves traffic away from a region: its routers ask to be left, searches go to other regions, writes still reach it.
+        Needs the role `operator`. A region that is drained already stays as it is. Fails with NOT_FOUND / REGION_UNKNOWN,
+        FAILED_PRECONDITION / LAST_ALLOWED_REGION, APPROVAL_REQUIRED or APPROVAL_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def UndrainRegion(
+        self,
+        request: _region_service_pb2.UndrainRegionRequest,
+        context: _aio.ServicerContext[_region_service_pb2.UndrainRegionRequest, _abc.Awaitable[_region_service_pb2.UndrainRegionResponse]],
+    ) -> _abc.Awaitable[_region_service_pb2.UndrainRegionResponse]:
+        """Brings traffic back to a region, gradually. Needs the role `operator`. Fails with NOT_FOUND / REGION_UNKNOWN,
+        FAILED_PRECONDITION / APPROVAL_REQUIRED or APPROVAL_INVALID.
+        """
 
 def add_RegionServiceServicer_to_server(servicer: RegionServiceServicer, server: _aio.Server) -> None: ...

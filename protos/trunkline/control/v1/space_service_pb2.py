@@ -22,32 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from trunkline.control.v1 import changes_pb2 as trunkline_dot_control_dot_v1_dot_changes__pb2
 from trunkline.control.v1 import map_entries_pb2 as trunkline_dot_control_dot_v1_dot_map__entries__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(trunkline/control/v1/space_service.proto\x12\x14trunkline.control.v1\x1a&trunkline/control/v1/map_entries.proto\"#\n\x0fGetSpaceRequest\x12\x10\n\x08space_id\x18\x01 \x01(\t\"Q\n\x10GetSpaceResponse\x12*\n\x05space\x18\x01 \x01(\x0b\x32\x1b.trunkline.control.v1.Space\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\":\n\x11ListSpacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"m\n\x12ListSpacesResponse\x12+\n\x06spaces\x18\x01 \x03(\x0b\x32\x1b.trunkline.control.v1.Space\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"=\n\x0fPutSpaceRequest\x12*\n\x05space\x18\x01 \x01(\x0b\x32\x1b.trunkline.control.v1.Space\"Q\n\x10PutSpaceResponse\x12*\n\x05space\x18\x01 \x01(\x0b\x32\x1b.trunkline.control.v1.Space\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"8\n\x12\x44\x65leteSpaceRequest\x12\x10\n\x08space_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"(\n\x13\x44\x65leteSpaceResponse\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\x32\x89\x03\n\x0cSpaceService\x12Y\n\x08GetSpace\x12%.trunkline.control.v1.GetSpaceRequest\x1a&.trunkline.control.v1.GetSpaceResponse\x12_\n\nListSpaces\x12\'.trunkline.control.v1.ListSpacesRequest\x1a(.trunkline.control.v1.ListSpacesResponse\x12Y\n\x08PutSpace\x12%.trunkline.control.v1.PutSpaceRequest\x1a&.trunkline.control.v1.PutSpaceResponse\x12\x62\n\x0b\x44\x65leteSpace\x12(.trunkline.control.v1.DeleteSpaceRequest\x1a).trunkline.control.v1.DeleteSpaceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(trunkline/control/v1/space_service.proto\x12\x14trunkline.control.v1\x1a\"trunkline/control/v1/changes.proto\x1a&trunkline/control/v1/map_entries.proto\"#\n\x0fGetSpaceRequest\x12\x10\n\x08space_id\x18\x01 \x01(\t\"Q\n\x10GetSpaceResponse\x12*\n\x05space\x18\x01 \x01(\x0b\x32\x1b.trunkline.control.v1.Space\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\":\n\x11ListSpacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"m\n\x12ListSpacesResponse\x12+\n\x06spaces\x18\x01 \x03(\x0b\x32\x1b.trunkline.control.v1.Space\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"s\n\x0fPutSpaceRequest\x12*\n\x05space\x18\x01 \x01(\x0b\x32\x1b.trunkline.control.v1.Space\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"Q\n\x10PutSpaceResponse\x12*\n\x05space\x18\x01 \x01(\x0b\x32\x1b.trunkline.control.v1.Space\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"n\n\x12\x44\x65leteSpaceRequest\x12\x10\n\x08space_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x34\n\x07options\x18\x03 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"(\n\x13\x44\x65leteSpaceResponse\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\"\'\n\x12WatchSpacesRequest\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\"D\n\x13WatchSpacesResponse\x12-\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEvent\"R\n\x17ListSpaceChangesRequest\x12\x10\n\x08space_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x18ListSpaceChangesResponse\x12\x30\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1f.trunkline.control.v1.MapChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe2\x04\n\x0cSpaceService\x12Y\n\x08GetSpace\x12%.trunkline.control.v1.GetSpaceRequest\x1a&.trunkline.control.v1.GetSpaceResponse\x12_\n\nListSpaces\x12\'.trunkline.control.v1.ListSpacesRequest\x1a(.trunkline.control.v1.ListSpacesResponse\x12Y\n\x08PutSpace\x12%.trunkline.control.v1.PutSpaceRequest\x1a&.trunkline.control.v1.PutSpaceResponse\x12\x62\n\x0b\x44\x65leteSpace\x12(.trunkline.control.v1.DeleteSpaceRequest\x1a).trunkline.control.v1.DeleteSpaceResponse\x12\x64\n\x0bWatchSpaces\x12(.trunkline.control.v1.WatchSpacesRequest\x1a).trunkline.control.v1.WatchSpacesResponse0\x01\x12q\n\x10ListSpaceChanges\x12-.trunkline.control.v1.ListSpaceChangesRequest\x1a..trunkline.control.v1.ListSpaceChangesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.control.v1.space_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSPACEREQUEST']._serialized_start=106
-  _globals['_GETSPACEREQUEST']._serialized_end=141
-  _globals['_GETSPACERESPONSE']._serialized_start=143
-  _globals['_GETSPACERESPONSE']._serialized_end=224
-  _globals['_LISTSPACESREQUEST']._serialized_start=226
-  _globals['_LISTSPACESREQUEST']._serialized_end=284
-  _globals['_LISTSPACESRESPONSE']._serialized_start=286
-  _globals['_LISTSPACESRESPONSE']._serialized_end=395
-  _globals['_PUTSPACEREQUEST']._serialized_start=397
-  _globals['_PUTSPACEREQUEST']._serialized_end=458
-  _globals['_PUTSPACERESPONSE']._serialized_start=460
-  _globals['_PUTSPACERESPONSE']._serialized_end=541
-  _globals['_DELETESPACEREQUEST']._serialized_start=543
-  _globals['_DELETESPACEREQUEST']._serialized_end=599
-  _globals['_DELETESPACERESPONSE']._serialized_start=601
-  _globals['_DELETESPACERESPONSE']._serialized_end=641
-  _globals['_SPACESERVICE']._serialized_start=644
-  _globals['_SPACESERVICE']._serialized_end=1037
+  _globals['_GETSPACEREQUEST']._serialized_start=142
+  _globals['_GETSPACEREQUEST']._serialized_end=177
+  _globals['_GETSPACERESPONSE']._serialized_start=179
+  _globals['_GETSPACERESPONSE']._serialized_end=260
+  _globals['_LISTSPACESREQUEST']._serialized_start=262
+  _globals['_LISTSPACESREQUEST']._serialized_end=320
+  _globals['_LISTSPACESRESPONSE']._serialized_start=322
+  _globals['_LISTSPACESRESPONSE']._serialized_end=431
+  _globals['_PUTSPACEREQUEST']._serialized_start=433
+  _globals['_PUTSPACEREQUEST']._serialized_end=548
+  _globals['_PUTSPACERESPONSE']._serialized_start=550
+  _globals['_PUTSPACERESPONSE']._serialized_end=631
+  _globals['_DELETESPACEREQUEST']._serialized_start=633
+  _globals['_DELETESPACEREQUEST']._serialized_end=743
+  _globals['_DELETESPACERESPONSE']._serialized_start=745
+  _globals['_DELETESPACERESPONSE']._serialized_end=785
+  _globals['_WATCHSPACESREQUEST']._serialized_start=787
+  _globals['_WATCHSPACESREQUEST']._serialized_end=826
+  _globals['_WATCHSPACESRESPONSE']._serialized_start=828
+  _globals['_WATCHSPACESRESPONSE']._serialized_end=896
+  _globals['_LISTSPACECHANGESREQUEST']._serialized_start=898
+  _globals['_LISTSPACECHANGESREQUEST']._serialized_end=980
+  _globals['_LISTSPACECHANGESRESPONSE']._serialized_start=982
+  _globals['_LISTSPACECHANGESRESPONSE']._serialized_end=1083
+  _globals['_SPACESERVICE']._serialized_start=1086
+  _globals['_SPACESERVICE']._serialized_end=1696
 # @@protoc_insertion_point(module_scope)

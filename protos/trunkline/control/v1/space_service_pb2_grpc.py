@@ -58,6 +58,16 @@ class SpaceServiceStub:
                 request_serializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.DeleteSpaceRequest.SerializeToString,
                 response_deserializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.DeleteSpaceResponse.FromString,
                 _registered_method=True)
+        self.WatchSpaces = channel.unary_stream(
+                '/trunkline.control.v1.SpaceService/WatchSpaces',
+                request_serializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.WatchSpacesRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.WatchSpacesResponse.FromString,
+                _registered_method=True)
+        self.ListSpaceChanges = channel.unary_unary(
+                '/trunkline.control.v1.SpaceService/ListSpaceChanges',
+                request_serializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.ListSpaceChangesRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.ListSpaceChangesResponse.FromString,
+                _registered_method=True)
 
 
 class SpaceServiceServicer:
@@ -95,6 +105,23 @@ class SpaceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchSpaces(self, request, context):
+        """Tells every change of spaces as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+        at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+        old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSpaceChanges(self, request, context):
+        """Lists the changes of one space or of all, the latest first: who, when, from what to what. At least the last 32 changes
+        of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SpaceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,6 +144,16 @@ def add_SpaceServiceServicer_to_server(servicer, server):
                     servicer.DeleteSpace,
                     request_deserializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.DeleteSpaceRequest.FromString,
                     response_serializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.DeleteSpaceResponse.SerializeToString,
+            ),
+            'WatchSpaces': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSpaces,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.WatchSpacesRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.WatchSpacesResponse.SerializeToString,
+            ),
+            'ListSpaceChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSpaceChanges,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.ListSpaceChangesRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_space__service__pb2.ListSpaceChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +268,60 @@ class SpaceService:
             '/trunkline.control.v1.SpaceService/DeleteSpace',
             trunkline_dot_control_dot_v1_dot_space__service__pb2.DeleteSpaceRequest.SerializeToString,
             trunkline_dot_control_dot_v1_dot_space__service__pb2.DeleteSpaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSpaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.control.v1.SpaceService/WatchSpaces',
+            trunkline_dot_control_dot_v1_dot_space__service__pb2.WatchSpacesRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_space__service__pb2.WatchSpacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSpaceChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.SpaceService/ListSpaceChanges',
+            trunkline_dot_control_dot_v1_dot_space__service__pb2.ListSpaceChangesRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_space__service__pb2.ListSpaceChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,15 @@ class SpaceServiceStub:
     """Creates or replaces a space. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT."""
     DeleteSpace: _aio.UnaryUnaryMultiCallable[_space_service_pb2.DeleteSpaceRequest, _space_service_pb2.DeleteSpaceResponse]
     """Removes a space. Needs the role `operator`. Fails with NOT_FOUND / SPACE_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION / ENTRY_IN_USE."""
+    WatchSpaces: _aio.UnaryStreamMultiCallable[_space_service_pb2.WatchSpacesRequest, _space_service_pb2.WatchSpacesResponse]
+    """Tells every change of spaces as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+    at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+    old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+    """
+    ListSpaceChanges: _aio.UnaryUnaryMultiCallable[_space_service_pb2.ListSpaceChangesRequest, _space_service_pb2.ListSpaceChangesResponse]
+    """Lists the changes of one space or of all, the latest first: who, when, from what to what. At least the last 32 changes
+    of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
+    """
 
 class SpaceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Embedding spaces of the map. Reading needs any role; changes need the role `operator`. A space in use cannot change.
@@ -67,5 +76,26 @@ class SpaceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_space_service_pb2.DeleteSpaceRequest, _abc.Awaitable[_space_service_pb2.DeleteSpaceResponse]],
     ) -> _abc.Awaitable[_space_service_pb2.DeleteSpaceResponse]:
         """Removes a space. Needs the role `operator`. Fails with NOT_FOUND / SPACE_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION / ENTRY_IN_USE."""
+
+    @_abc_1.abstractmethod
+    def WatchSpaces(
+        self,
+        request: _space_service_pb2.WatchSpacesRequest,
+        context: _aio.ServicerContext[_space_service_pb2.WatchSpacesRequest, _abc.AsyncIterator[_space_service_pb2.WatchSpacesResponse]],
+    ) -> _abc.AsyncIterator[_space_service_pb2.WatchSpacesResponse]:
+        """Tells every change of spaces as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+        at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+        old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSpaceChanges(
+        self,
+        request: _space_service_pb2.ListSpaceChangesRequest,
+        context: _aio.ServicerContext[_space_service_pb2.ListSpaceChangesRequest, _abc.Awaitable[_space_service_pb2.ListSpaceChangesResponse]],
+    ) -> _abc.Awaitable[_space_service_pb2.ListSpaceChangesResponse]:
+        """Lists the changes of one space or of all, the latest first: who, when, from what to what. At least the last 32 changes
+        of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
+        """
 
 def add_SpaceServiceServicer_to_server(servicer: SpaceServiceServicer, server: _aio.Server) -> None: ...

@@ -22,32 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from trunkline.control.v1 import changes_pb2 as trunkline_dot_control_dot_v1_dot_changes__pb2
 from trunkline.control.v1 import map_entries_pb2 as trunkline_dot_control_dot_v1_dot_map__entries__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)trunkline/control/v1/tenant_service.proto\x12\x14trunkline.control.v1\x1a&trunkline/control/v1/map_entries.proto\"%\n\x10GetTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"T\n\x11GetTenantResponse\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Tenant\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\";\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"p\n\x13ListTenantsResponse\x12-\n\x07tenants\x18\x01 \x03(\x0b\x32\x1c.trunkline.control.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"@\n\x10PutTenantRequest\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Tenant\"T\n\x11PutTenantResponse\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Tenant\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\":\n\x13\x44\x65leteTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\")\n\x14\x44\x65leteTenantResponse\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\x32\x96\x03\n\rTenantService\x12\\\n\tGetTenant\x12&.trunkline.control.v1.GetTenantRequest\x1a\'.trunkline.control.v1.GetTenantResponse\x12\x62\n\x0bListTenants\x12(.trunkline.control.v1.ListTenantsRequest\x1a).trunkline.control.v1.ListTenantsResponse\x12\\\n\tPutTenant\x12&.trunkline.control.v1.PutTenantRequest\x1a\'.trunkline.control.v1.PutTenantResponse\x12\x65\n\x0c\x44\x65leteTenant\x12).trunkline.control.v1.DeleteTenantRequest\x1a*.trunkline.control.v1.DeleteTenantResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)trunkline/control/v1/tenant_service.proto\x12\x14trunkline.control.v1\x1a\"trunkline/control/v1/changes.proto\x1a&trunkline/control/v1/map_entries.proto\"%\n\x10GetTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"T\n\x11GetTenantResponse\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Tenant\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\";\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"p\n\x13ListTenantsResponse\x12-\n\x07tenants\x18\x01 \x03(\x0b\x32\x1c.trunkline.control.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"v\n\x10PutTenantRequest\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Tenant\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"T\n\x11PutTenantResponse\x12,\n\x06tenant\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Tenant\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"p\n\x13\x44\x65leteTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x34\n\x07options\x18\x03 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\")\n\x14\x44\x65leteTenantResponse\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\"(\n\x13WatchTenantsRequest\x12\x11\n\tmap_token\x18\x01 \x01(\x0c\"E\n\x14WatchTenantsResponse\x12-\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEvent\"T\n\x18ListTenantChangesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x19ListTenantChangesResponse\x12\x30\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1f.trunkline.control.v1.MapChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf5\x04\n\rTenantService\x12\\\n\tGetTenant\x12&.trunkline.control.v1.GetTenantRequest\x1a\'.trunkline.control.v1.GetTenantResponse\x12\x62\n\x0bListTenants\x12(.trunkline.control.v1.ListTenantsRequest\x1a).trunkline.control.v1.ListTenantsResponse\x12\\\n\tPutTenant\x12&.trunkline.control.v1.PutTenantRequest\x1a\'.trunkline.control.v1.PutTenantResponse\x12\x65\n\x0c\x44\x65leteTenant\x12).trunkline.control.v1.DeleteTenantRequest\x1a*.trunkline.control.v1.DeleteTenantResponse\x12g\n\x0cWatchTenants\x12).trunkline.control.v1.WatchTenantsRequest\x1a*.trunkline.control.v1.WatchTenantsResponse0\x01\x12t\n\x11ListTenantChanges\x12..trunkline.control.v1.ListTenantChangesRequest\x1a/.trunkline.control.v1.ListTenantChangesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.control.v1.tenant_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETTENANTREQUEST']._serialized_start=107
-  _globals['_GETTENANTREQUEST']._serialized_end=144
-  _globals['_GETTENANTRESPONSE']._serialized_start=146
-  _globals['_GETTENANTRESPONSE']._serialized_end=230
-  _globals['_LISTTENANTSREQUEST']._serialized_start=232
-  _globals['_LISTTENANTSREQUEST']._serialized_end=291
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=293
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=405
-  _globals['_PUTTENANTREQUEST']._serialized_start=407
-  _globals['_PUTTENANTREQUEST']._serialized_end=471
-  _globals['_PUTTENANTRESPONSE']._serialized_start=473
-  _globals['_PUTTENANTRESPONSE']._serialized_end=557
-  _globals['_DELETETENANTREQUEST']._serialized_start=559
-  _globals['_DELETETENANTREQUEST']._serialized_end=617
-  _globals['_DELETETENANTRESPONSE']._serialized_start=619
-  _globals['_DELETETENANTRESPONSE']._serialized_end=660
-  _globals['_TENANTSERVICE']._serialized_start=663
-  _globals['_TENANTSERVICE']._serialized_end=1069
+  _globals['_GETTENANTREQUEST']._serialized_start=143
+  _globals['_GETTENANTREQUEST']._serialized_end=180
+  _globals['_GETTENANTRESPONSE']._serialized_start=182
+  _globals['_GETTENANTRESPONSE']._serialized_end=266
+  _globals['_LISTTENANTSREQUEST']._serialized_start=268
+  _globals['_LISTTENANTSREQUEST']._serialized_end=327
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=329
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=441
+  _globals['_PUTTENANTREQUEST']._serialized_start=443
+  _globals['_PUTTENANTREQUEST']._serialized_end=561
+  _globals['_PUTTENANTRESPONSE']._serialized_start=563
+  _globals['_PUTTENANTRESPONSE']._serialized_end=647
+  _globals['_DELETETENANTREQUEST']._serialized_start=649
+  _globals['_DELETETENANTREQUEST']._serialized_end=761
+  _globals['_DELETETENANTRESPONSE']._serialized_start=763
+  _globals['_DELETETENANTRESPONSE']._serialized_end=804
+  _globals['_WATCHTENANTSREQUEST']._serialized_start=806
+  _globals['_WATCHTENANTSREQUEST']._serialized_end=846
+  _globals['_WATCHTENANTSRESPONSE']._serialized_start=848
+  _globals['_WATCHTENANTSRESPONSE']._serialized_end=917
+  _globals['_LISTTENANTCHANGESREQUEST']._serialized_start=919
+  _globals['_LISTTENANTCHANGESREQUEST']._serialized_end=1003
+  _globals['_LISTTENANTCHANGESRESPONSE']._serialized_start=1005
+  _globals['_LISTTENANTCHANGESRESPONSE']._serialized_end=1107
+  _globals['_TENANTSERVICE']._serialized_start=1110
+  _globals['_TENANTSERVICE']._serialized_end=1739
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from trunkline.control.v1 import changes_pb2 as _changes_pb2
 from trunkline.control.v1 import map_entries_pb2 as _map_entries_pb2
 import builtins as _builtins
 import sys
@@ -134,18 +135,24 @@ class PutTenantRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tenant(self) -> _map_entries_pb2.Tenant:
         """The whole entry; `revision` must be the current one, 0 to create."""
+
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
 
     def __init__(
         self,
         *,
         tenant: _map_entries_pb2.Tenant | None = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "tenant", b"tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -187,19 +194,25 @@ class DeleteTenantRequest(_message.Message):
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Its name."""
     revision: _builtins.int
     """Revision that must be current; 0 to remove whatever is there."""
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
+
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
         revision: _builtins.int = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "revision", b"revision", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,3 +239,107 @@ class DeleteTenantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteTenantResponse: _TypeAlias = DeleteTenantResponse  # noqa: Y015
+
+@_typing.final
+class WatchTenantsRequest(_message.Message):
+    """From where to watch tenants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    map_token: _builtins.bytes
+    """Tell what changed after this state; empty to begin with all that is there now. At most 64 bytes."""
+    def __init__(
+        self,
+        *,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map_token", b"map_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchTenantsRequest: _TypeAlias = WatchTenantsRequest  # noqa: Y015
+
+@_typing.final
+class WatchTenantsResponse(_message.Message):
+    """One step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _changes_pb2.MapEvent:
+        """What happened."""
+
+    def __init__(
+        self,
+        *,
+        event: _changes_pb2.MapEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchTenantsResponse: _TypeAlias = WatchTenantsResponse  # noqa: Y015
+
+@_typing.final
+class ListTenantChangesRequest(_message.Message):
+    """Whose history to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant; empty for all."""
+    page_size: _builtins.int
+    """Changes in one page, 1 to 500; 0 means 100."""
+    page_token: _builtins.str
+    """As returned with the page before; empty for the first. At most 512 bytes."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTenantChangesRequest: _TypeAlias = ListTenantChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListTenantChangesResponse(_message.Message):
+    """One page of changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[_changes_pb2.MapChange]:
+        """The changes, latest first."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[_changes_pb2.MapChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTenantChangesResponse: _TypeAlias = ListTenantChangesResponse  # noqa: Y015

@@ -58,6 +58,16 @@ class TenantServiceStub:
                 request_serializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
                 response_deserializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.FromString,
                 _registered_method=True)
+        self.WatchTenants = channel.unary_stream(
+                '/trunkline.control.v1.TenantService/WatchTenants',
+                request_serializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.WatchTenantsRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.WatchTenantsResponse.FromString,
+                _registered_method=True)
+        self.ListTenantChanges = channel.unary_unary(
+                '/trunkline.control.v1.TenantService/ListTenantChanges',
+                request_serializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.ListTenantChangesRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.ListTenantChangesResponse.FromString,
+                _registered_method=True)
 
 
 class TenantServiceServicer:
@@ -82,7 +92,8 @@ class TenantServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutTenant(self, request, context):
-        """Creates or replaces a tenant. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT.
+        """Creates or replaces a tenant. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT, FAILED_PRECONDITION /
+        RESIDENCY_VIOLATION where its jurisdictions would leave out those of its collections.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +101,23 @@ class TenantServiceServicer:
 
     def DeleteTenant(self, request, context):
         """Removes a tenant. Needs the role `operator`. Fails with NOT_FOUND / TENANT_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION / ENTRY_IN_USE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchTenants(self, request, context):
+        """Tells every change of tenants as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+        at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+        old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenantChanges(self, request, context):
+        """Lists the changes of one tenant or of all, the latest first: who, when, from what to what. At least the last 32 changes
+        of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +145,16 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     servicer.DeleteTenant,
                     request_deserializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.FromString,
                     response_serializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.SerializeToString,
+            ),
+            'WatchTenants': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTenants,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.WatchTenantsRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.WatchTenantsResponse.SerializeToString,
+            ),
+            'ListTenantChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenantChanges,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.ListTenantChangesRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_tenant__service__pb2.ListTenantChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +269,60 @@ class TenantService:
             '/trunkline.control.v1.TenantService/DeleteTenant',
             trunkline_dot_control_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
             trunkline_dot_control_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trunkline.control.v1.TenantService/WatchTenants',
+            trunkline_dot_control_dot_v1_dot_tenant__service__pb2.WatchTenantsRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_tenant__service__pb2.WatchTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenantChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.TenantService/ListTenantChanges',
+            trunkline_dot_control_dot_v1_dot_tenant__service__pb2.ListTenantChangesRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_tenant__service__pb2.ListTenantChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

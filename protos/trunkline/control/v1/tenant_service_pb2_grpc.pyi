@@ -25,9 +25,20 @@ class TenantServiceStub:
     ListTenants: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ListTenantsRequest, _tenant_service_pb2.ListTenantsResponse]
     """Lists tenants in the order of their names, all pages at one revision. Fails with FAILED_PRECONDITION / PAGE_EXPIRED."""
     PutTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.PutTenantRequest, _tenant_service_pb2.PutTenantResponse]
-    """Creates or replaces a tenant. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT."""
+    """Creates or replaces a tenant. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT, FAILED_PRECONDITION /
+    RESIDENCY_VIOLATION where its jurisdictions would leave out those of its collections.
+    """
     DeleteTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.DeleteTenantRequest, _tenant_service_pb2.DeleteTenantResponse]
     """Removes a tenant. Needs the role `operator`. Fails with NOT_FOUND / TENANT_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION / ENTRY_IN_USE."""
+    WatchTenants: _aio.UnaryStreamMultiCallable[_tenant_service_pb2.WatchTenantsRequest, _tenant_service_pb2.WatchTenantsResponse]
+    """Tells every change of tenants as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+    at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+    old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+    """
+    ListTenantChanges: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ListTenantChangesRequest, _tenant_service_pb2.ListTenantChangesResponse]
+    """Lists the changes of one tenant or of all, the latest first: who, when, from what to what. At least the last 32 changes
+    of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
+    """
 
 class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tenants of the map. For the role `operator`; a tenant may read itself.
@@ -58,7 +69,9 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.PutTenantRequest,
         context: _aio.ServicerContext[_tenant_service_pb2.PutTenantRequest, _abc.Awaitable[_tenant_service_pb2.PutTenantResponse]],
     ) -> _abc.Awaitable[_tenant_service_pb2.PutTenantResponse]:
-        """Creates or replaces a tenant. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT."""
+        """Creates or replaces a tenant. Needs the role `operator`. Fails with ABORTED / REVISION_CONFLICT, FAILED_PRECONDITION /
+        RESIDENCY_VIOLATION where its jurisdictions would leave out those of its collections.
+        """
 
     @_abc_1.abstractmethod
     def DeleteTenant(
@@ -67,5 +80,26 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_tenant_service_pb2.DeleteTenantRequest, _abc.Awaitable[_tenant_service_pb2.DeleteTenantResponse]],
     ) -> _abc.Awaitable[_tenant_service_pb2.DeleteTenantResponse]:
         """Removes a tenant. Needs the role `operator`. Fails with NOT_FOUND / TENANT_UNKNOWN, ABORTED / REVISION_CONFLICT or FAILED_PRECONDITION / ENTRY_IN_USE."""
+
+    @_abc_1.abstractmethod
+    def WatchTenants(
+        self,
+        request: _tenant_service_pb2.WatchTenantsRequest,
+        context: _aio.ServicerContext[_tenant_service_pb2.WatchTenantsRequest, _abc.AsyncIterator[_tenant_service_pb2.WatchTenantsResponse]],
+    ) -> _abc.AsyncIterator[_tenant_service_pb2.WatchTenantsResponse]:
+        """Tells every change of tenants as it happens, after a token's state or after all that is there now. A stream ends after 1 h
+        at the latest; go on from its last token. Fails with FAILED_PRECONDITION / PAGE_EXPIRED where the token's state is too
+        old, MAP_TOKEN_INVALID where it is of another epoch. No cap but that hour; at most 64 streams at a time.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTenantChanges(
+        self,
+        request: _tenant_service_pb2.ListTenantChangesRequest,
+        context: _aio.ServicerContext[_tenant_service_pb2.ListTenantChangesRequest, _abc.Awaitable[_tenant_service_pb2.ListTenantChangesResponse]],
+    ) -> _abc.Awaitable[_tenant_service_pb2.ListTenantChangesResponse]:
+        """Lists the changes of one tenant or of all, the latest first: who, when, from what to what. At least the last 32 changes
+        of an entry are kept, also after its removal. Fails with FAILED_PRECONDITION / PAGE_EXPIRED.
+        """
 
 def add_TenantServiceServicer_to_server(servicer: TenantServiceServicer, server: _aio.Server) -> None: ...

@@ -23,41 +23,42 @@ _sym_db = _symbol_database.Default()
 
 
 from trunkline.common.v1 import document_pb2 as trunkline_dot_common_dot_v1_dot_document__pb2
+from trunkline.common.v1 import error_reason_pb2 as trunkline_dot_common_dot_v1_dot_error__reason__pb2
 from trunkline.common.v1 import search_options_pb2 as trunkline_dot_common_dot_v1_dot_search__options__pb2
 from trunkline.common.v1 import vector_pb2 as trunkline_dot_common_dot_v1_dot_vector__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.trunkline/retrieval/v1/retrieval_service.proto\x12\x16trunkline.retrieval.v1\x1a\"trunkline/common/v1/document.proto\x1a(trunkline/common/v1/search_options.proto\x1a trunkline/common/v1/vector.proto\"\xba\x02\n\rSearchRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x31\n\x07vectors\x18\x04 \x03(\x0b\x32 .trunkline.common.v1.QueryVector\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x33\n\x04mode\x18\x06 \x01(\x0e\x32%.trunkline.retrieval.v1.RetrievalMode\x12+\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1b.trunkline.common.v1.Filter\x12\x16\n\tmin_score\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0einclude_fields\x18\t \x03(\t\x12\x11\n\tmap_token\x18\n \x01(\x0c\x42\x0c\n\n_min_score\"E\n\x03Hit\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.trunkline.common.v1.Document\x12\r\n\x05score\x18\x02 \x01(\x01\"\xb8\x01\n\x0e\x43ollectionHits\x12\x12\n\ncollection\x18\x01 \x01(\t\x12)\n\x04hits\x18\x02 \x03(\x0b\x32\x1b.trunkline.retrieval.v1.Hit\x12\x32\n\nscore_kind\x18\x03 \x01(\x0e\x32\x1e.trunkline.common.v1.ScoreKind\x12\x33\n\x04mode\x18\x04 \x01(\x0e\x32%.trunkline.retrieval.v1.RetrievalMode\"I\n\x0eSearchResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.trunkline.retrieval.v1.CollectionHits\"S\n\x10\x45mbeddedDocument\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.trunkline.common.v1.Document\x12\x0e\n\x06values\x18\x02 \x03(\x02\"\x98\x01\n\rUpsertRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x10\n\x08space_id\x18\x03 \x01(\t\x12;\n\tdocuments\x18\x04 \x03(\x0b\x32(.trunkline.retrieval.v1.EmbeddedDocument\x12\x11\n\tmap_token\x18\x05 \x01(\x0c\"\'\n\x0eUpsertResponse\x12\x15\n\rwritten_count\x18\x01 \x01(\x05\"_\n\rDeleteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x14\n\x0c\x64ocument_ids\x18\x03 \x03(\t\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\")\n\x0e\x44\x65leteResponse\x12\x17\n\x0frequested_count\x18\x01 \x01(\x05\"l\n\rExportRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x11\n\tmap_token\x18\x05 \x01(\x0c\"b\n\x0e\x45xportResponse\x12;\n\tdocuments\x18\x01 \x03(\x0b\x32(.trunkline.retrieval.v1.EmbeddedDocument\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t*\x7f\n\rRetrievalMode\x12\x1e\n\x1aRETRIEVAL_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15RETRIEVAL_MODE_HYBRID\x10\x01\x12\x18\n\x14RETRIEVAL_MODE_DENSE\x10\x02\x12\x19\n\x15RETRIEVAL_MODE_SPARSE\x10\x03\x32\xf8\x02\n\x10RetrievalService\x12W\n\x06Search\x12%.trunkline.retrieval.v1.SearchRequest\x1a&.trunkline.retrieval.v1.SearchResponse\x12W\n\x06Upsert\x12%.trunkline.retrieval.v1.UpsertRequest\x1a&.trunkline.retrieval.v1.UpsertResponse\x12W\n\x06\x44\x65lete\x12%.trunkline.retrieval.v1.DeleteRequest\x1a&.trunkline.retrieval.v1.DeleteResponse\x12Y\n\x06\x45xport\x12%.trunkline.retrieval.v1.ExportRequest\x1a&.trunkline.retrieval.v1.ExportResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.trunkline/retrieval/v1/retrieval_service.proto\x12\x16trunkline.retrieval.v1\x1a\"trunkline/common/v1/document.proto\x1a&trunkline/common/v1/error_reason.proto\x1a(trunkline/common/v1/search_options.proto\x1a trunkline/common/v1/vector.proto\"\xd1\x02\n\rSearchRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x31\n\x07vectors\x18\x04 \x03(\x0b\x32 .trunkline.common.v1.QueryVector\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x33\n\x04mode\x18\x06 \x01(\x0e\x32%.trunkline.retrieval.v1.RetrievalMode\x12+\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1b.trunkline.common.v1.Filter\x12\x16\n\tmin_score\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0einclude_fields\x18\t \x03(\t\x12\x11\n\tmap_token\x18\n \x01(\x0c\x12\x15\n\rallow_partial\x18\x0b \x01(\x08\x42\x0c\n\n_min_score\"E\n\x03Hit\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.trunkline.common.v1.Document\x12\r\n\x05score\x18\x02 \x01(\x01\"\xe9\x01\n\x0e\x43ollectionHits\x12\x12\n\ncollection\x18\x01 \x01(\t\x12)\n\x04hits\x18\x02 \x03(\x0b\x32\x1b.trunkline.retrieval.v1.Hit\x12\x32\n\nscore_kind\x18\x03 \x01(\x0e\x32\x1e.trunkline.common.v1.ScoreKind\x12\x33\n\x04mode\x18\x04 \x01(\x0e\x32%.trunkline.retrieval.v1.RetrievalMode\x12/\n\x05\x65rror\x18\x05 \x01(\x0e\x32 .trunkline.common.v1.ErrorReason\"I\n\x0eSearchResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.trunkline.retrieval.v1.CollectionHits\"S\n\x10\x45mbeddedDocument\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.trunkline.common.v1.Document\x12\x0e\n\x06values\x18\x02 \x03(\x02\"\x98\x01\n\rUpsertRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x10\n\x08space_id\x18\x03 \x01(\t\x12;\n\tdocuments\x18\x04 \x03(\x0b\x32(.trunkline.retrieval.v1.EmbeddedDocument\x12\x11\n\tmap_token\x18\x05 \x01(\x0c\"\'\n\x0eUpsertResponse\x12\x15\n\rwritten_count\x18\x01 \x01(\x05\"_\n\rDeleteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x14\n\x0c\x64ocument_ids\x18\x03 \x03(\t\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\")\n\x0e\x44\x65leteResponse\x12\x17\n\x0frequested_count\x18\x01 \x01(\x05\"l\n\rExportRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x11\n\tmap_token\x18\x05 \x01(\x0c\"b\n\x0e\x45xportResponse\x12;\n\tdocuments\x18\x01 \x03(\x0b\x32(.trunkline.retrieval.v1.EmbeddedDocument\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t*\x7f\n\rRetrievalMode\x12\x1e\n\x1aRETRIEVAL_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15RETRIEVAL_MODE_HYBRID\x10\x01\x12\x18\n\x14RETRIEVAL_MODE_DENSE\x10\x02\x12\x19\n\x15RETRIEVAL_MODE_SPARSE\x10\x03\x32\xf8\x02\n\x10RetrievalService\x12W\n\x06Search\x12%.trunkline.retrieval.v1.SearchRequest\x1a&.trunkline.retrieval.v1.SearchResponse\x12W\n\x06Upsert\x12%.trunkline.retrieval.v1.UpsertRequest\x1a&.trunkline.retrieval.v1.UpsertResponse\x12W\n\x06\x44\x65lete\x12%.trunkline.retrieval.v1.DeleteRequest\x1a&.trunkline.retrieval.v1.DeleteResponse\x12Y\n\x06\x45xport\x12%.trunkline.retrieval.v1.ExportRequest\x1a&.trunkline.retrieval.v1.ExportResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.retrieval.v1.retrieval_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RETRIEVALMODE']._serialized_start=1467
-  _globals['_RETRIEVALMODE']._serialized_end=1594
-  _globals['_SEARCHREQUEST']._serialized_start=187
-  _globals['_SEARCHREQUEST']._serialized_end=501
-  _globals['_HIT']._serialized_start=503
-  _globals['_HIT']._serialized_end=572
-  _globals['_COLLECTIONHITS']._serialized_start=575
-  _globals['_COLLECTIONHITS']._serialized_end=759
-  _globals['_SEARCHRESPONSE']._serialized_start=761
-  _globals['_SEARCHRESPONSE']._serialized_end=834
-  _globals['_EMBEDDEDDOCUMENT']._serialized_start=836
-  _globals['_EMBEDDEDDOCUMENT']._serialized_end=919
-  _globals['_UPSERTREQUEST']._serialized_start=922
-  _globals['_UPSERTREQUEST']._serialized_end=1074
-  _globals['_UPSERTRESPONSE']._serialized_start=1076
-  _globals['_UPSERTRESPONSE']._serialized_end=1115
-  _globals['_DELETEREQUEST']._serialized_start=1117
-  _globals['_DELETEREQUEST']._serialized_end=1212
-  _globals['_DELETERESPONSE']._serialized_start=1214
-  _globals['_DELETERESPONSE']._serialized_end=1255
-  _globals['_EXPORTREQUEST']._serialized_start=1257
-  _globals['_EXPORTREQUEST']._serialized_end=1365
-  _globals['_EXPORTRESPONSE']._serialized_start=1367
-  _globals['_EXPORTRESPONSE']._serialized_end=1465
-  _globals['_RETRIEVALSERVICE']._serialized_start=1597
-  _globals['_RETRIEVALSERVICE']._serialized_end=1973
+  _globals['_RETRIEVALMODE']._serialized_start=1579
+  _globals['_RETRIEVALMODE']._serialized_end=1706
+  _globals['_SEARCHREQUEST']._serialized_start=227
+  _globals['_SEARCHREQUEST']._serialized_end=564
+  _globals['_HIT']._serialized_start=566
+  _globals['_HIT']._serialized_end=635
+  _globals['_COLLECTIONHITS']._serialized_start=638
+  _globals['_COLLECTIONHITS']._serialized_end=871
+  _globals['_SEARCHRESPONSE']._serialized_start=873
+  _globals['_SEARCHRESPONSE']._serialized_end=946
+  _globals['_EMBEDDEDDOCUMENT']._serialized_start=948
+  _globals['_EMBEDDEDDOCUMENT']._serialized_end=1031
+  _globals['_UPSERTREQUEST']._serialized_start=1034
+  _globals['_UPSERTREQUEST']._serialized_end=1186
+  _globals['_UPSERTRESPONSE']._serialized_start=1188
+  _globals['_UPSERTRESPONSE']._serialized_end=1227
+  _globals['_DELETEREQUEST']._serialized_start=1229
+  _globals['_DELETEREQUEST']._serialized_end=1324
+  _globals['_DELETERESPONSE']._serialized_start=1326
+  _globals['_DELETERESPONSE']._serialized_end=1367
+  _globals['_EXPORTREQUEST']._serialized_start=1369
+  _globals['_EXPORTREQUEST']._serialized_end=1477
+  _globals['_EXPORTRESPONSE']._serialized_start=1479
+  _globals['_EXPORTRESPONSE']._serialized_end=1577
+  _globals['_RETRIEVALSERVICE']._serialized_start=1709
+  _globals['_RETRIEVALSERVICE']._serialized_end=2085
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline.common.v1 import document_pb2 as _document_pb2
+from trunkline.common.v1 import error_reason_pb2 as _error_reason_pb2
 from trunkline.common.v1 import search_options_pb2 as _search_options_pb2
 from trunkline.common.v1 import vector_pb2 as _vector_pb2
 import builtins as _builtins
@@ -66,6 +67,7 @@ class SearchRequest(_message.Message):
     MIN_SCORE_FIELD_NUMBER: _builtins.int
     INCLUDE_FIELDS_FIELD_NUMBER: _builtins.int
     MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    ALLOW_PARTIAL_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Must be the credential's tenant (or its `act_tenant`)."""
     text: _builtins.str
@@ -78,9 +80,13 @@ class SearchRequest(_message.Message):
     """Hits whose cosine similarity is lower are left out; needs a vector."""
     map_token: _builtins.bytes
     """Answer from this state of the map or a later one; at most 64 bytes."""
+    allow_partial: _builtins.bool
+    """True to get what was found where some of the collections cannot be searched; `error` says which, and why. Without it
+    the first one's failure fails the call.
+    """
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 16 collections."""
+        """1 to 64 collections."""
 
     @_builtins.property
     def vectors(self) -> _containers.RepeatedCompositeFieldContainer[_vector_pb2.QueryVector]:
@@ -107,10 +113,11 @@ class SearchRequest(_message.Message):
         min_score: _builtins.float | None = ...,
         include_fields: _abc.Iterable[_builtins.str] | None = ...,
         map_token: _builtins.bytes = ...,
+        allow_partial: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "collections", b"collections", "filter", b"filter", "include_fields", b"include_fields", "limit", b"limit", "map_token", b"map_token", "min_score", b"min_score", "mode", b"mode", "tenant_id", b"tenant_id", "text", b"text", "vectors", b"vectors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "allow_partial", b"allow_partial", "collections", b"collections", "filter", b"filter", "include_fields", b"include_fields", "limit", b"limit", "map_token", b"map_token", "min_score", b"min_score", "mode", b"mode", "tenant_id", b"tenant_id", "text", b"text", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
@@ -156,12 +163,15 @@ class CollectionHits(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     SCORE_KIND_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection."""
     score_kind: _search_options_pb2.ScoreKind.ValueType
     """What the scores are."""
     mode: Global___RetrievalMode.ValueType
     """The mode that was used."""
+    error: _error_reason_pb2.ErrorReason.ValueType
+    """Why the collection could not be searched; unspecified where it was."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
         """At most `limit`."""
@@ -173,10 +183,11 @@ class CollectionHits(_message.Message):
         hits: _abc.Iterable[Global___Hit] | None = ...,
         score_kind: _search_options_pb2.ScoreKind.ValueType = ...,
         mode: Global___RetrievalMode.ValueType = ...,
+        error: _error_reason_pb2.ErrorReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "hits", b"hits", "mode", b"mode", "score_kind", b"score_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "error", b"error", "hits", b"hits", "mode", b"mode", "score_kind", b"score_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

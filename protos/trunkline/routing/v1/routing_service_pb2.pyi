@@ -68,6 +68,7 @@ class SearchRequest(_message.Message):
     MAP_TOKEN_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     RERANK_FIELD_NUMBER: _builtins.int
+    ALL_COLLECTIONS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """May be left empty; if set, it must be the credential's tenant."""
     text: _builtins.str
@@ -84,6 +85,8 @@ class SearchRequest(_message.Message):
     """Answer from this state of the map or a later one; at most 64 bytes."""
     explain: _builtins.bool
     """True for the whole trail, with reasons in words."""
+    all_collections: _builtins.bool
+    """True to search all of the tenant's collections, of which there may be at most 64; `collections` must then be empty."""
     @_builtins.property
     def vector(self) -> _vector_pb2.QueryVector:
         """A vector of the caller's own; needs `collections`, all in the vector's space. It is neither matched by keywords
@@ -100,7 +103,7 @@ class SearchRequest(_message.Message):
 
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Collections to search, at most 16; empty lets the tenant's policy decide."""
+        """Collections to search, at most 64; empty lets the tenant's policy decide."""
 
     @_builtins.property
     def rerank(self) -> Global___RerankOptions:
@@ -122,10 +125,11 @@ class SearchRequest(_message.Message):
         map_token: _builtins.bytes = ...,
         explain: _builtins.bool = ...,
         rerank: Global___RerankOptions | None = ...,
+        all_collections: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "min_score", b"min_score", "query", b"query", "rerank", b"rerank", "text", b"text", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "allow_partial", b"allow_partial", "collections", b"collections", "consistency", b"consistency", "explain", b"explain", "filter", b"filter", "include_fields", b"include_fields", "map_token", b"map_token", "min_score", b"min_score", "query", b"query", "rerank", b"rerank", "tenant_id", b"tenant_id", "text", b"text", "top_k", b"top_k", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "all_collections", b"all_collections", "allow_partial", b"allow_partial", "collections", b"collections", "consistency", b"consistency", "explain", b"explain", "filter", b"filter", "include_fields", b"include_fields", "map_token", b"map_token", "min_score", b"min_score", "query", b"query", "rerank", b"rerank", "tenant_id", b"tenant_id", "text", b"text", "top_k", b"top_k", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
@@ -276,6 +280,7 @@ class RouteRequest(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     MAP_TOKEN_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
+    ALL_COLLECTIONS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """May be left empty; if set, it must be the credential's tenant."""
     text: _builtins.str
@@ -286,9 +291,11 @@ class RouteRequest(_message.Message):
     """Answer from this state of the map or a later one; at most 64 bytes."""
     explain: _builtins.bool
     """True for the reasons in words."""
+    all_collections: _builtins.bool
+    """True to consider all of the tenant's collections, of which there may be at most 64; `collections` must then be empty."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Collections to consider, at most 16; empty lets the tenant's policy decide."""
+        """Collections to consider, at most 64; empty lets the tenant's policy decide."""
 
     def __init__(
         self,
@@ -299,10 +306,11 @@ class RouteRequest(_message.Message):
         consistency: _search_options_pb2.Consistency.ValueType = ...,
         map_token: _builtins.bytes = ...,
         explain: _builtins.bool = ...,
+        all_collections: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "consistency", b"consistency", "explain", b"explain", "map_token", b"map_token", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_collections", b"all_collections", "collections", b"collections", "consistency", b"consistency", "explain", b"explain", "map_token", b"map_token", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

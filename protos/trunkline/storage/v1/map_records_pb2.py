@@ -25,31 +25,45 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline/storage/v1/map_records.proto\x12\x14trunkline.storage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x0b\x45pochRecord\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfb\x01\n\x0cRegionRecord\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x14\n\x0cjurisdiction\x18\x02 \x01(\t\x12\x36\n\x05state\x18\x03 \x01(\x0e\x32\'.trunkline.storage.v1.RegionStateRecord\x12\x19\n\x11routing_endpoints\x18\x04 \x03(\t\x12\x1b\n\x13retrieval_endpoints\x18\x05 \x03(\t\x12\x18\n\x10rerank_endpoints\x18\x06 \x03(\t\x12\x1b\n\x13inference_endpoints\x18\x07 \x03(\t\x12\x1b\n\x13\x61\x64mission_endpoints\x18\x08 \x03(\t\"\x9a\x01\n\x0cTenantRecord\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\x15\n\rjurisdictions\x18\x03 \x03(\t\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32\'.trunkline.storage.v1.TenantStateRecord\x12\x1a\n\x12quota_tokens_per_s\x18\x05 \x01(\x03\"\\\n\x0bSpaceRecord\x12\x10\n\x08space_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x16\n\x0emodel_revision\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\"\xaf\x01\n\x10\x43ollectionRecord\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x10\n\x08space_id\x18\x03 \x01(\t\x12\x11\n\tplacement\x18\x04 \x03(\t\x12\x15\n\rjurisdictions\x18\x05 \x03(\t\x12\x11\n\tdedicated\x18\x06 \x01(\x08\x12\r\n\x05shard\x18\x07 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\"m\n\x0cPolicyRecord\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x15\n\rjurisdictions\x18\x04 \x03(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\"1\n\x0eMapTokenRecord\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12\x10\n\x08revision\x18\x02 \x01(\x03\"E\n\x0fPageTokenRecord\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x11\n\tafter_key\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c*\x99\x01\n\x11RegionStateRecord\x12#\n\x1fREGION_STATE_RECORD_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREGION_STATE_RECORD_SERVING\x10\x01\x12 \n\x1cREGION_STATE_RECORD_DRAINING\x10\x02\x12\x1c\n\x18REGION_STATE_RECORD_DOWN\x10\x03*{\n\x11TenantStateRecord\x12#\n\x1fTENANT_STATE_RECORD_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTENANT_STATE_RECORD_ACTIVE\x10\x01\x12!\n\x1dTENANT_STATE_RECORD_SUSPENDED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline/storage/v1/map_records.proto\x12\x14trunkline.storage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x0b\x45pochRecord\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x0bStoreRecord\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\"\xef\x02\n\x0cRegionRecord\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x14\n\x0cjurisdiction\x18\x02 \x01(\t\x12\x36\n\x05state\x18\x03 \x01(\x0e\x32\'.trunkline.storage.v1.RegionStateRecord\x12\x19\n\x11routing_endpoints\x18\x04 \x03(\t\x12\x1b\n\x13retrieval_endpoints\x18\x05 \x03(\t\x12\x18\n\x10rerank_endpoints\x18\x06 \x03(\t\x12\x1b\n\x13inference_endpoints\x18\x07 \x03(\t\x12\x1b\n\x13\x61\x64mission_endpoints\x18\x08 \x03(\t\x12\x31\n\x06stores\x18\t \x03(\x0b\x32!.trunkline.storage.v1.StoreRecord\x12.\n\nserve_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07ramp_ms\x18\x0b \x01(\x03\"\x9a\x01\n\x0cTenantRecord\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\x15\n\rjurisdictions\x18\x03 \x03(\t\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32\'.trunkline.storage.v1.TenantStateRecord\x12\x1a\n\x12quota_tokens_per_s\x18\x05 \x01(\x03\"\\\n\x0bSpaceRecord\x12\x10\n\x08space_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x16\n\x0emodel_revision\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\"\x92\x03\n\x10\x43ollectionRecord\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x10\n\x08space_id\x18\x03 \x01(\t\x12\x11\n\tplacement\x18\x04 \x03(\t\x12\x15\n\rjurisdictions\x18\x05 \x03(\t\x12\x11\n\tdedicated\x18\x06 \x01(\x08\x12\r\n\x05shard\x18\x07 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x19\n\x11\x64\x65\x64icated_cluster\x18\t \x01(\x08\x12@\n\npreference\x18\n \x01(\x0e\x32,.trunkline.storage.v1.RegionPreferenceRecord\x12O\n\rregion_stores\x18\x0b \x03(\x0b\x32\x38.trunkline.storage.v1.CollectionRecord.RegionStoresEntry\x1a\x33\n\x11RegionStoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x0cPolicyRecord\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x15\n\rjurisdictions\x18\x04 \x03(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\"\xec\x01\n\rHistoryRecord\x12/\n\x0b\x63hange_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x07 \x01(\t\x12\x10\n\x08\x61pprover\x18\x08 \x01(\t\x12\x11\n\tentry_key\x18\t \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\n \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x0b \x01(\x0c\"\xb8\x02\n\x0e\x41pprovalRecord\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x11\n\trequester\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x16\n\x0erequest_digest\x18\x04 \x01(\x0c\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65\x63ider\x18\t \x01(\t\x12\x10\n\x08\x61pproved\x18\n \x01(\x08\x12/\n\x0b\x64\x65\x63ide_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa0\x01\n\x0cImportRecord\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x13\n\x0b\x62\x61tch_count\x18\x03 \x01(\x03\x12\x13\n\x0b\x65ntry_count\x18\x04 \x01(\x03\x12\x13\n\x0blast_digest\x18\x05 \x01(\x0c\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x0eMapTokenRecord\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12\x10\n\x08revision\x18\x02 \x01(\x03\"E\n\x0fPageTokenRecord\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x11\n\tafter_key\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c*\x99\x01\n\x11RegionStateRecord\x12#\n\x1fREGION_STATE_RECORD_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREGION_STATE_RECORD_SERVING\x10\x01\x12 \n\x1cREGION_STATE_RECORD_DRAINING\x10\x02\x12\x1c\n\x18REGION_STATE_RECORD_DOWN\x10\x03*{\n\x11TenantStateRecord\x12#\n\x1fTENANT_STATE_RECORD_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTENANT_STATE_RECORD_ACTIVE\x10\x01\x12!\n\x1dTENANT_STATE_RECORD_SUSPENDED\x10\x02*\x90\x01\n\x16RegionPreferenceRecord\x12(\n$REGION_PREFERENCE_RECORD_UNSPECIFIED\x10\x00\x12$\n REGION_PREFERENCE_RECORD_NEAREST\x10\x01\x12&\n\"REGION_PREFERENCE_RECORD_PLACEMENT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.storage.v1.map_records_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REGIONSTATERECORD']._serialized_start=1093
-  _globals['_REGIONSTATERECORD']._serialized_end=1246
-  _globals['_TENANTSTATERECORD']._serialized_start=1248
-  _globals['_TENANTSTATERECORD']._serialized_end=1371
+  _globals['_COLLECTIONRECORD_REGIONSTORESENTRY']._loaded_options = None
+  _globals['_COLLECTIONRECORD_REGIONSTORESENTRY']._serialized_options = b'8\001'
+  _globals['_REGIONSTATERECORD']._serialized_start=2223
+  _globals['_REGIONSTATERECORD']._serialized_end=2376
+  _globals['_TENANTSTATERECORD']._serialized_start=2378
+  _globals['_TENANTSTATERECORD']._serialized_end=2501
+  _globals['_REGIONPREFERENCERECORD']._serialized_start=2504
+  _globals['_REGIONPREFERENCERECORD']._serialized_end=2648
   _globals['_EPOCHRECORD']._serialized_start=97
   _globals['_EPOCHRECORD']._serialized_end=174
-  _globals['_REGIONRECORD']._serialized_start=177
-  _globals['_REGIONRECORD']._serialized_end=428
-  _globals['_TENANTRECORD']._serialized_start=431
-  _globals['_TENANTRECORD']._serialized_end=585
-  _globals['_SPACERECORD']._serialized_start=587
-  _globals['_SPACERECORD']._serialized_end=679
-  _globals['_COLLECTIONRECORD']._serialized_start=682
-  _globals['_COLLECTIONRECORD']._serialized_end=857
-  _globals['_POLICYRECORD']._serialized_start=859
-  _globals['_POLICYRECORD']._serialized_end=968
-  _globals['_MAPTOKENRECORD']._serialized_start=970
-  _globals['_MAPTOKENRECORD']._serialized_end=1019
-  _globals['_PAGETOKENRECORD']._serialized_start=1021
-  _globals['_PAGETOKENRECORD']._serialized_end=1090
+  _globals['_STORERECORD']._serialized_start=176
+  _globals['_STORERECORD']._serialized_end=244
+  _globals['_REGIONRECORD']._serialized_start=247
+  _globals['_REGIONRECORD']._serialized_end=614
+  _globals['_TENANTRECORD']._serialized_start=617
+  _globals['_TENANTRECORD']._serialized_end=771
+  _globals['_SPACERECORD']._serialized_start=773
+  _globals['_SPACERECORD']._serialized_end=865
+  _globals['_COLLECTIONRECORD']._serialized_start=868
+  _globals['_COLLECTIONRECORD']._serialized_end=1270
+  _globals['_COLLECTIONRECORD_REGIONSTORESENTRY']._serialized_start=1219
+  _globals['_COLLECTIONRECORD_REGIONSTORESENTRY']._serialized_end=1270
+  _globals['_POLICYRECORD']._serialized_start=1272
+  _globals['_POLICYRECORD']._serialized_end=1381
+  _globals['_HISTORYRECORD']._serialized_start=1384
+  _globals['_HISTORYRECORD']._serialized_end=1620
+  _globals['_APPROVALRECORD']._serialized_start=1623
+  _globals['_APPROVALRECORD']._serialized_end=1935
+  _globals['_IMPORTRECORD']._serialized_start=1938
+  _globals['_IMPORTRECORD']._serialized_end=2098
+  _globals['_MAPTOKENRECORD']._serialized_start=2100
+  _globals['_MAPTOKENRECORD']._serialized_end=2149
+  _globals['_PAGETOKENRECORD']._serialized_start=2151
+  _globals['_PAGETOKENRECORD']._serialized_end=2220
 # @@protoc_insertion_point(module_scope)

@@ -76,6 +76,30 @@ TENANT_STATE_RECORD_SUSPENDED: TenantStateRecord.ValueType  # 2
 """It may not."""
 Global___TenantStateRecord: _TypeAlias = TenantStateRecord  # noqa: Y015
 
+class _RegionPreferenceRecord:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RegionPreferenceRecordEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RegionPreferenceRecord.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REGION_PREFERENCE_RECORD_UNSPECIFIED: _RegionPreferenceRecord.ValueType  # 0
+    """Read as NEAREST."""
+    REGION_PREFERENCE_RECORD_NEAREST: _RegionPreferenceRecord.ValueType  # 1
+    """Nearest first."""
+    REGION_PREFERENCE_RECORD_PLACEMENT: _RegionPreferenceRecord.ValueType  # 2
+    """The placement's order."""
+
+class RegionPreferenceRecord(_RegionPreferenceRecord, metaclass=_RegionPreferenceRecordEnumTypeWrapper):
+    """In which order regions are asked."""
+
+REGION_PREFERENCE_RECORD_UNSPECIFIED: RegionPreferenceRecord.ValueType  # 0
+"""Read as NEAREST."""
+REGION_PREFERENCE_RECORD_NEAREST: RegionPreferenceRecord.ValueType  # 1
+"""Nearest first."""
+REGION_PREFERENCE_RECORD_PLACEMENT: RegionPreferenceRecord.ValueType  # 2
+"""The placement's order."""
+Global___RegionPreferenceRecord: _TypeAlias = RegionPreferenceRecord  # noqa: Y015
+
 @_typing.final
 class EpochRecord(_message.Message):
     """Key `epoch`: rewritten when etcd is restored from a backup."""
@@ -105,6 +129,36 @@ class EpochRecord(_message.Message):
 Global___EpochRecord: _TypeAlias = EpochRecord  # noqa: Y015
 
 @_typing.final
+class StoreRecord(_message.Message):
+    """A vector store of a region besides its default one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    store_id: _builtins.str
+    """Name."""
+    endpoint: _builtins.str
+    """Where it is."""
+    tenant_id: _builtins.str
+    """The only tenant that may use it; empty for any."""
+    def __init__(
+        self,
+        *,
+        store_id: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "store_id", b"store_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreRecord: _TypeAlias = StoreRecord  # noqa: Y015
+
+@_typing.final
 class RegionRecord(_message.Message):
     """Key `regions/{region}`."""
 
@@ -118,12 +172,17 @@ class RegionRecord(_message.Message):
     RERANK_ENDPOINTS_FIELD_NUMBER: _builtins.int
     INFERENCE_ENDPOINTS_FIELD_NUMBER: _builtins.int
     ADMISSION_ENDPOINTS_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
+    SERVE_TIME_FIELD_NUMBER: _builtins.int
+    RAMP_MS_FIELD_NUMBER: _builtins.int
     region_id: _builtins.str
     """Name, as in the key."""
     jurisdiction: _builtins.str
     """Jurisdiction."""
     state: Global___RegionStateRecord.ValueType
     """State."""
+    ramp_ms: _builtins.int
+    """Milliseconds over which its share of the traffic grows after that; 0 for at once."""
     @_builtins.property
     def routing_endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`host:port` of front doors."""
@@ -144,6 +203,14 @@ class RegionRecord(_message.Message):
     def admission_endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`host:port` of admission services."""
 
+    @_builtins.property
+    def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreRecord]:
+        """Stores besides the default one."""
+
+    @_builtins.property
+    def serve_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last began to serve."""
+
     def __init__(
         self,
         *,
@@ -155,10 +222,13 @@ class RegionRecord(_message.Message):
         rerank_endpoints: _abc.Iterable[_builtins.str] | None = ...,
         inference_endpoints: _abc.Iterable[_builtins.str] | None = ...,
         admission_endpoints: _abc.Iterable[_builtins.str] | None = ...,
+        stores: _abc.Iterable[Global___StoreRecord] | None = ...,
+        serve_time: _timestamp_pb2.Timestamp | None = ...,
+        ramp_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["serve_time", b"serve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_endpoints", b"admission_endpoints", "inference_endpoints", b"inference_endpoints", "jurisdiction", b"jurisdiction", "region_id", b"region_id", "rerank_endpoints", b"rerank_endpoints", "retrieval_endpoints", b"retrieval_endpoints", "routing_endpoints", b"routing_endpoints", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_endpoints", b"admission_endpoints", "inference_endpoints", b"inference_endpoints", "jurisdiction", b"jurisdiction", "ramp_ms", b"ramp_ms", "region_id", b"region_id", "rerank_endpoints", b"rerank_endpoints", "retrieval_endpoints", b"retrieval_endpoints", "routing_endpoints", b"routing_endpoints", "serve_time", b"serve_time", "state", b"state", "stores", b"stores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,6 +314,26 @@ class CollectionRecord(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RegionStoresEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TENANT_ID_FIELD_NUMBER: _builtins.int
     COLLECTION_ID_FIELD_NUMBER: _builtins.int
     SPACE_ID_FIELD_NUMBER: _builtins.int
@@ -252,6 +342,9 @@ class CollectionRecord(_message.Message):
     DEDICATED_FIELD_NUMBER: _builtins.int
     SHARD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DEDICATED_CLUSTER_FIELD_NUMBER: _builtins.int
+    PREFERENCE_FIELD_NUMBER: _builtins.int
+    REGION_STORES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Tenant, as in the key."""
     collection_id: _builtins.str
@@ -264,6 +357,10 @@ class CollectionRecord(_message.Message):
     """Shared shard, where not dedicated."""
     description: _builtins.str
     """What it is about."""
+    dedicated_cluster: _builtins.bool
+    """True if its stores must be of the tenant's own; `dedicated` is true then, too."""
+    preference: Global___RegionPreferenceRecord.ValueType
+    """In which order its regions are asked."""
     @_builtins.property
     def placement(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Regions that hold it, primary first."""
@@ -271,6 +368,10 @@ class CollectionRecord(_message.Message):
     @_builtins.property
     def jurisdictions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where its data may be; never empty."""
+
+    @_builtins.property
+    def region_stores(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """From region to the name of its store, where that is not the default one."""
 
     def __init__(
         self,
@@ -283,10 +384,13 @@ class CollectionRecord(_message.Message):
         dedicated: _builtins.bool = ...,
         shard: _builtins.int = ...,
         description: _builtins.str = ...,
+        dedicated_cluster: _builtins.bool = ...,
+        preference: Global___RegionPreferenceRecord.ValueType = ...,
+        region_stores: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "dedicated", b"dedicated", "description", b"description", "jurisdictions", b"jurisdictions", "placement", b"placement", "shard", b"shard", "space_id", b"space_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "dedicated", b"dedicated", "dedicated_cluster", b"dedicated_cluster", "description", b"description", "jurisdictions", b"jurisdictions", "placement", b"placement", "preference", b"preference", "region_stores", b"region_stores", "shard", b"shard", "space_id", b"space_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -331,6 +435,188 @@ class PolicyRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicyRecord: _TypeAlias = PolicyRecord  # noqa: Y015
+
+@_typing.final
+class HistoryRecord(_message.Message):
+    """What the control role keeps for itself lies under `/trunkline/control/v1/`, which no other service watches.
+
+    Keys `history/{kind}/{entry}/{revision read, 16 hexadecimal digits}`: one change, written in the change's own
+    transaction, so that none is without its account. The change's revision is the key's `mod_revision`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    ENTRY_KEY_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Subject of the credential."""
+    request_id: _builtins.str
+    """Id of the request."""
+    method: _builtins.str
+    """The method's full name."""
+    comment: _builtins.str
+    """What the caller said about it."""
+    approval_id: _builtins.str
+    """The approval that was used; empty if none was needed."""
+    approver: _builtins.str
+    """Who approved."""
+    entry_key: _builtins.str
+    """The entry's key below `/trunkline/v1/`."""
+    before: _builtins.bytes
+    """The entry's value before; empty if there was none."""
+    after: _builtins.bytes
+    """The entry's value after; empty if it was removed."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the control role's clock."""
+
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its roles."""
+
+    def __init__(
+        self,
+        *,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+        method: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        approval_id: _builtins.str = ...,
+        approver: _builtins.str = ...,
+        entry_key: _builtins.str = ...,
+        before: _builtins.bytes = ...,
+        after: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "after", b"after", "approval_id", b"approval_id", "approver", b"approver", "before", b"before", "change_time", b"change_time", "comment", b"comment", "entry_key", b"entry_key", "method", b"method", "request_id", b"request_id", "roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryRecord: _TypeAlias = HistoryRecord  # noqa: Y015
+
+@_typing.final
+class ApprovalRecord(_message.Message):
+    """Key `approvals/{id}`: a change that waits for a second person, or was approved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    REQUESTER_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    REQUEST_DIGEST_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    DECIDER_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    """Random."""
+    requester: _builtins.str
+    """Who asked."""
+    method: _builtins.str
+    """The method's full name."""
+    request_digest: _builtins.bytes
+    """SHA-256 of the request without its options."""
+    summary: _builtins.str
+    """What would be changed, in words made of ids."""
+    comment: _builtins.str
+    """What the requester said about it."""
+    decider: _builtins.str
+    """Who approved or rejected; empty while nobody did."""
+    approved: _builtins.bool
+    """True if it was approved."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it is worth nothing."""
+
+    @_builtins.property
+    def decide_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided."""
+
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        requester: _builtins.str = ...,
+        method: _builtins.str = ...,
+        request_digest: _builtins.bytes = ...,
+        summary: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        decider: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        decide_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_time", b"decide_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "approved", b"approved", "comment", b"comment", "create_time", b"create_time", "decide_time", b"decide_time", "decider", b"decider", "expire_time", b"expire_time", "method", b"method", "request_digest", b"request_digest", "requester", b"requester", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalRecord: _TypeAlias = ApprovalRecord  # noqa: Y015
+
+@_typing.final
+class ImportRecord(_message.Message):
+    """Key `imports/{id}`: how far an import has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    BATCH_COUNT_FIELD_NUMBER: _builtins.int
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_DIGEST_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.str
+    """Chosen by the caller."""
+    actor: _builtins.str
+    """Who began it."""
+    batch_count: _builtins.int
+    """Batches applied."""
+    entry_count: _builtins.int
+    """Entries applied."""
+    last_digest: _builtins.bytes
+    """SHA-256 of the last batch, to know a repeat."""
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last batch was applied."""
+
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        batch_count: _builtins.int = ...,
+        entry_count: _builtins.int = ...,
+        last_digest: _builtins.bytes = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "batch_count", b"batch_count", "entry_count", b"entry_count", "import_id", b"import_id", "last_digest", b"last_digest", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportRecord: _TypeAlias = ImportRecord  # noqa: Y015
 
 @_typing.final
 class MapTokenRecord(_message.Message):
