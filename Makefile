@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format gen bench wheel-check clean
+.PHONY: help setup demo test test-fast lint format gen bench chaos wheel-check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,8 +48,13 @@ format: setup ## Format code and contracts
 gen: setup ## Generate code from the contracts
 	deploy/codegen/generate.sh
 
-bench: setup ## Measure against bare gRPC in the same run
+bench: setup ## Measure against bare gRPC in the same run, and the collection map
 	$(BIN)/python -m tests.bench.floor
+	$(BIN)/python -m tests.bench.map
+
+chaos: setup ## Kill, pause and slow a region, then etcd's members, under load; minutes
+	$(BIN)/python -m tests.chaos.failover
+	$(BIN)/python -m tests.chaos.etcd
 
 wheel-check: setup ## Build the wheel and test it in environments of its own
 	deploy/packaging/check_wheel.sh
