@@ -4,6 +4,7 @@ For development, demonstrations and tests. It starts services only as `python -m
 environment and imports none of them.
 """
 
+from trunkline_local._guardian import marked_processes
 from trunkline_local.background import StackStatus, read_status, start_background, stop_background
 from trunkline_local.child import Child, Command
 from trunkline_local.doctor import Finding, diagnose
@@ -15,6 +16,7 @@ from trunkline_local.errors import (
     NotReadyError,
     PortsExhaustedError,
     PortTakenError,
+    ProcessUnknownError,
     RegionUnknownError,
     SpecError,
     StackNotRunningError,
@@ -54,6 +56,7 @@ __all__ = [
     "ProcessHost",
     "ProcessRecord",
     "ProcessState",
+    "ProcessUnknownError",
     "Progress",
     "RegionRecord",
     "RegionSpec",
@@ -69,6 +72,7 @@ __all__ = [
     "Triton",
     "Valkey",
     "diagnose",
+    "marked_processes",
     "open_stack",
     "read_state",
     "read_status",

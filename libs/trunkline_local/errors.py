@@ -79,5 +79,9 @@ class RegionUnknownError(LocalError):
     """The stack has no region of that name."""
 
 
+class ProcessUnknownError(LocalError):
+    """The stack has no process of that name."""
+
+
 def _ending(exit_code: int) -> str:
     return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"

@@ -86,6 +86,11 @@ def plan_stack(site: Site) -> tuple[ProcessPlan, ...]:
     return tuple(plans)
 
 
+def plan_service(site: Site, name: str, seat: Seat) -> ProcessPlan:
+    """Return a process of one service of a region, whatever the layout."""
+    return _plan_services(site, name, seat.region_id, (seat,), frozenset())
+
+
 def service_seats(site: Site) -> tuple[Seat, ...]:
     """Return every service's place: the control role, then region by region."""
     return (_control_seat(site), *(seat for region in site.addresses.regions for seat in _region_seats(site, region)))

@@ -26,6 +26,11 @@ class Member:
     exit_code: int | None = None
     watcher: asyncio.Task[None] | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether it does not run: never started, ended, or a zombie that nobody has reaped yet."""
+        return self.child is None or self.child.poll() is not None
+
     def record(self) -> ProcessRecord:
         """Return it as it stands in `stack.json`."""
         return ProcessRecord(
@@ -55,6 +60,23 @@ class Roster:
         """Return a region's processes."""
         return tuple(member for member in self.members if member.plan.region_id == region_id)
 
+    def add(self, plan: ProcessPlan) -> Member:
+        """Take in a further process, to be started. Its name must be new."""
+        member = self._members[plan.name] = Member(plan)
+        return member
+
+    async def start_ended(self, members: Iterable[Member]) -> None:
+        """Start those that do not run. One that fails is ended for good, so that nothing half started is left.
+
+        Raises what `start` raises.
+        """
+        members = [member for member in members if member.ended or member.state is ProcessState.STARTING]
+        try:
+            await self.start(members)
+        except BaseException:
+            await self.kill(member for member in members if member.state is ProcessState.STARTING)
+            raise
+
     async def start(self, members: Iterable[Member]) -> None:
         """Start processes, each as soon as what it needs is ready, and wait until all are.
 
@@ -76,9 +98,10 @@ class Roster:
         for name in member.plan.needs & ready.keys():
             await ready[name].wait()
         async with slots if member.plan.needs else nullcontext():
-            member.exit_code = None
-            member.child = self._host.spawn(member.plan.command)
-            self._set(member, ProcessState.STARTING)
+            if member.child is None or member.ended:
+                member.exit_code = None
+                member.child = self._host.spawn(member.plan.command)
+                self._set(member, ProcessState.STARTING)
             await wait_ready(member.child, member.plan.ready, within_s=member.plan.ready_within_s)
         member.watcher = keep_task(self._watch(member, member.child), f"watch {member.plan.name}")
         self._set(member, ProcessState.RUNNING)

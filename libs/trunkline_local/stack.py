@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline_local.addresses import Addresses
-from trunkline_local.errors import LocalError, PortTakenError, RegionUnknownError
+from trunkline_local.errors import LocalError, PortTakenError
 from trunkline_local.host import ProcessHost
 from trunkline_local.identity import DevIdentity
 from trunkline_local.logfile import keep_trimmed
@@ -26,6 +26,7 @@ from trunkline_local.roster import Member, Roster
 from trunkline_local.run_dir import RunDir
 from trunkline_local.spec import StackSpec
 from trunkline_local.state import Phase, ProcessState, StackState
+from trunkline_local.steering import Steering
 from trunkline_local.tasks import end_tasks, keep_task
 from trunkline_local.tokens import keep_tokens_fresh, write_tokens
 
@@ -33,7 +34,7 @@ START_ATTEMPTS: Final = 3
 """A stack whose ports are taken by a foreign program in the meantime starts again with others."""
 
 
-class LocalStack:
+class LocalStack(Steering):
     """Starts, disturbs and stops a stack. Use `open_stack`, or `start` and `stop` in a `finally`; main thread only.
 
     Only processes are its business: regions, tenants and collections are written to the map by the caller, through the
@@ -67,12 +68,31 @@ class LocalStack:
         """The key that signs this stack's tokens. Raises LocalError before `start`."""
         return self._running()[0].identity
 
-    async def start(self) -> StackState:
+    async def start(self, *names: str) -> StackState:
         """Start everything and return once every process answers; their dependencies may still be loading.
 
+        With names, start those processes again, on the same ports and data; those that run are left alone.
+
         Raises StackRunningError if the run directory is in use, BinaryMissingError, ModelRepositoryMissingError,
-        ChildDiedError or NotReadyError; nothing runs then.
+        ChildDiedError or NotReadyError; nothing runs then, or, with names, none of those that failed.
         """
+        if names:
+            await self._running()[1].start_ended(self._named(names))
+        else:
+            await self._start_all()
+        return self.state
+
+    async def stop(self, *names: str) -> None:
+        """Stop everything, frozen processes too; afterwards no process of this stack is left. Idempotent.
+
+        With names, stop those processes alone: SIGTERM, bounded wait, SIGKILL.
+        """
+        if names:
+            await self._running()[1].stop(self._named(names))
+        else:
+            await self._stop_all()
+
+    async def _start_all(self) -> None:
         self._run_dir = RunDir(self.spec.run_dir)
         try:
             self._run_dir.prepare(keep_data=self.spec.keep_data)
@@ -86,10 +106,9 @@ class LocalStack:
                     await self._drop()
                     self._host = ProcessHost()
         except BaseException:
-            await self.stop()
+            await self._stop_all()
             raise
         self._set_phase(Phase.RUNNING)
-        return self.state
 
     async def wait_serving(self, region_id: str | None = None, *, within_s: float = 60.0) -> bool:
         """Wait until a region's services say SERVING (by default all, and the control role); False if not in time."""
@@ -97,29 +116,7 @@ class LocalStack:
         held = await asyncio.gather(*(eventually(partial(grpc_serving, each), within_s=within_s) for each in endpoints))
         return all(held)
 
-    async def kill_region(self, region_id: str) -> None:
-        """Kill all processes of a region, workers and Valkey too, at one moment (SIGKILL)."""
-        await self._running()[1].kill(self._region(region_id))
-
-    async def stop_region(self, region_id: str) -> None:
-        """Stop all processes of a region in order: SIGTERM, bounded wait, SIGKILL."""
-        await self._running()[1].stop(self._region(region_id))
-
-    def pause_region(self, region_id: str) -> None:
-        """Freeze all processes of a region (SIGSTOP): connections stay open, nothing answers."""
-        self._running()[1].pause(self._region(region_id))
-
-    def resume_region(self, region_id: str) -> None:
-        """Let a frozen region go on (SIGCONT)."""
-        self._running()[1].resume(self._region(region_id))
-
-    async def start_region(self, region_id: str) -> None:
-        """Start what does not run of a region, on the same ports and data. Raises ChildDiedError or NotReadyError."""
-        ended = (ProcessState.KILLED, ProcessState.STOPPED, ProcessState.DEAD)
-        await self._running()[1].start(member for member in self._region(region_id) if member.state in ended)
-
-    async def stop(self) -> None:
-        """Stop everything; afterwards no process of this stack is left. Idempotent, also after a failed start."""
+    async def _stop_all(self) -> None:
         if self._run_dir is None:
             return
         try:
@@ -183,12 +180,8 @@ class LocalStack:
             raise LocalError("the stack was not started")
         return self._site, self._roster
 
-    def _region(self, region_id: str) -> tuple[Member, ...]:
-        members = self._running()[1].of_region(region_id)
-        if not members:
-            known = ", ".join(region.region_id for region in self.spec.regions)
-            raise RegionUnknownError(f"no region {region_id}; there are {known}")
-        return members
+    def _free_ports(self) -> PortAllocator:
+        return self._ports
 
     def _endpoints(self, region_id: str | None) -> list[str]:
         site, _ = self._running()

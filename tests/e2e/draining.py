@@ -5,40 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from contextlib import suppress
 from functools import partial
 
 from tests.e2e import world
 from tests.e2e.place import LONG_S, Place, health, until
 
 from trunkline_client import RouterAddress, TrunklineClient, Unavailable
-from trunkline_local import Child, ProcessHost, Service
+from trunkline_local import Service
 from trunkline_local.addresses import Listener
-from trunkline_local.plan import ProcessPlan, _plan_services, _region_seats
-from trunkline_local.readiness import eventually, grpc_serving, http_get, wait_ready
+from trunkline_local.readiness import eventually, grpc_serving, http_get
 
+ROUTER = "second-router"
 SETTLE_AND_GRACE_S = 0.5 + 10.0
 EXIT_MARGIN_S = 5.0
 """For closing what was opened and for the interpreter to end, on a busy machine."""
-
-
-def _second_router(place: Place) -> tuple[ProcessPlan, Listener]:
-    """A further router of us-east, as a process of its own."""
-    site = place.stack._running()[0]
-    region = next(each for each in site.addresses.regions if each.region.region_id == world.US)
-    listener = Listener.take(place.stack._ports)
-    [seat] = [each for each in _region_seats(site, region) if each.service is Service.ROUTING]
-    return _plan_services(site, "second-router", None, (replace(seat, listener=listener),), frozenset()), listener
-
-
-@asynccontextmanager
-async def _running(plan: ProcessPlan) -> AsyncIterator[Child]:
-    async with ProcessHost() as host:
-        child = host.spawn(plan.command)
-        await wait_ready(child, plan.ready, within_s=plan.ready_within_s)
-        yield child
 
 
 async def _in_flight(listener: Listener) -> int:
@@ -49,8 +30,8 @@ async def _in_flight(listener: Listener) -> int:
 
 async def test_sigterm_finishes_what_runs(place: Place) -> None:
     """Searches that wait for a frozen region when SIGTERM comes are answered once it goes on; the exit code is 0."""
-    plan, listener = _second_router(place)
-    async with _running(plan) as child:
+    listener = await place.stack.add(ROUTER, world.US, Service.ROUTING)
+    try:
         assert await eventually(partial(grpc_serving, listener.endpoint), within_s=30.0)
         async with TrunklineClient([RouterAddress(world.US, listener.endpoint)], place.token()) as client:
             search = partial(client.search, "lighthouse", collections=["far"], deadline_s=LONG_S)
@@ -60,16 +41,18 @@ async def test_sigterm_finishes_what_runs(place: Place) -> None:
                 waiting = [asyncio.ensure_future(search()) for _ in range(3)]
                 await until(partial(_in_flight, listener), len(waiting).__eq__, every_s=0.01)
                 began_s = time.monotonic()
-                child.terminate()
+                stopping = asyncio.ensure_future(place.stack.stop(ROUTER))
                 with suppress(AssertionError):  # any longer, and the frozen region would be taken for lost
                     await until(partial(health, listener.endpoint), False.__eq__, within_s=0.4, every_s=0.01)
             finally:
                 place.stack.resume_region(world.EU)
             answers = await asyncio.gather(*waiting)
-            code = await child.wait()
+            await stopping
             took_s = time.monotonic() - began_s
             gone = await asyncio.gather(search(), return_exceptions=True)
+    finally:
+        await place.stack.stop(ROUTER)
     assert [answer.hits[0].document_id for answer in answers] == ["lighthouse"] * len(answers)
-    assert code == 0
+    assert place.record(ROUTER).exit_code == 0
     assert took_s < SETTLE_AND_GRACE_S + EXIT_MARGIN_S
     assert isinstance(gone[0], Unavailable)

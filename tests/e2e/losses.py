@@ -25,7 +25,7 @@ async def test_without_etcd_searches_go_on_and_changes_are_refused(place: Place)
         control = await stack.enter_async_context(place.control())
         clients = [await stack.enter_async_context(place.client(region)) for region in world.REGIONS]
         searches = [partial(client.search, "tables", collections=["formats"], deadline_s=LONG_S) for client in clients]
-        await place.kill("etcd-0")
+        await place.stack.kill("etcd-0")
         for region, search in zip(world.REGIONS, searches, strict=True):
             endpoint = place.endpoint(region)
             await until(partial(health, endpoint, "dependency/etcd"), False.__eq__)
@@ -36,7 +36,7 @@ async def test_without_etcd_searches_go_on_and_changes_are_refused(place: Place)
         with pytest.raises(Unavailable) as refused:
             await control.put_collection(entry)
         read = await control.collection(world.ACME, "formats")
-        await place.start("etcd-0")
+        await place.stack.start("etcd-0")
         written = await until(partial(control.put_collection, entry), lambda _: True)
         again = [
             await client.search("x", collections=["late"], map_token=written.map_token, deadline_s=LONG_S)
@@ -54,17 +54,17 @@ async def test_without_valkey_the_local_share_is_granted_and_told(place: Place) 
         near = partial(asia.search, "tables", collections=["formats"], deadline_s=LONG_S)
         far = partial(us.search, "tables", collections=["formats"], deadline_s=LONG_S)
         await undisturbed(near)
-        await place.kill(valkey)
+        await place.stack.kill(valkey)
         lost = await until(near, lambda result: "QUOTA_LOCAL" in _reasons(result))
         other = await undisturbed(far)
-        await place.start(valkey)
+        await place.stack.start(valkey)
         back = await until(near, lambda result: "QUOTA_LOCAL" not in _reasons(result))
     assert lost.hits[0].document_id == other.hits[0].document_id == back.hits[0].document_id == "csv"
 
 
 async def test_without_the_model_server_keywords_answer(place: Place) -> None:
     """Rules and explicit collections find by keywords and say so; what needs a vector is refused with a reason."""
-    await place.kill("triton")
+    await place.stack.kill("triton")
     async with place.client(world.US) as client:
         ruled = await client.search("Which debugger has frames?", deadline_s=LONG_S)
         named = await client.search("snapshots of blocks", collections=["debugging"], deadline_s=LONG_S)

@@ -16,10 +16,8 @@ from tests.e2e import world
 from tests.integration.mesh.caller import Answer, Caller
 
 from trunkline_client import ControlClient, RouterAddress, SearchResult, TrunklineClient, TrunklineError
-from trunkline_local import Child, Layout, LocalStack, ProcessRecord, Service, StackSpec, open_stack
-from trunkline_local._guardian import marked_processes
+from trunkline_local import Layout, LocalStack, ProcessRecord, Service, StackSpec, marked_processes, open_stack
 from trunkline_local.readiness import eventually
-from trunkline_local.roster import Member
 from trunkline_local.seeding import seed_map
 
 T = TypeVar("T")
@@ -70,23 +68,6 @@ class Place:
     def record(self, name: str) -> ProcessRecord:
         """Return what is known of a process, for example `eu-west/valkey`."""
         return next(each for each in self.stack.state.processes if each.name == name)
-
-    async def kill(self, name: str) -> None:
-        """Kill one process (SIGKILL) for good, until `start`."""
-        await self.stack._running()[1].kill([self._member(name)])
-
-    async def start(self, name: str) -> None:
-        """Start a killed process again, on its port and data."""
-        await self.stack._running()[1].start([self._member(name)])
-
-    def child(self, name: str) -> Child:
-        """Return a process that runs."""
-        child = self._member(name).child
-        assert child is not None
-        return child
-
-    def _member(self, name: str) -> Member:
-        return next(each for each in self.stack._running()[1].members if each.plan.name == name)
 
 
 async def until(

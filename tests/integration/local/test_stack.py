@@ -8,6 +8,7 @@ import signal
 import stat
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from trunkline_local._guardian import marked_processes
 from trunkline_local.background import read_status, start_background, stop_background
 from trunkline_local.errors import (
     ChildDiedError,
+    LocalError,
+    ProcessUnknownError,
     RegionUnknownError,
     StackNotRunningError,
     StackRunningError,
@@ -25,7 +28,7 @@ from trunkline_local.errors import (
 )
 from trunkline_local.identity import DevIdentity
 from trunkline_local.progress import Progress
-from trunkline_local.readiness import eventually, grpc_health
+from trunkline_local.readiness import Check, eventually, grpc_health, grpc_serving
 from trunkline_local.spec import Layout, RegionSpec, Service, StackSpec
 from trunkline_local.stack import LocalStack, open_stack
 from trunkline_local.state import Phase, ProcessRecord, ProcessState, StackState, read_state
@@ -52,6 +55,18 @@ async def stack(tmp_path: Path) -> AsyncIterator[LocalStack]:
 def _states(state: StackState | None, region_id: str | None = None) -> set[ProcessState]:
     assert state is not None
     return {each.state for each in state.processes if region_id in (None, each.region_id)}
+
+
+def _state_of(stack: LocalStack, name: str) -> ProcessState:
+    return next(each.state for each in stack.state.processes if each.name == name)
+
+
+def _kernel_state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+
+
+def _serving(endpoint: str) -> Check:
+    return partial(grpc_serving, endpoint)
 
 
 def _on_disk(stack: LocalStack) -> StackState:
@@ -129,6 +144,60 @@ async def test_paused_region_is_silent_until_resumed(stack: LocalStack) -> None:
     stack.resume_region("eu-west")
     assert await stack.wait_serving("eu-west", within_s=30.0)
     stack.pause_region("eu-west")
+    await stack.kill_region("eu-west")
+    assert _states(_on_disk(stack), "eu-west") == {ProcessState.KILLED}
+
+
+async def test_single_processes_are_killed_frozen_and_started(stack: LocalStack) -> None:
+    """One process by name, dead or not, as often as one likes; the others of its region run on."""
+    valkey, services = stack.names("eu-west")
+    assert {valkey, services, "etcd-0", "control", "triton"} < set(stack.names())
+    run_id = stack.state.run_id
+    for _ in range(2):
+        await stack.kill(valkey)
+    assert _state_of(stack, valkey) is ProcessState.KILLED
+    assert _state_of(stack, services) is ProcessState.RUNNING
+    stack.pause(valkey, services)
+    stack.pause(services)
+    assert _state_of(stack, valkey) is ProcessState.KILLED
+    assert _state_of(stack, services) is ProcessState.PAUSED
+    frozen = {each.pid for each in stack.state.processes if each.name == services}
+    assert {each for each in marked_processes(run_id) if os.getpgid(each) in frozen} == {
+        each for each in marked_processes(run_id) if _kernel_state(each) == "T"
+    }
+    await stack.start(valkey, services)
+    assert _state_of(stack, services) is ProcessState.PAUSED
+    for _ in range(2):
+        stack.resume(services, valkey)
+    assert await stack.wait_serving("eu-west", within_s=30.0)
+    os.kill(next(each.pid or 0 for each in stack.state.processes if each.name == valkey), signal.SIGKILL)
+    await stack.kill(valkey)
+    await stack.start(valkey)
+    assert _states(_on_disk(stack)) == {ProcessState.RUNNING}
+    with pytest.raises(ProcessUnknownError, match="eu-west/redis"):
+        await stack.kill(valkey, "eu-west/redis")
+    assert _state_of(stack, valkey) is ProcessState.RUNNING
+
+
+async def test_frozen_processes_are_no_hindrance_to_a_stop(tmp_path: Path) -> None:
+    """A stack whose control store, model server and region are frozen stops in order and leaves nothing."""
+    async with open_stack(_spec(tmp_path / "run")) as stack:
+        stack.pause("etcd-0", "triton", *stack.names("us-east"))
+        run_id = stack.state.run_id
+    assert marked_processes(run_id) == []
+    assert {each.exit_code for each in stack.state.processes if each.region_id} == {0}
+
+
+async def test_a_further_process_of_a_service_belongs_to_its_region(stack: LocalStack) -> None:
+    """A second router is started, told, frozen and killed with its region, and comes back on its port."""
+    listener = await stack.add("second", "eu-west", Service.ROUTING)
+    assert await eventually(_serving(listener.endpoint), within_s=30.0)
+    with pytest.raises(LocalError, match="second"):
+        await stack.add("second", "eu-west", Service.ROUTING)
+    await stack.stop("second")
+    assert [each.exit_code for each in stack.state.processes if each.name == "second"] == [0]
+    await stack.start_region("eu-west")
+    assert await eventually(_serving(listener.endpoint), within_s=30.0)
     await stack.kill_region("eu-west")
     assert _states(_on_disk(stack), "eu-west") == {ProcessState.KILLED}
 
