@@ -1,12 +1,16 @@
-"""Names of the map's keys. All lie under one prefix, so one watch sees every change in order."""
+"""Names of keys. Those of the map lie under one prefix, so one watch sees every change in order."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 PREFIX: Final = b"/trunkline/v1/"
-"""Everything that Trunkline keeps in etcd."""
+"""The map: what services watch."""
+
+CONTROL_PREFIX: Final = b"/trunkline/control/v1/"
+"""What the control role keeps for itself: history, approvals, imports. No watch of the map covers it."""
 
 
 class Kind(StrEnum):
@@ -32,10 +36,14 @@ class MapKey(NamedTuple):
     collection_id: str = ""
     """The collection in its tenant, for collections only."""
 
+    @property
+    def path(self) -> str:
+        """Return the key below the prefix, for example `collections/acme/docs`."""
+        return "/".join(part for part in (self.kind.value, self.name, self.collection_id) if part)
+
     def encode(self) -> bytes:
         """Return the key as etcd holds it."""
-        parts = (self.kind.value, self.name, self.collection_id)
-        return PREFIX + "/".join(part for part in parts if part).encode()
+        return PREFIX + self.path.encode()
 
     @classmethod
     def parse(cls, raw: bytes) -> Self | None:
@@ -63,6 +71,54 @@ def folder(kind: Kind, tenant_id: str = "") -> bytes:
     """
     within = f"{tenant_id}/" if tenant_id else ""
     return PREFIX + f"{kind.value}/{within}".encode()
+
+
+_HISTORY: Final = CONTROL_PREFIX + b"history/"
+_REVISION: Final = re.compile(r"[0-9a-f]{16}")
+
+APPROVALS: Final = CONTROL_PREFIX + b"approvals/"
+"""Folder of all approvals."""
+
+IMPORTS: Final = CONTROL_PREFIX + b"imports/"
+"""Folder of all imports."""
+
+
+def history_key(entry: MapKey, revision: int) -> bytes:
+    """Return the key of a change's record; `revision` (0 to 2**63 - 1) is the one at which the change was decided.
+
+    Sixteen hexadecimal digits, so that the order of the keys is that of the revisions.
+    """
+    return history_folder(entry) + f"{revision:016x}".encode()
+
+
+def history_folder(entry: MapKey) -> bytes:
+    """Return the prefix of all records of one entry's changes."""
+    return _HISTORY + f"{entry.path}/".encode()
+
+
+def history_of_kind(kind: Kind, tenant_id: str = "") -> bytes:
+    """Return the prefix of all records of a kind, or of one tenant's collections."""
+    within = f"{tenant_id}/" if tenant_id else ""
+    return _HISTORY + f"{kind.value}/{within}".encode()
+
+
+def parse_history_key(raw: bytes) -> tuple[MapKey, int] | None:
+    """Return the entry and the revision that a history key names, or None for another key."""
+    if not raw.startswith(_HISTORY):
+        return None
+    path, _, digits = raw[len(_HISTORY) :].decode(errors="replace").rpartition("/")
+    entry = MapKey.parse(PREFIX + path.encode())
+    return (entry, int(digits, 16)) if entry is not None and _REVISION.fullmatch(digits) else None
+
+
+def approval_key(approval_id: str) -> bytes:
+    """Return the key of an approval; its id holds no slash."""
+    return APPROVALS + approval_id.encode()
+
+
+def import_key(import_id: str) -> bytes:
+    """Return the key of an import; its id holds no slash."""
+    return IMPORTS + import_id.encode()
 
 
 def prefix_end(prefix: bytes) -> bytes:

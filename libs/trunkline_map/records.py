@@ -18,9 +18,11 @@ from trunkline_map.entries import (
     Entry,
     EpochEntry,
     PolicyPointer,
+    Preference,
     RegionEntry,
     RegionState,
     SpaceEntry,
+    StoreEntry,
     TenantEntry,
 )
 from trunkline_map.keys import Kind, MapKey
@@ -32,6 +34,12 @@ _STATE_OF_RECORD: Final = {
     storage_pb.REGION_STATE_RECORD_DOWN: RegionState.DOWN,
 }
 _RECORD_OF_STATE: Final = {state: record for record, state in _STATE_OF_RECORD.items()}
+_PREFERENCE_OF_RECORD: Final = {
+    storage_pb.REGION_PREFERENCE_RECORD_NEAREST: Preference.NEAREST,
+    storage_pb.REGION_PREFERENCE_RECORD_PLACEMENT: Preference.PLACEMENT,
+}
+_RECORD_OF_PREFERENCE: Final = {preference: record for record, preference in _PREFERENCE_OF_RECORD.items()}
+_NANOS: Final = 1_000_000_000
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -90,8 +98,16 @@ def _decode_region(key: MapKey, value: bytes, revision: int) -> RegionEntry:
         rerank_endpoints=tuple(record.rerank_endpoints),
         inference_endpoints=tuple(record.inference_endpoints),
         admission_endpoints=tuple(record.admission_endpoints),
+        stores=tuple(_store_of(store) for store in record.stores),
+        serving_since_s=record.serve_time.seconds + record.serve_time.nanos / _NANOS,
+        ramp_s=record.ramp_ms / 1000,
         revision=revision,
     )
+
+
+def _store_of(record: storage_pb.StoreRecord) -> StoreEntry:
+    _require(record.store_id and record.endpoint, "a store has a name and an endpoint")
+    return StoreEntry(record.store_id, record.endpoint, record.tenant_id)
 
 
 def _decode_tenant(key: MapKey, value: bytes, revision: int) -> TenantEntry:
@@ -134,9 +150,13 @@ def _decode_collection(key: MapKey, value: bytes, revision: int) -> CollectionEn
         space_id=record.space_id,
         placement=tuple(record.placement),
         jurisdictions=frozenset(record.jurisdictions),
-        dedicated=record.dedicated,
+        # A version that does not know clusters may have written the one and kept the other: the stricter holds.
+        dedicated=record.dedicated or record.dedicated_cluster,
         shard=record.shard,
         description=record.description,
+        cluster=record.dedicated_cluster,
+        preference=_PREFERENCE_OF_RECORD.get(record.preference, Preference.NEAREST),
+        region_stores=tuple(sorted(record.region_stores.items())),
         revision=revision,
     )
 
@@ -183,7 +203,24 @@ def _encode_region(entry: RegionEntry, stored: bytes) -> bytes:
     record.rerank_endpoints[:] = entry.rerank_endpoints
     record.inference_endpoints[:] = entry.inference_endpoints
     record.admission_endpoints[:] = entry.admission_endpoints
+    _set_stores(record, entry.stores)
+    record.ClearField("serve_time")
+    if entry.serving_since_s:
+        seconds = int(entry.serving_since_s)
+        record.serve_time.seconds = seconds
+        record.serve_time.nanos = round((entry.serving_since_s - seconds) * _NANOS)
+    record.ramp_ms = round(entry.ramp_s * 1000)
     return record.SerializeToString()
+
+
+def _set_stores(record: storage_pb.RegionRecord, stores: tuple[StoreEntry, ...]) -> None:
+    """Replace the stores; what a newer version says of one that stays is kept."""
+    before = {store.store_id: store for store in record.stores}
+    after = [before.get(store.store_id, storage_pb.StoreRecord()) for store in stores]
+    for message, store in zip(after, stores, strict=True):
+        message.store_id, message.endpoint, message.tenant_id = store.store_id, store.endpoint, store.tenant_id
+    del record.stores[:]
+    record.stores.extend(after)
 
 
 def _encode_tenant(entry: TenantEntry, stored: bytes) -> bytes:
@@ -212,10 +249,17 @@ def _encode_collection(entry: CollectionEntry, stored: bytes) -> bytes:
     record.space_id = entry.space_id
     record.placement[:] = entry.placement
     record.jurisdictions[:] = sorted(entry.jurisdictions)
-    record.dedicated = entry.dedicated
+    # A version that does not know clusters then still gives it a physical collection of its own.
+    record.dedicated = entry.dedicated or entry.cluster
     record.shard = entry.shard
     record.description = entry.description
-    return record.SerializeToString()
+    record.dedicated_cluster = entry.cluster
+    if _PREFERENCE_OF_RECORD.get(record.preference, Preference.NEAREST) is not entry.preference:
+        # A preference of a newer version is read as NEAREST, and stays while nobody wants another.
+        record.preference = _RECORD_OF_PREFERENCE[entry.preference]
+    record.region_stores.clear()
+    record.region_stores.update(entry.region_stores)
+    return record.SerializeToString(deterministic=True)
 
 
 def _encode_policy(entry: PolicyPointer, stored: bytes) -> bytes:

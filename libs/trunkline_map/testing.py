@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from trunkline_map.entries import (
     CollectionEntry,
     Entry,
     EpochEntry,
     PolicyPointer,
+    Preference,
     RegionEntry,
     RegionState,
     SpaceEntry,
+    StoreEntry,
     TenantEntry,
 )
 from trunkline_map.keys import MapKey
@@ -68,11 +71,18 @@ def static_snapshot(*entries: Entry, epoch: bytes = TEST_EPOCH, revision: int = 
 
 
 def region(
-    region_id: str, jurisdiction: str, *, state: RegionState = RegionState.SERVING, **endpoints: str
+    region_id: str,
+    jurisdiction: str,
+    *,
+    state: RegionState = RegionState.SERVING,
+    stores: Iterable[StoreEntry] = (),
+    **endpoints: str,
 ) -> RegionEntry:
     """Return a region; endpoints by kind, for example `retrieval="127.0.0.1:7001"`, several separated by commas."""
-    lists = {f"{kind}_endpoints": tuple(text.split(",")) for kind, text in endpoints.items()}
-    return RegionEntry(region_id=region_id, jurisdiction=jurisdiction, state=state, revision=1, **lists)
+    lists: dict[str, Any] = {f"{kind}_endpoints": tuple(text.split(",")) for kind, text in endpoints.items()}
+    return RegionEntry(
+        region_id=region_id, jurisdiction=jurisdiction, state=state, stores=tuple(stores), revision=1, **lists
+    )
 
 
 def tenant(tenant_id: str, *jurisdictions: str, tier: str = "pro", suspended: bool = False) -> TenantEntry:
@@ -101,6 +111,9 @@ def collection(
     dedicated: bool = False,
     shard: int = 0,
     description: str = "",
+    cluster: bool = False,
+    preference: Preference = Preference.NEAREST,
+    region_stores: Mapping[str, str] = MappingProxyType({}),
 ) -> CollectionEntry:
     """Return a collection; `placement` names regions, primary first."""
     return CollectionEntry(
@@ -109,9 +122,12 @@ def collection(
         space_id=space_id,
         placement=tuple(placement),
         jurisdictions=frozenset(jurisdictions),
-        dedicated=dedicated,
+        dedicated=dedicated or cluster,
         shard=shard,
         description=description,
+        cluster=cluster,
+        preference=preference,
+        region_stores=tuple(sorted(region_stores.items())),
         revision=1,
     )
 

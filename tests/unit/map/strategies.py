@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from trunkline_map.entries import (
     CollectionEntry,
     Entry,
+    Isolation,
     PolicyPointer,
+    Preference,
     RegionEntry,
     RegionState,
     SpaceEntry,
+    StoreEntry,
     TenantEntry,
 )
 
@@ -18,6 +23,10 @@ NAMES = st.sampled_from(["a", "b", "ab", "a-b", "c0"])
 JURISDICTIONS = st.frozensets(st.sampled_from(["eu", "us", "apac"]), min_size=1)
 REVISIONS = st.integers(1, 50)
 ENDPOINTS = st.lists(st.sampled_from(["h:1", "h:2", "[::1]:3"]), max_size=2).map(tuple)
+
+STORES = st.builds(
+    StoreEntry, store_id=NAMES, endpoint=st.sampled_from(["h:1", "engine:x"]), tenant_id=st.sampled_from(["", "a"])
+)
 
 REGIONS = st.builds(
     RegionEntry,
@@ -29,6 +38,9 @@ REGIONS = st.builds(
     rerank_endpoints=ENDPOINTS,
     inference_endpoints=ENDPOINTS,
     admission_endpoints=ENDPOINTS,
+    stores=st.lists(STORES, max_size=3, unique_by=lambda store: store.store_id).map(tuple),
+    serving_since_s=st.sampled_from([0.0, 1_700_000_000.125, 1_790_000_000.999999]),
+    ramp_s=st.sampled_from([0.0, 0.25, 30.0, 3600.0]),
     revision=REVISIONS,
 )
 TENANTS = st.builds(
@@ -40,6 +52,14 @@ TENANTS = st.builds(
     quota_tokens_per_s=st.integers(0, 10**12),
     revision=REVISIONS,
 )
+
+
+def _collection(*, isolation: Isolation, **fields: Any) -> CollectionEntry:
+    return CollectionEntry(
+        dedicated=isolation is not Isolation.SHARED, cluster=isolation is Isolation.CLUSTER, **fields
+    )
+
+
 SPACES = st.builds(
     SpaceEntry,
     space_id=NAMES,
@@ -49,15 +69,17 @@ SPACES = st.builds(
     revision=REVISIONS,
 )
 COLLECTIONS = st.builds(
-    CollectionEntry,
+    _collection,
     tenant_id=NAMES,
     collection_id=NAMES,
     space_id=NAMES,
     placement=st.lists(NAMES, min_size=1, max_size=3, unique=True).map(tuple),
     jurisdictions=JURISDICTIONS,
-    dedicated=st.booleans(),
+    isolation=st.sampled_from(Isolation),
     shard=st.integers(0, 1023),
     description=st.text(max_size=20),
+    preference=st.sampled_from(Preference),
+    region_stores=st.dictionaries(NAMES, NAMES, max_size=3).map(lambda stores: tuple(sorted(stores.items()))),
     revision=REVISIONS,
 )
 POLICIES = st.builds(

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline_map.keys import EPOCH_KEY, Kind, MapKey, folder, prefix_end
+from trunkline_map.keys import (
+    CONTROL_PREFIX,
+    EPOCH_KEY,
+    PREFIX,
+    Kind,
+    MapKey,
+    approval_key,
+    folder,
+    history_folder,
+    history_key,
+    history_of_kind,
+    import_key,
+    parse_history_key,
+    prefix_end,
+)
+
+DOCS = MapKey(Kind.COLLECTION, "acme", "docs")
 
 
 @pytest.mark.parametrize(
@@ -57,3 +73,43 @@ def test_a_prefix_without_an_end_is_refused(prefix: bytes) -> None:
     """Such a range would cover every key, or nothing."""
     with pytest.raises(ValueError, match="no end"):
         prefix_end(prefix)
+
+
+def test_control_keeps_its_own_keys_where_no_watch_of_the_map_sees_them() -> None:
+    """History, approvals and imports lie under a prefix of their own."""
+    keys = [history_key(DOCS, 0x1F), approval_key("a1"), import_key("i1")]
+
+    assert keys == [
+        b"/trunkline/control/v1/history/collections/acme/docs/000000000000001f",
+        b"/trunkline/control/v1/approvals/a1",
+        b"/trunkline/control/v1/imports/i1",
+    ]
+    assert all(key.startswith(CONTROL_PREFIX) for key in keys)
+    assert not any(PREFIX <= key < prefix_end(PREFIX) for key in keys)
+
+
+def test_an_entrys_history_is_in_the_order_of_its_revisions() -> None:
+    """Also where the number of digits grows, and no other entry's is among it."""
+    keys = [history_key(DOCS, revision) for revision in (1, 9, 10, 255, 2**63 - 1)]
+    other = history_key(MapKey(Kind.COLLECTION, "acme", "docs2"), 5)
+
+    assert keys == sorted(keys)
+    assert all(key.startswith(history_folder(DOCS)) for key in keys)
+    assert not other.startswith(history_folder(DOCS))
+    assert other.startswith(history_of_kind(Kind.COLLECTION, "acme"))
+    assert other.startswith(history_of_kind(Kind.COLLECTION))
+
+
+@pytest.mark.parametrize("entry", [DOCS, EPOCH_KEY, MapKey(Kind.REGION, "eu-west")])
+def test_a_history_key_tells_its_entry(entry: MapKey) -> None:
+    """Parsing gives back what was encoded."""
+    assert parse_history_key(history_key(entry, 77)) == (entry, 77)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", PREFIX, approval_key("a"), history_folder(DOCS), history_folder(DOCS) + b"1f", history_folder(DOCS)[:-1]],
+)
+def test_other_keys_are_no_history(raw: bytes) -> None:
+    """A folder, a key of another kind and a revision of another form are none."""
+    assert parse_history_key(raw) is None

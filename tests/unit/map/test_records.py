@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 from tests.unit.map.strategies import ENTRIES
 
 from trunkline.storage.v1 import map_records_pb2 as storage_pb
-from trunkline_map.entries import Entry, EpochEntry, TenantEntry
+from trunkline_map.entries import (
+    CollectionEntry,
+    Entry,
+    EpochEntry,
+    Isolation,
+    Preference,
+    StoreEntry,
+    TenantEntry,
+)
 from trunkline_map.keys import EPOCH_KEY, Kind, MapKey
 from trunkline_map.records import MalformedRecordError, decode, encode
+from trunkline_map.testing import collection, region
 
 NEWER_FIELD = b"\xf2\x06\x05later"  # field 110, length-delimited: no record of this version has it
 
@@ -55,6 +66,12 @@ ACTIVE = storage_pb.TENANT_STATE_RECORD_ACTIVE
         (REGION, storage_pb.RegionRecord(region_id="other", jurisdiction="eu", state=SERVING)),
         (REGION, storage_pb.RegionRecord(region_id="a", state=SERVING)),
         (REGION, storage_pb.RegionRecord(region_id="a", jurisdiction="eu")),
+        (
+            REGION,
+            storage_pb.RegionRecord(
+                region_id="a", jurisdiction="eu", state=SERVING, stores=[storage_pb.StoreRecord(store_id="s")]
+            ),
+        ),
         (TENANT, storage_pb.TenantRecord(tenant_id="a", state=ACTIVE)),
         (TENANT, storage_pb.TenantRecord(tenant_id="a", jurisdictions=["eu"])),
         (SPACE, storage_pb.SpaceRecord(space_id="a", model_id="m")),
@@ -80,3 +97,55 @@ def test_a_tenants_state_is_told() -> None:
     entry = TenantEntry("a", "pro", frozenset({"eu"}), suspended=True, revision=1)
 
     assert storage_pb.TenantRecord.FromString(encode(entry)).state == storage_pb.TENANT_STATE_RECORD_SUSPENDED
+
+
+def test_a_cluster_is_dedicated_for_a_version_that_does_not_know_clusters() -> None:
+    """It must never put such a collection into a shared shard."""
+    record = storage_pb.CollectionRecord.FromString(encode(replace(collection("a", "b", ["r"], ["eu"]), cluster=True)))
+
+    assert record.dedicated
+    assert record.dedicated_cluster
+
+
+def test_a_cluster_stays_one_after_an_older_version_made_it_shared() -> None:
+    """That version kept the field that it does not know; the stricter of both holds."""
+    record = storage_pb.CollectionRecord(
+        tenant_id="a", collection_id="b", space_id="s", placement=["r"], jurisdictions=["eu"], dedicated_cluster=True
+    )
+
+    entry = decode(COLLECTION, record.SerializeToString(), 1)
+
+    assert isinstance(entry, CollectionEntry)
+    assert entry.isolation is Isolation.CLUSTER
+    assert entry.dedicated
+
+
+def test_a_preference_of_a_newer_version_is_nearest_and_survives() -> None:
+    """This version reads it as NEAREST; a rewrite of something else does not lose it."""
+    stored = encode(collection("a", "b", ["r"], ["eu"])) + b"\x50\x63"  # field 10, varint 99
+    entry = decode(COLLECTION, stored, 1)
+    assert isinstance(entry, CollectionEntry)
+    assert entry.preference is Preference.NEAREST
+
+    rewritten = storage_pb.CollectionRecord.FromString(encode(replace(entry, description="new"), stored))
+    wanted = storage_pb.CollectionRecord.FromString(encode(replace(entry, preference=Preference.PLACEMENT), stored))
+
+    assert rewritten.preference == 99
+    assert wanted.preference == storage_pb.REGION_PREFERENCE_RECORD_PLACEMENT
+
+
+def test_what_a_newer_version_says_of_a_store_survives() -> None:
+    """Unknown fields within a region's stores stay with the store that they belong to."""
+    kept, gone = StoreEntry("kept", "h:1"), StoreEntry("gone", "h:2")
+    stored = storage_pb.RegionRecord.FromString(encode(replace(region("a", "eu"), stores=(gone, kept))))
+    stored.stores[1].MergeFromString(NEWER_FIELD)
+
+    rewritten = encode(
+        replace(region("a", "eu"), stores=(replace(kept, endpoint="h:9"), StoreEntry("new", "h:3"))),
+        stored.SerializeToString(),
+    )
+
+    record = storage_pb.RegionRecord.FromString(rewritten)
+    assert [(store.store_id, store.endpoint) for store in record.stores] == [("kept", "h:9"), ("new", "h:3")]
+    assert NEWER_FIELD in record.stores[0].SerializeToString()
+    assert NEWER_FIELD not in record.stores[1].SerializeToString()
