@@ -98,9 +98,18 @@ async def start_etcd(host: ProcessHost, ports: PortAllocator, folder: Path, *, m
             EtcdMember(f"etcd-{index}", folder / f"attempt-{number}" / f"etcd-{index}", ports.take(), ports.take())
             for index in range(members)
         ]
-        children = tuple(host.spawn(etcd_command(each, cluster, folder / f"{each.name}.log")) for each in cluster)
-        for child, member in zip(children, cluster, strict=True):
-            await wait_ready(child, etcd_ready(member.endpoint), within_s=READY_WITHIN_S)
-        return Etcd(tuple(member.endpoint for member in cluster), children)
+        return await start_members(host, cluster, folder)
 
     return await on_free_ports(host, attempt)
+
+
+async def start_members(host: ProcessHost, cluster: Sequence[EtcdMember], log_folder: Path) -> Etcd:
+    """Start all members of a cluster on the data that they have, or none, and wait until every member serves.
+
+    Members that were restored from a snapshot (`etcd_restore`) start with what it held. Raises BinaryMissingError,
+    ChildDiedError (PortTakenError where somebody else listens) or NotReadyError.
+    """
+    children = tuple(host.spawn(etcd_command(each, cluster, log_folder / f"{each.name}.log")) for each in cluster)
+    for child, member in zip(children, cluster, strict=True):
+        await wait_ready(child, etcd_ready(member.endpoint), within_s=READY_WITHIN_S)
+    return Etcd(tuple(member.endpoint for member in cluster), children)
