@@ -84,6 +84,5 @@ async def _run(argv: Sequence[str]) -> None:
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        raise RestoreError(
-            f"etcdutl failed with {process.returncode}: {said[-MESSAGE_BYTES:].decode(errors='replace')}"
-        )
+        *_, reason = said.decode(errors="replace").splitlines() or [""]  # above it stands a stack trace of Go
+        raise RestoreError(f"etcdutl failed with {process.returncode}: {reason[:MESSAGE_CHARS]}")
