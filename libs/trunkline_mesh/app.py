@@ -22,6 +22,11 @@ class ServiceBinding:
     """Policies of its methods; one that is missing here is denied."""
 
 
+def never() -> bool:
+    """Return False: of what never holds."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class MeshApp:
     """A composed service, ready to be served."""
@@ -34,3 +39,16 @@ class MeshApp:
     health: the empty name and every service are SERVING while all hold, `dependency/{name}` tells each."""
     soft_checks: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     """Dependencies that it can do without; shown as `dependency/{name}` alone."""
+    service_checks: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
+    """Full service name to a further test of that service alone: its health name is SERVING only while the process is
+    and this holds; the empty name is not touched by it. As cheap as `checks`."""
+    draining: Callable[[], bool] = never
+    """True while callers should prefer another server: every answer says so in its trailing metadata
+    (`request.DRAINING_KEY`), and all calls are served as always. Asked with each answer: cheap, and must not raise."""
+
+    def __post_init__(self) -> None:
+        """Refuse names that health could not tell apart, and checks of services that it does not have."""
+        twice = self.checks.keys() & self.soft_checks.keys()
+        unknown = self.service_checks.keys() - {binding.service for binding in self.bindings}
+        if twice or unknown:
+            raise ValueError(f"checks named twice: {sorted(twice)}; of unknown services: {sorted(unknown)}")

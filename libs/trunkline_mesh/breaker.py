@@ -20,6 +20,7 @@ from trunkline_mesh.breaker_policy import BreakerPolicy, Outcome, outcome_of
 from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.errors import CircuitOpen
 from trunkline_mesh.rolling_window import RollingWindow
+from trunkline_mesh.stall import StallDetector, stalls_of
 
 T = TypeVar("T")
 
@@ -55,7 +56,8 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]  # the library ships no typ
     """Guards one method of one dependency in one region, in one process and one event loop.
 
     A closed breaker costs a call about a microsecond. Cancelled calls change nothing. Half-open, exactly one call is
-    out at a time. What a call started before the last change of state has to say is ignored.
+    out at a time. What a call started before the last change of state has to say is ignored, and so is every failure of
+    a call during which this process slept itself (`stall`): that says nothing of the dependency.
     """
 
     def __init__(
@@ -66,14 +68,19 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]  # the library ships no typ
         clock: Clock = MONOTONIC,
         rng: Callable[[], float] = random.random,
         on_transition: Callable[[Transition], None] = ignore_transition,
+        stalls: StallDetector | None = None,
     ) -> None:
-        """Start closed. `rng` returns numbers in [0, 1); `on_transition` must be quick and must not raise."""
+        """Start closed. `rng` returns numbers in [0, 1); `on_transition` must be quick and must not raise.
+
+        `stalls` tells when this process slept itself; the process's own detector where the clock is the usual one.
+        """
         super().__init__(recovery_timeout=policy.rest_s, name=name)
         self._state: str = STATE_CLOSED
         self.policy: Final = policy
         self._clock: Final = clock
         self._rng: Final = rng
         self._on_transition: Final = on_transition
+        self._stalls: Final = stalls or stalls_of(clock)
         self._generation = 0
         self._window = RollingWindow(policy.ratio_window_s)
         rule = policy.failures_in
@@ -132,11 +139,7 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]  # the library ships no typ
             raise
         else:
             if generation == self._generation:
-                now_s = self._clock()
-                if now_s - started_s > self.policy.slow_call_s:
-                    self._failed(now_s, "slow call")
-                else:
-                    self._succeeded(now_s)
+                self._learn_from_success(started_s)
             return result
         finally:
             if probing and generation == self._generation:
@@ -164,14 +167,25 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]  # the library ships no typ
             self._probes_passed = 0
             self._switch(BreakerState.HALF_OPEN, "")
         elif self._state == STATE_HALF_OPEN and self._probe_started_s is not None and not self._probe_is_out(now_s):
-            self._open(now_s, "slow call")  # it is a failure already, and nobody shall wait for it
+            if self._stalls.excuses(self._probe_started_s):
+                self._generation += 1  # whatever it still says is of the past; the caller is the next probe
+                self._probe_started_s = None
+            else:
+                self._open(now_s, "slow call")  # it is a failure already, and nobody shall wait for it
         if self._state == STATE_OPEN or self._probe_started_s is not None:
             raise CircuitOpen(retry_delay_s=self.retry_after_s(), metadata={"dependency": str(self.name)})
         self._probe_started_s = now_s
 
+    def _learn_from_success(self, started_s: float) -> None:
+        now_s = self._clock()
+        if now_s - started_s <= self.policy.slow_call_s:
+            self._succeeded(now_s)
+        elif not self._stalls.excuses(started_s):
+            self._failed(now_s, "slow call")
+
     def _learn_from(self, exc: BaseException, started_s: float) -> None:
         now_s = self._clock()
-        if outcome_of(exc, now_s - started_s, self.policy) is Outcome.FAILURE:
+        if outcome_of(exc, now_s - started_s, self.policy) is Outcome.FAILURE and not self._stalls.excuses(started_s):
             self._failed(now_s, type(exc).__name__)
 
     def _succeeded(self, now_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -19,6 +20,7 @@ from trunkline_mesh.errors import (
 )
 from trunkline_mesh.request import ATTEMPT_KEY, AUTHORIZATION_KEY, REQUEST_ID_KEY, TIMEOUT_KEY, current_request
 from trunkline_mesh.status import from_rpc_error
+from trunkline_mesh.trailers import PeerState, peer_state
 
 MIN_TIMEOUT_S: Final = 0.001
 """With less than this left, a call is not worth starting."""
@@ -52,8 +54,12 @@ async def call(
     *,
     deadline: Deadline,
     metadata: Metadata | None = None,
+    listener: Callable[[PeerState], None] | None = None,
 ) -> ResponseT:
     """Call another service within `deadline`, for the current request.
+
+    `listener` is told what the answer, or the refusal, says of the server that sent it, unless it says nothing. It must
+    be quick and must not raise.
 
     Raises the domain error that the service answered with; BackendTimeout if it did not answer within `deadline`;
     DeadlineExceeded if our caller's own time is gone; BackendUnavailable for transport errors.
@@ -62,12 +68,22 @@ async def call(
     if timeout_s < MIN_TIMEOUT_S:
         raise DeadlineExceeded
     head = forwarded_metadata() if metadata is None else metadata
+    pending = method(request, timeout=timeout_s, metadata=(*head, (TIMEOUT_KEY, str(int(timeout_s * 1_000_000)))))
     try:
-        return await method(
-            request, timeout=timeout_s, metadata=(*head, (TIMEOUT_KEY, str(int(timeout_s * 1_000_000))))
-        )
+        response = await pending
+        if listener is not None:
+            _tell(listener, await pending.trailing_metadata())
     except grpc.aio.AioRpcError as exc:
+        if listener is not None:
+            _tell(listener, exc.trailing_metadata())
         raise translate(exc) from exc
+    return response
+
+
+def _tell(listener: Callable[[PeerState], None], trailing: Any) -> None:
+    state = peer_state(trailing)
+    if state.is_told:
+        listener(state)
 
 
 def translate(exc: grpc.aio.AioRpcError) -> DomainError:

@@ -74,16 +74,18 @@ def scope_stage(method: MethodStages, inner: Handler) -> Handler:
 
 
 def errors_stage(method: MethodStages, inner: Handler) -> Handler:
-    """Turn every way of failing into exactly one status of the contract; let no exception's text out."""
+    """Turn every way of failing into exactly one status of the contract; let no exception's text out.
 
-    drain, refusals = method.drain, RefusalLog()
+    Every answer leaves here with its trailing metadata, after the call has given its own slot back.
+    """
+    drain, refusals, trailers = method.drain, RefusalLog(), method.trailers
 
     async def guarded(request: Any, context: Context) -> Any:
         task = asyncio.current_task()
         assert task is not None, "handlers run in tasks"
         drain.enter(task)
         try:
-            return await inner(request, context)
+            response = await inner(request, context)
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError:
@@ -95,12 +97,16 @@ def errors_stage(method: MethodStages, inner: Handler) -> Handler:
                 error = StepCancelled()
         except Exception as exc:  # noqa: BLE001 - the one place where everything is caught
             error = _domain_error(exc)
+        else:
+            trailers.leave_on(context)
+            return response
         finally:
             drain.leave(task)
         _REFUSALS.labels(method.name, reason_name(error.reason)).inc()
         refusals.note(error)
-        code, message, trailers = to_trailers(error)
-        return await context.abort(code, message, trailers)
+        code, message, details = to_trailers(error)
+        own: tuple[Any, ...] = tuple(context.trailing_metadata() or ())
+        return await context.abort(code, message, (*own, *details, *trailers.now()))
 
     return guarded
 

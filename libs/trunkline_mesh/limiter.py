@@ -17,6 +17,7 @@ from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DeadlineExceeded, DeadlineUnreachable, DomainError, Overloaded
 from trunkline_mesh.fair_queue import FairQueue
+from trunkline_mesh.stall import STALL_S, stalls_of
 
 UNITS_PER_SLOT: Final = 1000
 """Weights are counted in thousandths of a slot: whole numbers add up and come back to zero exactly."""
@@ -136,6 +137,7 @@ class CapacityLimiter:
         self._queue: FairQueue[_Waiter] = FairQueue()
         self._in_use = 0
         self._hold_s = INITIAL_HOLD_S
+        self._stalls: Final = stalls_of(clock)
 
     def slot(self, *, tenant: str, rank: int, weight: float, deadline: Deadline) -> Slot:
         """Return a context manager that holds `weight` slots; entering it gives the seconds waited.
@@ -200,7 +202,8 @@ class CapacityLimiter:
         """Return `cost` units that were held for `held_s` seconds, and serve whoever waits for them."""
         if not cost:
             return
-        self._hold_s += _HOLD_SMOOTHING * (held_s - self._hold_s)
+        if held_s < STALL_S or not self._stalls.excuses(self.clock() - held_s):  # else it was we who slept
+            self._hold_s += _HOLD_SMOOTHING * (held_s - self._hold_s)
         self._in_use -= cost
         if len(self._queue):
             self._dispatch()

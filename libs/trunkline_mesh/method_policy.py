@@ -10,6 +10,9 @@ from typing import Final, TypeAlias
 from trunkline_mesh.errors import MethodNotAllowed
 from trunkline_mesh.request import ROLE_ADMIN, ROLE_OPERATOR, ROLE_SERVICE, Principal
 
+MAX_CAP_S: Final = 3600.0
+"""The longest that any call may take: an endless stream begins anew at least so often."""
+
 
 class Access(Enum):
     """Who may call a method."""
@@ -30,7 +33,18 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MethodPolicy:
-    """Access, deadline bounds and weight of one method."""
+    """Access, deadline bounds and weight of one method.
+
+    Methods come in three lengths:
+
+    - *Calls* (seconds): a `weight`. They wait for slots and hold them.
+    - *Long calls* (minutes, for example an export): `weight=0` with `max_open` and `max_open_per_caller`. A call that
+      held a slot for minutes would keep short ones out and teach the limiter that everything takes minutes; so they are
+      counted apart, and one too many is OVERLOADED at once. They may finish in the drain's grace.
+    - *Endless streams* (watches, leases): the same, with `ends_at_drain` and a cap of up to MAX_CAP_S. They end with
+      DRAINING when the server drains and with DEADLINE_EXCEEDED at the cap; the caller opens another and goes on where
+      the last answer left it. The credential is verified when the stream opens.
+    """
 
     access: Access
     cap_s: float
@@ -38,13 +52,20 @@ class MethodPolicy:
     floor_s: float
     """With less than this left at entry the call is refused."""
     weight: float = 1.0
-    """Slots of the capacity limiter that one call takes; 0 exempts it (health, long streams)."""
+    """Slots of the capacity limiter that one call takes; 0 exempts it."""
 
     ends_at_drain: bool = False
     """True for streams that go on for ever: they end with DRAINING as soon as the server drains."""
 
+    max_open: int = 0
+    """Calls of this method that may be under way in one process; 0 for no such bound."""
+    max_open_per_caller: int = 0
+    """The same for one tenant, or one subject where the credential names no tenant."""
+
     def __post_init__(self) -> None:
         """Refuse bounds that do not nest."""
+        if self.cap_s > MAX_CAP_S or min(self.weight, self.max_open, self.max_open_per_caller) < 0:
+            raise ValueError(f"caps end at {MAX_CAP_S} s, and weight and counts begin at 0: {self}")
         if not 0 <= self.floor_s < self.cap_s:
             raise ValueError(f"floor {self.floor_s} s and cap {self.cap_s} s do not nest")
 

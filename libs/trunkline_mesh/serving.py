@@ -26,6 +26,7 @@ from trunkline_mesh.logs import get_logger
 from trunkline_mesh.method_policy import Access, MethodPolicy
 from trunkline_mesh.settings import ServiceSettings
 from trunkline_mesh.stage import MethodStages
+from trunkline_mesh.trailers import AnswerTrailers
 
 _REFLECTION: Final = "grpc.reflection.v1alpha.ServerReflection"
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -57,7 +58,7 @@ class Running:
 
         Bounded by `drain_settle_s + drain_grace_s`.
         """
-        await self._health.drain()
+        self._health.drain()
         await asyncio.sleep(self.settings.drain_settle_s)  # probes and watchers need this long to look elsewhere
         self._drain.begin()
         grace_s = self.settings.drain_grace_s
@@ -76,10 +77,12 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
     """
     keys = JwksKeys(settings.jwks)
     await keys.refresh()
-    drain, health = Drain(), HealthPoller(app)
-    server = _server(app, settings, health, _stages(app, settings, keys, drain))
+    limiter = _limiter(app, settings)
+    drain, trailers = Drain(), AnswerTrailers(limiter.pressure, app.draining)
+    health = HealthPoller(app, trailers)
+    server = _server(app, settings, health, _stages(settings, keys, drain, limiter, trailers))
     port = server.add_insecure_port(settings.listen)
-    await health.poll()
+    health.poll()
     await server.start()
     stack.push_async_callback(server.stop, 0)
     await stack.enter_async_context(background(health.run()))
@@ -102,7 +105,21 @@ def _server(app: MeshApp, settings: ServiceSettings, health: HealthPoller, stage
     return server
 
 
-def _stages(app: MeshApp, settings: ServiceSettings, keys: JwksKeys, drain: Drain) -> StagesOf:
+def _limiter(app: MeshApp, settings: ServiceSettings) -> CapacityLimiter:
+    """Return the limiter that all methods of a server share, shown in the metrics."""
+    limiter = CapacityLimiter(
+        max_concurrency=settings.max_concurrency,
+        max_queue=settings.max_queue,
+        max_queue_per_tenant=settings.max_queue_per_tenant,
+    )
+    _PRESSURE.labels(app.name).set_function(limiter.pressure)
+    _WAITING.labels(app.name).set_function(lambda: limiter.waiting)
+    return limiter
+
+
+def _stages(
+    settings: ServiceSettings, keys: JwksKeys, drain: Drain, limiter: CapacityLimiter, trailers: AnswerTrailers
+) -> StagesOf:
     """Return what gives each method its stages; all methods of a server share verifier, limiter and drain."""
     verifier = TokenVerifier(
         keys,
@@ -111,13 +128,6 @@ def _stages(app: MeshApp, settings: ServiceSettings, keys: JwksKeys, drain: Drai
         leeway_s=settings.clock_leeway_s,
         cache_size=settings.token_cache_size,
     )
-    limiter = CapacityLimiter(
-        max_concurrency=settings.max_concurrency,
-        max_queue=settings.max_queue,
-        max_queue_per_tenant=settings.max_queue_per_tenant,
-    )
-    _PRESSURE.labels(app.name).set_function(limiter.pressure)
-    _WAITING.labels(app.name).set_function(lambda: limiter.waiting)
 
     def stages_of(name: str, binding: ServiceBinding) -> MethodStages:
         return MethodStages(
@@ -129,6 +139,7 @@ def _stages(app: MeshApp, settings: ServiceSettings, keys: JwksKeys, drain: Drai
             access_log_ok_every=settings.access_log_ok_every,
             rank_of=lambda _tenant: _DEFAULT_RANK,
             drain=drain,
+            trailers=trailers,
         )
 
     return stages_of

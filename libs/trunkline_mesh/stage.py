@@ -13,6 +13,7 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.drain import Drain
 from trunkline_mesh.identity import TokenVerifier
 from trunkline_mesh.method_policy import MethodPolicy
+from trunkline_mesh.trailers import AnswerTrailers
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
@@ -41,6 +42,7 @@ class MethodStages:
     access_log_ok_every: int
     rank_of: Callable[[str], int]
     drain: Drain
+    trailers: AnswerTrailers
 
 
 Stage: TypeAlias = Callable[[MethodStages, Handler], Handler]

@@ -9,6 +9,7 @@ from typing import Final
 
 from trunkline_mesh.guards import auth_stage, capacity_stage, deadline_stage, drain_stage, errors_stage, scope_stage
 from trunkline_mesh.observers import access_log_stage, metrics_stage, tracing_stage
+from trunkline_mesh.open_calls import open_calls_stage
 from trunkline_mesh.stage import Handler, MethodStages, Stage
 
 STAGES: Final[tuple[tuple[str, Stage], ...]] = (
@@ -20,6 +21,7 @@ STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("auth", auth_stage),
     ("deadline", deadline_stage),
     ("drain", drain_stage),
+    ("open_calls", open_calls_stage),
     ("capacity", capacity_stage),
 )
 """Outermost first. Parsing and the handler follow."""

@@ -13,6 +13,7 @@ from trunkline_mesh import calls, errors
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.request import Principal, RequestScope, enter_request
 from trunkline_mesh.status import to_trailers
+from trunkline_mesh.trailers import PeerState
 
 
 def failure(code: grpc.StatusCode, error: errors.DomainError | None = None) -> grpc.aio.AioRpcError:
@@ -84,6 +85,54 @@ async def test_a_call_without_time_is_not_made() -> None:
 
     with pytest.raises(errors.DeadlineExceeded):
         await calls.call(method, "request", deadline=Deadline.after(0.0005))  # type: ignore[arg-type]  # a stub's shape
+
+
+class Pending:
+    """What a stub returns: awaited for the response, asked for the trailing metadata after that."""
+
+    def __init__(self, trailing: grpc.aio.Metadata, error: grpc.aio.AioRpcError | None = None) -> None:
+        self.trailing = trailing
+        self.error = error
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> Pending:
+        return self
+
+    def __await__(self) -> Any:
+        async def answer() -> str:
+            if self.error is not None:
+                raise self.error
+            return "response"
+
+        return answer().__await__()
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        return self.trailing
+
+
+async def test_a_listener_hears_what_an_answer_says_of_its_server() -> None:
+    """Pressure and draining, of successes."""
+    in_request(10)
+    heard: list[PeerState] = []
+    pending: Any = Pending(grpc.aio.Metadata(("trunkline-pressure", "0.75"), ("trunkline-draining", "1")))
+    answer = await calls.call(pending, "request", deadline=Deadline.after(1), listener=heard.append)
+    assert (answer, heard) == ("response", [PeerState(0.75, draining=True)])
+
+
+async def test_a_listener_hears_refusals_too() -> None:
+    """And not what says nothing: a transport error has no server behind it."""
+    in_request(10)
+    heard: list[PeerState] = []
+    code, message, details = to_trailers(errors.Overloaded())
+    trailing = grpc.aio.Metadata(*details, ("trunkline-pressure", "2.50"))
+    refused = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details=message)
+    for error, leaf in (
+        (refused, errors.Overloaded),
+        (failure(grpc.StatusCode.UNAVAILABLE), errors.BackendUnavailable),
+    ):
+        pending: Any = Pending(trailing, error)
+        with pytest.raises(leaf):
+            await calls.call(pending, "request", deadline=Deadline.after(1), listener=heard.append)
+    assert heard == [PeerState(2.5, draining=False)]
 
 
 async def test_identity_request_and_time_travel_along() -> None:

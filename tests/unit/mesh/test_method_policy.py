@@ -47,6 +47,14 @@ def test_access_is_exactly_what_the_table_says(access: Access, caller: str) -> N
             authorize(access, CALLERS[caller])
 
 
+def test_no_call_may_take_more_than_an_hour_and_no_bound_is_negative() -> None:
+    """An endless stream begins anew; a bound below zero would refuse, or allow, everything."""
+    MethodPolicy(Access.TENANT, cap_s=3600, floor_s=0, weight=0, ends_at_drain=True, max_open=64)
+    for wrong in ({"cap_s": 3601.0}, {"weight": -1.0}, {"max_open": -1}, {"max_open_per_caller": -1}):
+        with pytest.raises(ValueError, match="caps end"):
+            MethodPolicy(Access.TENANT, **({"cap_s": 10.0, "floor_s": 0.0} | wrong))
+
+
 @pytest.mark.parametrize(("cap_s", "floor_s"), [(1, 1), (1, 2), (0, 0), (1, -0.1), (math.nan, 0)])
 def test_bounds_that_do_not_nest_are_refused(cap_s: float, floor_s: float) -> None:
     """A floor at or above the cap would refuse every call."""

@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from trunkline_mesh.app import never
 from trunkline_mesh.drain import Drain
 from trunkline_mesh.identity import JwksKeys, TokenVerifier
 from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_mesh.method_policy import Access, MethodPolicy
 from trunkline_mesh.stage import Context, Handler, MethodStages
 from trunkline_mesh.stages import STAGES, compose
+from trunkline_mesh.trailers import AnswerTrailers
 
 
 def method(policy: MethodPolicy | None) -> MethodStages:
@@ -28,13 +30,15 @@ def method(policy: MethodPolicy | None) -> MethodStages:
         access_log_ok_every=0,
         rank_of=lambda _tenant: 0,
         drain=Drain(),
+        trailers=AnswerTrailers(lambda: 0.0, never),
     )
 
 
 def test_the_order_is_fixed() -> None:
     """Observers stand outside `errors` and see the final code; whatever may refuse stands inside it."""
     names = [name for name, _ in STAGES]
-    assert names == ["scope", "tracing", "metrics", "access_log", "errors", "auth", "deadline", "drain", "capacity"]
+    observers = ["scope", "tracing", "metrics", "access_log"]
+    assert names == [*observers, "errors", "auth", "deadline", "drain", "open_calls", "capacity"]
 
 
 def test_identity_comes_before_anything_that_costs() -> None:
@@ -79,7 +83,7 @@ def test_stages_without_work_are_composed_away() -> None:
     """A public method without weight pays for neither identity nor capacity, and nobody for traces that are off."""
     stages = dict(STAGES)
     public = method(MethodPolicy(Access.PUBLIC, cap_s=1, floor_s=0, weight=0))
-    for name in ("auth", "capacity", "tracing"):
+    for name in ("auth", "capacity", "open_calls", "tracing"):
         assert stages[name](public, handler) is handler
     assert stages["auth"](method(None), handler) is not handler, "an unlisted method asks for identity, then denies"
 
