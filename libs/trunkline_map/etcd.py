@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import Any, Final
 
-import grpc
 from aetcd import rpc
-from aetcd.rpc import rpc_pb2_grpc
 
+from trunkline_map.etcd_access import EtcdAccess
+from trunkline_map.etcd_auth import Authenticator
+from trunkline_map.etcd_calls import EtcdCaller
 from trunkline_map.etcd_channel import open_channel
+from trunkline_map.etcd_members import Member, MemberRing
+from trunkline_map.etcd_status import member_status
 from trunkline_map.etcd_watch import EtcdWatch, open_watch
 from trunkline_map.keys import prefix_end
 from trunkline_map.store import (
@@ -28,6 +32,7 @@ from trunkline_map.store import (
     MAX_TRANSACTION_KEYS,
     Commit,
     KeyValue,
+    MemberStatus,
     Page,
     ReadResult,
     StoreCompactedError,
@@ -35,44 +40,30 @@ from trunkline_map.store import (
     Transaction,
     TransactionTooLargeError,
     Watch,
+    WatchCanceledError,
 )
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import MapUnwritable
 from trunkline_mesh.logs import get_logger
 
 _log = get_logger(__name__)
 
-HAS_LEADER: Final = (("hasleader", "true"),)
-"""Makes a member without a leader refuse at once instead of staying silent."""
-
-_RETRY_DELAY_S: Final = 1.0
-"""Told to callers of a refused change: an election takes about that long."""
-
-_NOT_APPLIED: Final = frozenset(
-    {
-        grpc.StatusCode.RESOURCE_EXHAUSTED,  # the backend's quota is full: reads and deletes still work
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.UNIMPLEMENTED,
-    }
-)
-"""Codes by which etcd says that it did nothing. Any other failure leaves the outcome of a change unknown."""
+_RANGE: Final = attrgetter("kv.Range")
+_TXN: Final = attrgetter("kv.Txn")
+_STATUS: Final = attrgetter("maintenance.Status")
 
 _DEFECTIVE: Final = re.compile(r"3\.5\.[0-2]$")
 """May lose consistency between members when killed under load. Source: etcd postmortem v3.5 data inconsistency."""
+
+_OPEN_TIMEOUT_S: Final = 5.0
+"""Bound of getting a token for a watch."""
 
 
 class EtcdStore:
     """`KeyValueStore` over one etcd cluster."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        """Use `channel`, which the caller closes."""
-        self._kv: Any = rpc_pb2_grpc.KVStub(channel)
-        self._watch: Any = rpc_pb2_grpc.WatchStub(channel)
-        self._maintenance: Any = rpc_pb2_grpc.MaintenanceStub(channel)
+    def __init__(self, ring: MemberRing, auth: Authenticator | None = None) -> None:
+        """Ask the members of `ring`, which the caller closes, as the user of `auth`."""
+        self._caller = EtcdCaller(ring, auth or Authenticator())
 
     async def read(self, keys: Sequence[bytes], *, timeout_s: float) -> ReadResult:
         """As `KeyValueStore.read`."""
@@ -98,20 +89,49 @@ class EtcdStore:
         limit: int = MAX_PAGE_KEYS,
         revision: int = 0,
         keys_only: bool = False,
+        descending: bool = False,
     ) -> Page:
         """As `KeyValueStore.list_page`."""
-        # The smallest key greater than `after` is `after` and a zero byte.
-        start = max(prefix, after + b"\0") if after else prefix
+        start, end = prefix, prefix_end(prefix)
+        if after and descending:
+            end = min(end, after)
+        elif after:
+            start = max(start, after + b"\0")  # the smallest key greater than `after`
+        if start >= end:
+            return Page((), revision, more=False)
+        order = {"sort_order": rpc.RangeRequest.DESCEND, "sort_target": rpc.RangeRequest.KEY} if descending else {}
         response = await self._range(
             Deadline.after(timeout_s),
             key=start,
-            range_end=prefix_end(prefix),
+            range_end=end,
             limit=limit,
             revision=revision,
             keys_only=keys_only,
+            **order,
         )
         items = tuple(_key_value(kv) for kv in response.kvs)
         return Page(items, revision or response.header.revision, response.more)
+
+    async def list_latest(
+        self, prefix: bytes, *, timeout_s: float, limit: int = MAX_PAGE_KEYS, before: int = 0, since: int = 0
+    ) -> Page:
+        """As `KeyValueStore.list_latest`."""
+        # As many more as one transaction can have changed: then the last revision is whole, or can be left out.
+        response = await self._range(
+            Deadline.after(timeout_s),
+            key=prefix,
+            range_end=prefix_end(prefix),
+            limit=limit + MAX_TRANSACTION_KEYS,
+            sort_order=rpc.RangeRequest.DESCEND,
+            sort_target=rpc.RangeRequest.MOD,
+            min_mod_revision=since,
+            max_mod_revision=max(0, before - 1),
+        )
+        items = [_key_value(kv) for kv in response.kvs]
+        cut = limit
+        while 0 < cut < len(items) and items[cut].mod_revision == items[cut - 1].mod_revision:
+            cut += 1
+        return Page(tuple(items[:cut]), response.header.revision, response.more or cut < len(items))
 
     async def quiet_since(self, prefix: bytes, revision: int, *, keys: int, timeout_s: float) -> int | None:
         """As `KeyValueStore.quiet_since`: no key is newer, and none is gone, for then there would be fewer."""
@@ -131,11 +151,7 @@ class EtcdStore:
     async def commit(self, transaction: Transaction, *, timeout_s: float) -> Commit:
         """As `KeyValueStore.commit`."""
         transaction.check_bounds()
-        request = _txn_request(transaction)
-        try:
-            response = await self._kv.Txn(request, timeout=timeout_s, metadata=HAS_LEADER)
-        except grpc.aio.AioRpcError as exc:
-            raise _unwritable(exc.code()) from exc
+        response = await self._caller.change(_TXN, _txn_request(transaction), Deadline.after(timeout_s))
         return Commit(bool(response.succeeded), int(response.header.revision))
 
     @asynccontextmanager
@@ -148,20 +164,33 @@ class EtcdStore:
             progress_notify=True,
             fragment=True,  # a long catch-up must not exceed the message limit
         )
-        call = self._watch.Watch(metadata=HAS_LEADER)
-        watch: EtcdWatch = await open_watch(call, rpc.WatchRequest(create_request=create))
+        member = self._caller.ring.pick()
+        metadata = await self._caller.token_for(member, _OPEN_TIMEOUT_S)
         try:
-            yield watch
-        finally:
-            watch.abort()
+            watch: EtcdWatch = await open_watch(
+                member.watch.Watch(metadata=metadata), rpc.WatchRequest(create_request=create)
+            )
+            try:
+                yield watch
+            finally:
+                watch.abort()
+        except StoreUnavailableError:
+            self._caller.ring.shun(member)  # the next stream goes elsewhere
+            raise
+        except WatchCanceledError:
+            self._caller.auth.forget(metadata)  # a token that is no longer good ends a watch in this way, too
+            raise
 
-    async def _range(self, until: Deadline, **fields: Any) -> Any:
-        request = rpc.RangeRequest(**fields)
-        return await _read(self._kv.Range(request, timeout=until.remaining_s(), metadata=HAS_LEADER))
+    async def member_statuses(self, *, timeout_s: float) -> tuple[MemberStatus, ...]:
+        """As `KeyValueStore.member_statuses`."""
+        members = self._caller.ring.members
+        return tuple(
+            await asyncio.gather(*(member_status(self._caller, each, timeout_s=timeout_s) for each in members))
+        )
 
     async def check_version(self, *, timeout_s: float) -> str:
         """As `KeyValueStore.check_version`."""
-        response = await _read(self._maintenance.Status(rpc.StatusRequest(), timeout=timeout_s))
+        response = await self._caller.read(_STATUS, rpc.StatusRequest(), Deadline.after(timeout_s))
         version = str(response.version)
         if _DEFECTIVE.match(version):
             _log.warning(
@@ -169,17 +198,25 @@ class EtcdStore:
             )
         return version
 
+    async def _range(self, until: Deadline, **fields: Any) -> Any:
+        return await self._caller.read(_RANGE, rpc.RangeRequest(**fields), until)
+
 
 @asynccontextmanager
-async def open_etcd(
-    endpoints: Sequence[str], credentials: grpc.ChannelCredentials | None = None
-) -> AsyncIterator[EtcdStore]:
-    """Open a store over `endpoints` (`host:port`), without waiting for a connection. Raises ValueError for bad ones."""
-    channel = open_channel(endpoints, credentials)
+async def open_etcd(access: EtcdAccess | Sequence[str]) -> AsyncIterator[EtcdStore]:
+    """Open a store over a cluster, given by its access or by plain endpoints (`host:port`). Waits for no connection.
+
+    Raises ValueError for endpoints that are none, and OSError for TLS files that cannot be read.
+    """
+    access = EtcdAccess.of(access)
+    credentials = access.credentials()
+    if access.username and credentials is None:
+        _log.warning("the password for the control store is sent without TLS", dependency="etcd")
+    ring = MemberRing([Member(endpoint, open_channel(endpoint, credentials)) for endpoint in access.endpoints])
     try:
-        yield EtcdStore(channel)
+        yield EtcdStore(ring, Authenticator(access.username, access.password_path))
     finally:
-        await channel.close()
+        await ring.close()
 
 
 def _key_value(kv: Any) -> KeyValue:
@@ -204,22 +241,3 @@ def _txn_request(transaction: Transaction) -> Any:
     puts = [rpc.RequestOp(request_put=rpc.PutRequest(key=k, value=v)) for k, v in transaction.puts.items()]
     deletes = [rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key)) for key in transaction.deletes]
     return rpc.TxnRequest(compare=compares, success=[*puts, *deletes])
-
-
-async def _read(call: Awaitable[Any]) -> Any:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as exc:
-        if exc.code() is grpc.StatusCode.OUT_OF_RANGE:
-            raise StoreCompactedError("the revision is compacted") from exc
-        raise StoreUnavailableError("the control store cannot be read") from exc
-
-
-def _unwritable(code: grpc.StatusCode) -> MapUnwritable:
-    if code in _NOT_APPLIED:
-        return MapUnwritable("the control store refused the change; nothing was changed", metadata={"outcome": "NONE"})
-    return MapUnwritable(
-        "the control store did not confirm the change; its outcome is unknown: read it back",
-        retry_delay_s=_RETRY_DELAY_S,
-        metadata={"outcome": "UNKNOWN"},
-    )

@@ -1,13 +1,13 @@
-"""One well-configured channel to all members of an etcd cluster."""
+"""One well-configured channel to a member of an etcd cluster."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
-from collections.abc import Sequence
 from typing import Final
 
 import grpc
+
+from trunkline_map.etcd_access import check_endpoint
 
 _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     # A frozen etcd is noticed by an unanswered ping, in about 7 s. Keepalive alone takes a minute: the ping timeout is
@@ -23,6 +23,8 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     # A page of 500 of the largest entries, and an undivided batch of events, fit well.
     ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.max_send_message_length", 2 << 20),
+    # A member that got another address is found within a second, not after gRPC's half minute.
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
     # A write must never be repeated behind our back.
     ("grpc.enable_retries", 0),
     # Connections are not shared with another channel to the same address, whose breaking would break ours.
@@ -33,36 +35,14 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
 )
 
 
-def open_channel(endpoints: Sequence[str], credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
-    """Return a channel that spreads calls over `endpoints` (`host:port`), leaving out those that are down.
+def open_channel(endpoint: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """Return a channel to one member (`host:port`), or to all that its name resolves to. Waits for no connection.
 
-    Does not wait for a connection. Raises ValueError for endpoints that gRPC cannot take together.
+    Raises ValueError for what is no endpoint.
     """
-    target = target_of(endpoints)
+    check_endpoint(endpoint)
+    # Addresses pass this resolver as they are. Certificates are checked against the host that stands here.
+    target = f"dns:///{endpoint}"
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=_OPTIONS)
     return grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
-
-
-def target_of(endpoints: Sequence[str]) -> str:
-    """Return the gRPC target: one name is resolved by DNS, several must be IP addresses of one family."""
-    if not endpoints:
-        raise ValueError("no etcd endpoint is given")
-    versions = {_ip_version(endpoint) for endpoint in endpoints}
-    if versions == {4}:
-        return f"ipv4:{','.join(endpoints)}"
-    if versions == {6}:
-        return f"ipv6:{','.join(endpoints)}"
-    if len(endpoints) == 1:
-        return f"dns:///{endpoints[0]}"
-    raise ValueError("several etcd endpoints must be IP addresses of one family, or one DNS name that lists them all")
-
-
-def _ip_version(endpoint: str) -> int | None:
-    host, colon, port = endpoint.rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError("an etcd endpoint must be host:port")
-    try:
-        return ipaddress.ip_address(host.strip("[]")).version
-    except ValueError:
-        return None

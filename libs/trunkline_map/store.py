@@ -135,6 +135,29 @@ class Progress(NamedTuple):
     """True for the answer to `request_progress`, which may overtake events on etcd before 3.5.8 (etcd#15220)."""
 
 
+@dataclass(frozen=True, slots=True)
+class MemberStatus:
+    """A member, as it answered; only the endpoint says something where it did not."""
+
+    endpoint: str
+    """`host:port`, as the settings name it."""
+    reachable: bool
+    """False if it did not answer in time, or refused to."""
+    leader: bool = False
+    """True if it leads the cluster."""
+    has_leader: bool = False
+    """False for a member that knows of no leader: the quorum is lost, or an election is on."""
+    version: str = ""
+    revision: int = 0
+    """Latest revision that it has applied."""
+    db_size_bytes: int = 0
+    """Size of its database file."""
+    db_used_bytes: int = 0
+    """Part of it that is in use; the rest comes back by defragmenting."""
+    alarms: tuple[str, ...] = ()
+    """What it complains of, in etcd's words, for example that its quota is used up."""
+
+
 Signal: TypeAlias = Started | Changes | Progress
 """What a watch yields."""
 
@@ -167,10 +190,23 @@ class KeyValueStore(Protocol):
         limit: int = MAX_PAGE_KEYS,
         revision: int = 0,
         keys_only: bool = False,
+        descending: bool = False,
     ) -> Page:
         """Return keys under `prefix` in order, those after `after`, as they were at `revision` (0: now).
 
-        Raises StoreCompactedError if that revision is gone.
+        `descending` begins with the greatest key, and `after` is then the smallest one seen; the store reads the whole
+        range for it, so use it for small folders. `keys_only` leaves the values empty. Raises StoreCompactedError if
+        that revision is gone.
+        """
+
+    async def list_latest(
+        self, prefix: bytes, *, timeout_s: float, limit: int = MAX_PAGE_KEYS, before: int = 0, since: int = 0
+    ) -> Page:
+        """Return keys under `prefix`, the last changed first: those changed before revision `before` (0: all) and at
+        or after `since`.
+
+        At least `limit`, if there are so many, and whole revisions only: ask for the next page with `before` set to
+        the last item's `mod_revision`. The store reads the whole folder for each page.
         """
 
     async def quiet_since(self, prefix: bytes, revision: int, *, keys: int, timeout_s: float) -> int | None:
@@ -181,6 +217,9 @@ class KeyValueStore(Protocol):
 
     def watch(self, prefix: bytes, *, start_revision: int) -> AbstractAsyncContextManager[Watch]:
         """Watch every key under `prefix` from `start_revision` on."""
+
+    async def member_statuses(self, *, timeout_s: float) -> tuple[MemberStatus, ...]:
+        """Return what each member says of itself, in the order of the endpoints; all are asked at once."""
 
     async def check_version(self, *, timeout_s: float) -> str:
         """Return the server's version, and warn of one that is known to lose data."""

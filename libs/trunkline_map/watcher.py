@@ -18,10 +18,9 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import grpc
-
 from trunkline_map import metrics
 from trunkline_map.etcd import open_etcd
+from trunkline_map.etcd_access import EtcdAccess
 from trunkline_map.feed import Listing, MapFeed
 from trunkline_map.keys import PREFIX
 from trunkline_map.settings import WatchSettings
@@ -190,14 +189,12 @@ async def watching(
 
 @asynccontextmanager
 async def open_map_watcher(
-    endpoints: Sequence[str],
-    settings: WatchSettings | None = None,
-    *,
-    credentials: grpc.ChannelCredentials | None = None,
+    access: EtcdAccess | Sequence[str], settings: WatchSettings | None = None
 ) -> AsyncIterator[MapWatcher]:
-    """Watch the etcd at `endpoints` (`host:port`). Does not wait for the first load; see `wait_ready` and `ready`.
+    """Watch the etcd of `access`, or at plain endpoints (`host:port`). Does not wait for the first load; see
+    `wait_ready` and `ready`.
 
-    Raises ValueError for endpoints that gRPC cannot take together.
+    Raises ValueError for endpoints that are none, and OSError for TLS files that cannot be read.
     """
-    async with open_etcd(endpoints, credentials) as store, watching(store, settings) as watcher:
+    async with open_etcd(access) as store, watching(store, settings) as watcher:
         yield watcher

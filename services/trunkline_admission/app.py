@@ -28,8 +28,7 @@ from trunkline_mesh.breaker_policy import QUOTA_POLICY
 @asynccontextmanager
 async def open_app(settings: AdmissionSettings) -> AsyncIterator[MeshApp]:
     """Open the map and the quota store, yield the application, close both in reverse. Waits for neither."""
-    endpoints = [endpoint.strip() for endpoint in settings.etcd_endpoints.split(",") if endpoint.strip()]
-    async with open_map_watcher(endpoints) as source, open_quotas(settings) as quotas:
+    async with open_map_watcher(settings.etcd_access()) as source, open_quotas(settings) as quotas:
         yield compose(settings, source, quotas)
 
 

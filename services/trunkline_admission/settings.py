@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
 
 
@@ -38,12 +39,11 @@ DEFAULT_TIERS: Final[Mapping[str, TierSettings]] = MappingProxyType(
 )
 
 
-class AdmissionSettings(ServiceSettings):
+class AdmissionSettings(EtcdSettings, ServiceSettings):
     """What admission needs beyond the common settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_ADMISSION_", frozen=True, extra="ignore")
 
-    etcd_endpoints: str = Field("127.0.0.1:2379", description="etcd members, `host:port` separated by commas.")
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="The region's Redis or Valkey; may hold a password."
     )

@@ -28,8 +28,7 @@ from trunkline_retrieval.write import Write
 @asynccontextmanager
 async def open_app(settings: RetrievalSettings) -> AsyncIterator[MeshApp]:
     """Open the map and the store, yield the application, close both in reverse."""
-    endpoints = [endpoint.strip() for endpoint in settings.etcd_endpoints.split(",") if endpoint.strip()]
-    async with open_map_watcher(endpoints) as source, open_store(settings) as store:
+    async with open_map_watcher(settings.etcd_access()) as source, open_store(settings) as store:
         yield compose(settings, source, store)
 
 

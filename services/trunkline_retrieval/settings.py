@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
 
 
@@ -18,12 +19,11 @@ class StoreKind(StrEnum):
     QDRANT = "qdrant"
 
 
-class RetrievalSettings(ServiceSettings):
+class RetrievalSettings(EtcdSettings, ServiceSettings):
     """What retrieval needs beyond the common settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_RETRIEVAL_", frozen=True, extra="ignore")
 
-    etcd_endpoints: str = Field("127.0.0.1:2379", description="etcd members, `host:port` separated by commas.")
     store: StoreKind = Field(StoreKind.EMBEDDED, description="`embedded`, or `qdrant` for a server or cluster.")
 
     data_dir: Path = Field(Path(".trunkline/retrieval"), description="Directory of the embedded engine's data.")

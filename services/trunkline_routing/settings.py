@@ -8,16 +8,16 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
+from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
 
 
-class RoutingSettings(ServiceSettings):
+class RoutingSettings(EtcdSettings, ServiceSettings):
     """What the edge and the control role need beyond the common settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_ROUTING_", frozen=True, extra="ignore")
 
     role: Literal["edge", "control"] = Field("edge", description="Front door, or writer of the map.")
-    etcd_endpoints: str = Field("127.0.0.1:2379", description="etcd members, `host:port` separated by commas.")
     admission_endpoints: str = Field("127.0.0.1:7105", description="Admission of this region, separated by commas.")
     blob_dir: Path = Field(Path("blobs"), description="Root of the policies' blobs, one folder for each jurisdiction.")
 

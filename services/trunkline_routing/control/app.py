@@ -35,8 +35,11 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
 
     Does not wait for etcd: the role becomes ready when the map is loaded.
     """
-    endpoints = [endpoint.strip() for endpoint in settings.etcd_endpoints.split(",")]
-    async with open_etcd(endpoints) as store, watching(store) as watcher, background(_set_up(MapStore(store, watcher))):
+    async with (
+        open_etcd(settings.etcd_access()) as store,
+        watching(store) as watcher,
+        background(_set_up(MapStore(store, watcher))),
+    ):
         bindings = control_bindings(store, watcher, FileBlobStore(settings.blob_dir), check_policy)
         # Without etcd the last good map answers reads, so losing it must not take this service out.
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}

@@ -118,7 +118,7 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
     breakers = BreakerRegistry(on_transition=note_transition)
     async with (
         ChannelPool(max_channels=settings.max_channels) as channels,
-        open_map_watcher(settings.etcd_endpoints.split(",")) as watcher,
+        open_map_watcher(settings.etcd_access()) as watcher,
         open_lease_holder(
             channels.get(settings.admission_endpoints), credential=lambda: _service_credential(settings)
         ) as lease,

@@ -12,6 +12,7 @@ from tests.integration.map.etcd_server import EtcdServer
 from trunkline_map.entries import CollectionEntry, EpochEntry
 from trunkline_map.etcd import EtcdStore, open_etcd
 from trunkline_map.etcd_channel import open_channel
+from trunkline_map.etcd_members import Member, MemberRing
 from trunkline_map.keys import EPOCH_KEY
 from trunkline_map.records import encode
 from trunkline_map.store import Commit, Transaction
@@ -81,8 +82,8 @@ async def other(etcd: EtcdServer) -> AsyncIterator[Side]:
 @pytest.fixture
 async def overtaken(etcd: EtcdServer) -> AsyncIterator[OvertakenStore]:
     """The store of the process that is overtaken."""
-    async with open_channel([etcd.endpoint]) as channel:
-        yield OvertakenStore(channel)
+    async with open_channel(etcd.endpoint) as channel:
+        yield OvertakenStore(MemberRing([Member(etcd.endpoint, channel)]))
 
 
 @pytest.mark.parametrize(

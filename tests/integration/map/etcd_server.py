@@ -53,13 +53,13 @@ class EtcdServer:
 
     async def clear(self) -> None:
         """Remove every key."""
-        async with open_channel([self.endpoint]) as channel:
+        async with open_channel(self.endpoint) as channel:
             kv = rpc_pb2_grpc.KVStub(channel)
             await kv.DeleteRange(rpc.DeleteRangeRequest(key=b"/", range_end=prefix_end(b"/")), timeout=5)
 
     async def compact(self) -> None:
         """Forget all history before now."""
-        async with open_channel([self.endpoint]) as channel:
+        async with open_channel(self.endpoint) as channel:
             kv = rpc_pb2_grpc.KVStub(channel)
             now = await kv.Range(rpc.RangeRequest(key=b"/"), timeout=5)
             await kv.Compact(rpc.CompactionRequest(revision=now.header.revision, physical=True), timeout=5)

@@ -11,7 +11,6 @@ import grpc
 import pytest
 from aetcd import rpc
 
-from trunkline_map.etcd_channel import target_of
 from trunkline_map.etcd_watch import EtcdWatch, open_watch
 from trunkline_map.store import (
     Changes,
@@ -157,26 +156,3 @@ async def test_a_stream_that_cannot_be_opened_is_closed() -> None:
 
     with pytest.raises(StoreUnavailableError):
         await open_watch(call, rpc.WatchRequest())
-
-
-@pytest.mark.parametrize(
-    ("endpoints", "target"),
-    [
-        (["127.0.0.1:2379"], "ipv4:127.0.0.1:2379"),
-        (["10.0.0.1:1", "10.0.0.2:2"], "ipv4:10.0.0.1:1,10.0.0.2:2"),
-        (["[::1]:2379"], "ipv6:[::1]:2379"),
-        (["etcd.trunkline.svc:2379"], "dns:///etcd.trunkline.svc:2379"),
-    ],
-)
-def test_endpoints_become_one_target(endpoints: list[str], target: str) -> None:
-    """Several addresses are used in turn, one name by what it resolves to."""
-    assert target_of(endpoints) == target
-
-
-@pytest.mark.parametrize(
-    "endpoints", [[], ["host"], ["host:0"], [":1"], ["host:x"], ["http://host:1", "b:2"], ["a:1", "10.0.0.1:2"]]
-)
-def test_endpoints_that_do_not_go_together_are_refused(endpoints: list[str]) -> None:
-    """At start, not at the first call."""
-    with pytest.raises(ValueError, match="etcd endpoint"):
-        target_of(endpoints)
