@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from trunkline.control.v1 import approval_service_pb2 as approvals_pb
@@ -22,7 +22,7 @@ class WholeMapClient(ControlSession):
         """Tell how the map and its store are."""
         return await self._ask(control_methods.GET_MAP_STATUS, map_pb.GetMapStatusRequest())
 
-    def export_map(self) -> AsyncIterator[map_pb.ExportMapResponse]:
+    def export_map(self) -> AsyncGenerator[map_pb.ExportMapResponse, None]:
         """Tell the whole map at one revision: regions, spaces, tenants, collections, at most 500 entries at a time.
 
         A stream that breaks is not begun again: throw away what it told, and ask anew.
