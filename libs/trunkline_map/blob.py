@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Final, Protocol
 
+from trunkline_map.files import sync_folder
 from trunkline_mesh.errors import BackendUnavailable
 
 MAX_BLOB_BYTES: Final = 1 << 20
@@ -111,13 +112,4 @@ def _write_once(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable, not only the content."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)

@@ -21,9 +21,8 @@ from aetcd import rpc
 
 from trunkline_map.etcd_access import EtcdAccess
 from trunkline_map.etcd_auth import Authenticator
-from trunkline_map.etcd_calls import EtcdCaller
-from trunkline_map.etcd_channel import open_channel
-from trunkline_map.etcd_members import Member, MemberRing
+from trunkline_map.etcd_calls import EtcdCaller, open_caller
+from trunkline_map.etcd_members import MemberRing
 from trunkline_map.etcd_status import member_status
 from trunkline_map.etcd_watch import EtcdWatch, open_watch
 from trunkline_map.keys import prefix_end
@@ -208,15 +207,8 @@ async def open_etcd(access: EtcdAccess | Sequence[str]) -> AsyncIterator[EtcdSto
 
     Raises ValueError for endpoints that are none, and OSError for TLS files that cannot be read.
     """
-    access = EtcdAccess.of(access)
-    credentials = access.credentials()
-    if access.username and credentials is None:
-        _log.warning("the password for the control store is sent without TLS", dependency="etcd")
-    ring = MemberRing([Member(endpoint, open_channel(endpoint, credentials)) for endpoint in access.endpoints])
-    try:
-        yield EtcdStore(ring, Authenticator(access.username, access.password_path))
-    finally:
-        await ring.close()
+    async with open_caller(EtcdAccess.of(access)) as caller:
+        yield EtcdStore(caller.ring, caller.auth)
 
 
 def _key_value(kv: Any) -> KeyValue:

@@ -4,12 +4,15 @@ change never is, unless etcd said that it did nothing for want of a good token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 import grpc
 
+from trunkline_map.etcd_access import EtcdAccess
 from trunkline_map.etcd_auth import Authenticator, Metadata
+from trunkline_map.etcd_channel import open_channel
 from trunkline_map.etcd_members import Member, MemberRing
 from trunkline_map.store import StoreCompactedError, StoreUnavailableError
 from trunkline_mesh.deadline import Deadline
@@ -110,6 +113,19 @@ class EtcdCaller:
             _log.error("the control store denies us what we asked for", dependency="etcd", code=exc.code().name)
         elif exc.code() not in _NOT_APPLIED:
             self.ring.shun(member)
+
+
+@asynccontextmanager
+async def open_caller(access: EtcdAccess) -> AsyncIterator[EtcdCaller]:
+    """Open channels to every member of a cluster; waits for no connection. Raises OSError for unreadable TLS files."""
+    credentials = access.credentials()
+    if access.username and credentials is None:
+        _log.warning("the password for the control store is sent without TLS", dependency="etcd")
+    ring = MemberRing([Member(endpoint, open_channel(endpoint, credentials)) for endpoint in access.endpoints])
+    try:
+        yield EtcdCaller(ring, Authenticator(access.username, access.password_path))
+    finally:
+        await ring.close()
 
 
 def _unwritable(*, applied: bool | None) -> MapUnwritable:
