@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import grpc
 
@@ -27,6 +28,9 @@ from trunkline_client.results import RouteResult, SearchResult, WriteResult, rou
 from trunkline_client.router import RouterAddress
 from trunkline_client.session import Session
 from trunkline_client.settings import ClientSettings
+
+# No collection can be called so.
+_ALL: Final = ("*",)
 
 
 class TrunklineClient(Session):
@@ -68,6 +72,7 @@ class TrunklineClient(Session):
         *,
         top_k: int = 5,
         collections: Sequence[str] = (),
+        all_collections: bool = False,
         filter: Filter | None = None,  # noqa: A002  # the contract's own word
         min_score: float | None = None,
         include_fields: Sequence[str] = (),
@@ -85,6 +90,7 @@ class TrunklineClient(Session):
             text=text,
             top_k=top_k,
             collections=collections,
+            all_collections=all_collections,
             filter=filter,
             min_score=min_score,
             include_fields=include_fields,
@@ -128,6 +134,7 @@ class TrunklineClient(Session):
         text: str,
         *,
         collections: Sequence[str] = (),
+        all_collections: bool = False,
         consistency: ConsistencyName = "any",
         explain: bool = True,
         map_token: bytes | None = None,
@@ -139,11 +146,12 @@ class TrunklineClient(Session):
             request = routing_pb.RouteRequest(
                 text=text,
                 collections=collections,
+                all_collections=all_collections,
                 consistency=consistency_value(consistency),
                 map_token=self._token(map_token),
                 explain=explain,
             )
-        answer = await self._read(methods.ROUTE, request, deadline_s, request_id, scope_of(collections, text))
+        answer = await self._read(methods.ROUTE, request, deadline_s, request_id, _route_scope(request))
         return route_result(answer)
 
     async def upsert(
@@ -218,7 +226,16 @@ def _scope(items: Sequence[routing_pb.SearchRequest]) -> str:
     takes partial answers is marked: it is answered where the same one without that is refused.
     """
     marks = ["?" if item.allow_partial else "" for item in items]
-    named = {name + mark for item, mark in zip(items, marks, strict=True) for name in item.collections}
-    if not all(item.collections for item in items):
+    named = {name + mark for item, mark in zip(items, marks, strict=True) for name in _named(item)}
+    if not all(_named(item) for item in items):
         named = set()
     return scope_of(named, *(mark + item.text for item, mark in zip(items, marks, strict=True)))
+
+
+def _route_scope(item: routing_pb.RouteRequest) -> str:
+    return scope_of(_named(item), item.text)
+
+
+def _named(item: routing_pb.SearchRequest | routing_pb.RouteRequest) -> Sequence[str]:
+    """Return the collections that the caller chose; "all" is a choice too, whatever the text."""
+    return _ALL if item.all_collections else item.collections

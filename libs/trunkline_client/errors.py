@@ -57,7 +57,7 @@ class TrunklineError(Exception):
         self.fields: tuple[FieldProblem, ...] = failure.fields
         self.request_id: str = request_id
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
-        self.hint: str = _ADVICE_BY_REASON.get(self.reason, self.advice) if advice is None else advice
+        self.hint: str = _advice(failure, self.advice) if advice is None else advice
         super().__init__(self._text())
 
     @property
@@ -156,11 +156,26 @@ class InternalError(TrunklineError):
     advice = "Report the request id (and the errorId in the metadata) to the operator; do not repeat blindly."
 
 
+_NO_VECTOR: Final = (
+    "No region inside the jurisdictions could turn the text into a vector. Searches without min_score are answered by "
+    "keywords meanwhile, and searches by a vector of your own as always; writes and min_score must wait."
+)
+
 # Where the family's advice would mislead.
 _ADVICE_BY_REASON: Final[Mapping[str, str]] = {
+    "NO_ALLOWED_REGION": "Nothing was sent outside the jurisdictions. The regions inside them did not serve: repeat "
+    "when one is back, or search with allow_partial=True to go without what they hold.",
     "RESIDENCY_VIOLATION": "Nothing was sent outside the jurisdictions. In the map every region of a placement must "
     "lie within the collection's jurisdictions, and these within the tenant's.",
 }
+
+
+def _advice(failure: Failure, of_family: str) -> str:
+    # The metadata names what could not be served: a collection's data, or the vectors of a space.
+    if failure.reason == "NO_ALLOWED_REGION" and "space" in failure.metadata:
+        return _NO_VECTOR
+    return _ADVICE_BY_REASON.get(failure.reason, of_family)
+
 
 _BY_REASON: Final[Mapping[str, type[TrunklineError]]] = {
     "FIELD_INVALID": InvalidRequest,

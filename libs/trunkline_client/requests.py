@@ -37,13 +37,15 @@ class Query:
     """One query with all that a search may carry.
 
     `text` is a text of 1 to 4,096 bytes or a vector (which needs `collections`). `top_k`: 1 to 100.
-    `collections`: at most 16; empty lets the policy decide. `rerank_depth`: candidates to reorder, 1 to 100, 0 for
-    the server's default. `min_score`: least cosine similarity. `include_fields`: at most 32; empty returns all.
+    `collections`: at most 64; empty lets the policy decide. `all_collections`: search all of the tenant's, of which
+    there may be at most 64, and name none. `rerank_depth`: candidates to reorder, 1 to 100, 0 for the server's default.
+    `min_score`: least cosine similarity. `include_fields`: at most 32; empty returns all.
     """
 
     text: str | Vector
     top_k: int = 5
     collections: Sequence[str] = ()
+    all_collections: bool = False
     filter: Filter | None = None
     min_score: float | None = None
     include_fields: Sequence[str] = ()
@@ -65,6 +67,7 @@ def search_request(query: Query, map_token: bytes = b"", tenant: str = "") -> ro
             include_fields=query.include_fields,
             consistency=consistency_value(query.consistency),
             collections=query.collections,
+            all_collections=query.all_collections,
             allow_partial=query.allow_partial,
             map_token=map_token,
             explain=query.explain,

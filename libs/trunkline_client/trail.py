@@ -13,7 +13,7 @@ from trunkline_client.reasons import reason_name
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How the collections were chosen. `strategy`: EXPLICIT, RULES, SEMANTIC, FALLBACK or NONE."""
+    """How the collections were chosen. `strategy`: EXPLICIT, ALL, RULES, SEMANTIC, FALLBACK or NONE."""
 
     strategy: str
     confidence: float
@@ -24,12 +24,21 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class RegionAttempt:
-    """One candidate region for one collection. `outcome`: SERVED, FAILED (then `error` is the reason), SKIPPED_*."""
+    """One candidate region for one collection.
+
+    `outcome`: SERVED, FAILED (then `error` is the reason), HEDGE_LOST, NOT_NEEDED or SKIPPED_*. `breaker`: CLOSED,
+    OPEN or HALF_OPEN, empty where no call was considered. `pressure`: 1 at capacity. `round_trip_s`: the router's mean
+    round trip to the region. `hedge`: sent beside an earlier attempt. None stands for what is not known.
+    """
 
     region: str
     outcome: str
     error: str
     elapsed_s: float | None
+    breaker: str = ""
+    pressure: float | None = None
+    round_trip_s: float | None = None
+    hedge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,10 @@ def _attempt(message: trail_pb.RegionAttempt) -> RegionAttempt:
         enum_name(trail_pb.AttemptOutcome.DESCRIPTOR, message.outcome, "ATTEMPT_OUTCOME_"),
         reason_name(message.error) if message.error else "",
         seconds(message.elapsed) if message.HasField("elapsed") else None,
+        enum_name(trail_pb.BreakerState.DESCRIPTOR, message.breaker, "BREAKER_STATE_") if message.breaker else "",
+        message.pressure if message.HasField("pressure") else None,
+        seconds(message.round_trip) if message.HasField("round_trip") else None,
+        message.hedge,
     )
 
 

@@ -122,6 +122,12 @@ def test_a_query_becomes_a_request() -> None:
     assert request.map_token == b"token"
 
 
+def test_all_collections_are_asked_for_without_names() -> None:
+    """The caller can have everything of the tenant searched, and nothing is searched so unless it says so."""
+    assert search_request(Query(text="x", all_collections=True)).all_collections
+    assert not search_request(Query(text="x")).all_collections
+
+
 def test_a_vector_is_sent_as_a_vector() -> None:
     """A query of the caller's own vector carries its space."""
     request = search_request(Query(text=Vector("space", [0.5, 0.25]), collections=["a"]))
@@ -183,7 +189,14 @@ def _trail() -> trail_pb.Trail:
                         error=reason_pb.ERROR_REASON_BACKEND_TIMEOUT,
                         elapsed=Duration(nanos=250_000_000),
                     ),
-                    trail_pb.RegionAttempt(region="us-east", outcome=trail_pb.ATTEMPT_OUTCOME_SERVED),
+                    trail_pb.RegionAttempt(
+                        region="us-east",
+                        outcome=trail_pb.ATTEMPT_OUTCOME_SERVED,
+                        breaker=trail_pb.BREAKER_STATE_HALF_OPEN,
+                        pressure=0.0,
+                        round_trip=Duration(nanos=80_000_000),
+                        hedge=True,
+                    ),
                 ],
                 hit_count=4,
             )
@@ -209,6 +222,8 @@ def test_a_trail_is_read_in_full() -> None:
     first, second = trail.collections[0].attempts
     assert (first.outcome, first.error, first.elapsed_s) == ("FAILED", "BACKEND_TIMEOUT", 0.25)
     assert (second.outcome, second.error, second.elapsed_s) == ("SERVED", "", None)
+    assert (first.breaker, first.pressure, first.round_trip_s, first.hedge) == ("", None, None, False)
+    assert (second.breaker, second.pressure, second.round_trip_s, second.hedge) == ("HALF_OPEN", 0.0, 0.08, True)
     assert (trail.stages[0].name, trail.stages[0].budget_s, trail.stages[0].skipped) == ("RERANK", 0.15, True)
     assert str(trail.degradations[0]) == "RERANK_SKIPPED_DEADLINE (rerank)"
     assert (trail.map_token, trail.map_age_s) == (b"t", 2.0)
