@@ -9,19 +9,16 @@ from trunkline.retrieval.v1 import retrieval_service_pb2_grpc as retrieval_grpc
 from trunkline_map.source import MapSource
 from trunkline_map.watcher import open_map_watcher
 from trunkline_mesh.app import MeshApp, ServiceBinding
-from trunkline_mesh.breaker import Breaker
-from trunkline_mesh.breaker_policy import STORE_POLICY
-from trunkline_retrieval.embedded_store import EmbeddedBounds, EmbeddedStore
-from trunkline_retrieval.engine.config import EngineConfig
 from trunkline_retrieval.export import Export
-from trunkline_retrieval.guarded_store import GuardedStore
 from trunkline_retrieval.metrics import observed
-from trunkline_retrieval.placement import Placements
+from trunkline_retrieval.placement import Placements, has_stores
 from trunkline_retrieval.policy import POLICY, SERVICE
 from trunkline_retrieval.search import Search
 from trunkline_retrieval.servicer import RetrievalServicer
-from trunkline_retrieval.settings import RetrievalSettings, StoreKind
+from trunkline_retrieval.settings import RetrievalSettings
 from trunkline_retrieval.store import VectorStore
+from trunkline_retrieval.store_opening import StoreOpener
+from trunkline_retrieval.store_pool import StorePool
 from trunkline_retrieval.write import Write
 
 
@@ -33,9 +30,10 @@ async def open_app(settings: RetrievalSettings) -> AsyncIterator[MeshApp]:
 
 
 @asynccontextmanager
-async def open_store(settings: RetrievalSettings) -> AsyncIterator[VectorStore]:
-    """Open the vector store that the settings name."""
-    store = await (_open_embedded(settings) if settings.store is StoreKind.EMBEDDED else _open_qdrant(settings))
+async def open_store(settings: RetrievalSettings) -> AsyncIterator[StorePool]:
+    """Open the default vector store that the settings name; others are opened when collections need them."""
+    opener = StoreOpener(settings)
+    store = StorePool(await opener.default(), opener.at, max_stores=settings.max_stores)
     try:
         with observed(store):
             yield store
@@ -45,7 +43,7 @@ async def open_store(settings: RetrievalSettings) -> AsyncIterator[VectorStore]:
 
 def compose(settings: RetrievalSettings, source: MapSource, store: VectorStore) -> MeshApp:
     """Wire the service around a map and a store. Does no I/O."""
-    placements = Placements(source, settings.region)
+    placements = Placements(source, settings.region, jurisdiction=settings.jurisdiction)
     servicer = RetrievalServicer(
         Search(placements, store),
         Write(placements, store),
@@ -58,36 +56,14 @@ def compose(settings: RetrievalSettings, source: MapSource, store: VectorStore) 
         register=retrieval_grpc.add_RetrievalServiceServicer_to_server,
         policy=POLICY,
     )
-    return MeshApp(name="retrieval", bindings=(binding,), checks={"map": source.ready, "store": store.ready})
 
+    def serves_some() -> bool:
+        """Return True unless nothing can be served: without its default store a region serves those of others."""
+        return store.ready() or (source.ready() and has_stores(source.snapshot, settings.region))
 
-async def _open_embedded(settings: RetrievalSettings) -> VectorStore:
-    config = EngineConfig(
-        data_dir=str(settings.data_dir.absolute()),
-        search_threads=settings.engine_search_threads,
-        min_free_bytes=settings.engine_min_free_bytes,
-        max_open_collections=settings.engine_max_open,
-        optimize_after_points=settings.engine_optimize_after,
-        optimize_idle_s=settings.engine_optimize_idle_s,
+    return MeshApp(
+        name="retrieval",
+        bindings=(binding,),
+        checks={"map": source.ready, "stores": serves_some},
+        soft_checks={"store": store.ready},
     )
-    bounds = EmbeddedBounds(
-        max_requests_per_worker=settings.engine_max_requests,
-        max_bytes_per_worker=settings.engine_max_request_bytes,
-        read_patience_s=settings.read_patience_s,
-        write_patience_s=settings.write_patience_s,
-    )
-    return await EmbeddedStore.open(config, settings.engine_workers, bounds)
-
-
-async def _open_qdrant(settings: RetrievalSettings) -> VectorStore:
-    # Imported here: the client library is large, and most installations of the embedded engine never use it.
-    from trunkline_retrieval.qdrant_store import QdrantStore
-
-    store = await QdrantStore.open(
-        settings.qdrant_url,
-        grpc_port=settings.qdrant_grpc_port,
-        api_key=settings.qdrant_api_key.get_secret_value() or None,
-        max_requests=settings.qdrant_max_requests,
-    )
-    # The embedded engine needs no breaker: its supervisor knows at once that a worker is away, and when it is back.
-    return GuardedStore(store, lambda method: Breaker(f"qdrant/{settings.region}/{method}", STORE_POLICY))

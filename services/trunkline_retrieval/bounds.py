@@ -9,7 +9,7 @@ from typing import Final
 
 from trunkline_mesh.errors import FieldInvalid, FieldViolation
 
-MAX_COLLECTIONS: Final = 16
+MAX_COLLECTIONS: Final = 64
 MAX_TEXT_BYTES: Final = 4_096
 MAX_VECTORS: Final = 4
 MAX_DIMENSION: Final = 4_096

@@ -100,6 +100,8 @@ class CollectionRef:
     """Embedding space of the physical collection's vectors."""
     dimension: int
     """Numbers in each vector, 1 to 4,096."""
+    store: str = ""
+    """Endpoint of the store that holds it, `host:port` or `engine:NAME`; empty for the region's default store."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def parse_search(request: retrieval_pb.SearchRequest, tenant_id: str) -> SearchC
     """Return the command of a search; raise FieldInvalid."""
     violations = Violations()
     collections = list(request.collections)
-    if violations.require(0 < len(collections) <= bounds.MAX_COLLECTIONS, "collections", "must be 1 to 16 names"):
+    if violations.require(0 < len(collections) <= bounds.MAX_COLLECTIONS, "collections", "must be 1 to 64 names"):
         for index, name in enumerate(collections):
             violations.require_name(name, f"collections[{index}]")
     violations.require_bytes(request.text, 0, bounds.MAX_TEXT_BYTES, "text")
@@ -54,6 +54,7 @@ def parse_search(request: retrieval_pb.SearchRequest, tenant_id: str) -> SearchC
         min_score=request.min_score if request.HasField("min_score") else None,
         include_fields=_include_fields(request, violations),
         map_token=request.map_token,
+        allow_partial=request.allow_partial,
     )
     violations.raise_if_any()
     return command

@@ -10,6 +10,7 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import (
     CollectionNotPlaced,
     CollectionUnknown,
+    DomainError,
     ResidencyViolation,
     SpaceUnknown,
     TenantSuspended,
@@ -26,10 +27,15 @@ class Placements:
     a tenant's documents are touched only where the map itself says that they may be.
     """
 
-    def __init__(self, source: MapSource, region_id: str) -> None:
-        """Read the map from `source`, as `region_id`."""
+    def __init__(self, source: MapSource, region_id: str, *, jurisdiction: str = "") -> None:
+        """Read the map from `source`, as `region_id`.
+
+        `jurisdiction` is where this process is known to stand: a map that says otherwise is wrong, and nothing is
+        served by it. Empty takes the map's word.
+        """
         self._source = source
         self._region_id = region_id
+        self._jurisdiction = jurisdiction
 
     async def resolve(
         self, tenant_id: str, collection_ids: Sequence[str], map_token: bytes, deadline: Deadline
@@ -39,6 +45,19 @@ class Placements:
         Raises StaleMap, MapNotReady, MapTokenInvalid, TenantUnknown, TenantSuspended, CollectionUnknown,
         CollectionNotPlaced, ResidencyViolation or SpaceUnknown.
         """
+        found = await self.resolve_each(tenant_id, collection_ids, map_token, deadline)
+        for ref in found:
+            if isinstance(ref, DomainError):
+                raise ref
+        return [ref for ref in found if isinstance(ref, CollectionRef)]
+
+    async def resolve_each(
+        self, tenant_id: str, collection_ids: Sequence[str], map_token: bytes, deadline: Deadline
+    ) -> list[CollectionRef | DomainError]:
+        """As `resolve`, with the refusal of a single collection in its place.
+
+        Raises StaleMap, MapNotReady, MapTokenInvalid, TenantUnknown and TenantSuspended, which refuse them all.
+        """
         snapshot = await self._source.at_least(map_token, until_map(deadline))
         tenant = snapshot.tenant(tenant_id)
         if tenant is None:
@@ -46,7 +65,15 @@ class Placements:
         if tenant.suspended:
             raise TenantSuspended
         region = snapshot.region(self._region_id)
-        return [self._ref(snapshot, region, tenant, collection_id) for collection_id in collection_ids]
+        return [self._ref_or_refusal(snapshot, region, tenant, collection_id) for collection_id in collection_ids]
+
+    def _ref_or_refusal(
+        self, snapshot: MapSnapshot, region: RegionEntry | None, tenant: TenantEntry, collection_id: str
+    ) -> CollectionRef | DomainError:
+        try:
+            return self._ref(snapshot, region, tenant, collection_id)
+        except DomainError as refusal:
+            return refusal
 
     def _ref(
         self, snapshot: MapSnapshot, region: RegionEntry | None, tenant: TenantEntry, collection_id: str
@@ -57,13 +84,42 @@ class Placements:
             raise CollectionUnknown(metadata=told)
         if self._region_id not in entry.placement:
             raise CollectionNotPlaced(metadata=told | {"region": self._region_id})
-        if region is None or not _inside(region, tenant, entry):
+        if region is None or not self._is_here(region) or not _inside(region, tenant, entry):
             raise ResidencyViolation(metadata=told | {"region": self._region_id})
         space = snapshot.space(entry.space_id)
         if space is None:
             raise SpaceUnknown(metadata={"space": entry.space_id})
         scope = Scope(entry.tenant_id, entry.collection_id)
-        return CollectionRef(scope, entry.physical_name, entry.space_id, space.dimension)
+        store = store_endpoint(region, entry)
+        return CollectionRef(scope, entry.physical_name, entry.space_id, space.dimension, store)
+
+    def _is_here(self, region: RegionEntry) -> bool:
+        return self._jurisdiction in ("", region.jurisdiction)
+
+
+def store_endpoint(region: RegionEntry, entry: CollectionEntry) -> str:
+    """Return the endpoint of the collection's store in the region; empty for the default one.
+
+    Raises CollectionNotPlaced for a store that the region does not have, for one that is kept for another tenant, by
+    whatever name, and for a collection with a cluster of its own where the map names none of its tenant's.
+    """
+    name = entry.store_in(region.region_id)
+    if not name and not entry.cluster:
+        return ""
+    told = {"collection": entry.collection_id, "region": region.region_id, "store": name}
+    store = next((store for store in region.stores if store.store_id == name), None)
+    if store is None:
+        raise CollectionNotPlaced("this region has no such store for the collection", metadata=told)
+    keepers = {other.tenant_id for other in region.stores if other.endpoint == store.endpoint and other.tenant_id}
+    if keepers - {entry.tenant_id} or (entry.cluster and store.tenant_id != entry.tenant_id):
+        raise CollectionNotPlaced("the collection may not use that store", metadata=told)
+    return store.endpoint
+
+
+def has_stores(snapshot: MapSnapshot, region_id: str) -> bool:
+    """Return True if the region has stores besides its default one."""
+    region = snapshot.region(region_id)
+    return region is not None and bool(region.stores)
 
 
 def _inside(region: RegionEntry, tenant: TenantEntry, entry: CollectionEntry) -> bool:

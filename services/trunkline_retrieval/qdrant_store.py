@@ -85,10 +85,31 @@ class QdrantStore:
         return await cls.over(client, max_requests=max_requests)
 
     @classmethod
+    def at(cls, host: str, grpc_port: int, *, api_key: str | None, tls: bool, max_requests: int) -> Self:
+        """Connect to the gRPC interface of the server at `host:grpc_port`, without waiting for its answer.
+
+        One connection: all calls share it.
+        """
+        client = AsyncQdrantClient(
+            host=host,
+            grpc_port=grpc_port,
+            https=tls,
+            api_key=api_key,
+            prefer_grpc=True,
+            timeout=_SILENT_TIMEOUT_S,
+            grpc_options=dict(GRPC_OPTIONS),
+            check_compatibility=False,
+            pool_size=1,
+        )
+        store = cls(client, max_requests=max_requests)
+        store._prober = asyncio.create_task(store._keep_probing(), name="retrieval-qdrant-probe")
+        return store
+
+    @classmethod
     async def over(cls, client: AsyncQdrantClient, *, max_requests: int = 256) -> Self:
         """Use a client that the caller made; the store closes it."""
         store = cls(client, max_requests=max_requests)
-        await store._probe()
+        await store._probe()  # so that `ready` is right from the start
         store._prober = asyncio.create_task(store._keep_probing(), name="retrieval-qdrant-probe")
         return store
 
@@ -239,5 +260,5 @@ class QdrantStore:
 
     async def _keep_probing(self) -> None:
         while True:
-            await asyncio.sleep(_PROBE_EVERY_S)
             await self._probe()
+            await asyncio.sleep(_PROBE_EVERY_S)

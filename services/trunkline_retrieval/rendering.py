@@ -24,6 +24,8 @@ def render_search(results: Iterable[CollectionHits]) -> retrieval_pb.SearchRespo
     for result in results:
         score_kind, mode = _KINDS[result.mode]
         rendered = response.results.add(collection=result.collection_id, score_kind=score_kind, mode=mode)
+        if result.error is not None:
+            rendered.error = result.error.reason
         for found in result.hits:
             hit = rendered.hits.add(score=found.score)
             _fill(hit.document, found.document)

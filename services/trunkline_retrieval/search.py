@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import SpaceMismatch, invalid_field
+from trunkline_mesh.errors import DomainError, SpaceMismatch, invalid_field, reason_name
+from trunkline_mesh.metrics import counter
 from trunkline_retrieval.budget import until_store
 from trunkline_retrieval.model import CollectionRef, Filter, FoundDocument, SearchMode, StoreQuery, Vector
 from trunkline_retrieval.placement import Placements
 from trunkline_retrieval.store import VectorStore
 from trunkline_retrieval.vectors import require_vector
+
+AT_ONCE_PER_STORE: Final = 8
+"""Collections of one search that one store is asked for at once: a search of 64 leaves room for others."""
+
+_LEFT_OUT: Final = counter("retrieval_left_out", "Collections left out of a partial answer, by reason.", ("reason",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,8 @@ class SearchCommand:
     min_score: float | None = None
     include_fields: frozenset[str] = frozenset()
     map_token: bytes = b""
+    allow_partial: bool = False
+    """True to get the others where a collection cannot be searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +50,22 @@ class CollectionHits:
     collection_id: str
     mode: SearchMode
     hits: Sequence[FoundDocument]
+    error: DomainError | None = None
+    """Why the collection could not be searched."""
+
+
+class _Planned(NamedTuple):
+    """One collection's search, ready to be sent."""
+
+    ref: CollectionRef
+    query: StoreQuery
 
 
 class Search:
-    """Searches the collections of a request at the same time; one that fails fails the request."""
+    """Searches the collections of a request at the same time, a bounded number of each store's.
+
+    One that fails fails the request, unless the command allows partial answers: then it is named with its error.
+    """
 
     def __init__(self, placements: Placements, store: VectorStore) -> None:
         """Search `store`, where `placements` allows it."""
@@ -54,22 +76,69 @@ class Search:
         """Return each collection's hits, in the command's order.
 
         Raises FieldInvalid for a mode that lacks its text or vector, SpaceMismatch for vectors that are not of the
-        collections' spaces, and what Placements.resolve and VectorStore.search raise.
+        collections' spaces, and what Placements.resolve and VectorStore.search raise. With `allow_partial` what speaks
+        of one collection alone stands in its `error` instead.
         """
         mode = _mode_of(command)
-        refs = await self._placements.resolve(command.tenant_id, command.collections, command.map_token, deadline)
-        queries = [_query(command, mode, ref) for ref in refs]
-        if not command.vectors.keys() <= {ref.space_id for ref in refs}:
+        refs = await self._refs(command, deadline)
+        planned = [_plan(command, mode, ref) for ref in refs]
+        spaces = {ref.space_id for ref in refs if isinstance(ref, CollectionRef)}
+        if not command.vectors.keys() <= spaces and not any(isinstance(ref, DomainError) for ref in refs):
             raise SpaceMismatch("a vector is of an embedding space that none of the collections has")
         until = until_store(deadline)
-        if len(refs) == 1:
-            return [await self._one(refs[0], queries[0], until)]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._one(ref, query, until)) for ref, query in zip(refs, queries, strict=True)]
-        return [task.result() for task in tasks]
+        if len(planned) == 1 and isinstance(planned[0], _Planned):
+            outcomes = [await self._one(planned[0], until, partial=command.allow_partial)]
+        else:
+            outcomes = await self._all(planned, until, partial=command.allow_partial)
+        return [_hits(name, mode, outcome) for name, outcome in zip(command.collections, outcomes, strict=True)]
 
-    async def _one(self, ref: CollectionRef, query: StoreQuery, until: Deadline) -> CollectionHits:
-        return CollectionHits(ref.scope.collection_id, query.mode, await self._store.search(ref, query, until))
+    async def _refs(self, command: SearchCommand, deadline: Deadline) -> Sequence[CollectionRef | DomainError]:
+        resolve = self._placements.resolve_each if command.allow_partial else self._placements.resolve
+        return await resolve(command.tenant_id, command.collections, command.map_token, deadline)
+
+    async def _all(
+        self, planned: Sequence[_Planned | DomainError], until: Deadline, *, partial: bool
+    ) -> list[Sequence[FoundDocument] | DomainError]:
+        """Search them side by side. The first failure ends the others, unless partial answers are allowed."""
+        lanes: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_STORE))
+
+        async def in_turn(one: _Planned) -> Sequence[FoundDocument] | DomainError:
+            async with lanes[one.ref.store]:
+                return await self._one(one, until, partial=partial)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(in_turn(one)) if isinstance(one, _Planned) else one for one in planned]
+        return [task if isinstance(task, DomainError) else task.result() for task in tasks]
+
+    async def _one(self, planned: _Planned, until: Deadline, *, partial: bool) -> Sequence[FoundDocument] | DomainError:
+        try:
+            return await self._store.search(planned.ref, planned.query, until)
+        except DomainError as failure:
+            if not partial:
+                raise
+            return failure
+
+
+def _hits(collection_id: str, mode: SearchMode, outcome: Sequence[FoundDocument] | DomainError) -> CollectionHits:
+    if isinstance(outcome, DomainError):
+        _LEFT_OUT.labels(reason_name(outcome.reason)).inc()
+        return CollectionHits(collection_id, mode, (), outcome)
+    return CollectionHits(collection_id, mode, outcome)
+
+
+def _plan(command: SearchCommand, mode: SearchMode, ref: CollectionRef | DomainError) -> _Planned | DomainError:
+    """Return the search of a collection, or why there is none; raises it where partial answers are not allowed.
+
+    A number of a vector that is not finite refuses the command as a whole: it is the caller's, whatever it searches.
+    """
+    if isinstance(ref, DomainError):
+        return ref
+    try:
+        return _Planned(ref, _query(command, mode, ref))
+    except SpaceMismatch as refusal:
+        if not command.allow_partial:
+            raise
+        return refusal
 
 
 def _mode_of(command: SearchCommand) -> SearchMode:

@@ -46,3 +46,15 @@ class RetrievalSettings(EtcdSettings, ServiceSettings):
     qdrant_grpc_port: int = Field(6334, ge=1, le=65535, description="Port of its gRPC, at the same host.")
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="Key for it; empty for none.")
     qdrant_max_requests: PositiveInt = Field(256, le=4096, description="Calls to it that may be under way at once.")
+
+    jurisdiction: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,63}$",
+        description="Jurisdiction in which this process stands, checked beside what the map says; empty for the map's.",
+    )
+    max_stores: int = Field(50, ge=1, le=1000, description="Connections to stores that collections name.")
+    embedded_stores: bool = Field(False, description="Let the map name embedded engines, `engine:NAME`, on this disk.")
+    stores_tls: bool = Field(False, description="Talk TLS to the Qdrant servers that the map names.")
+    store_keys_path: Path | None = Field(
+        None, description="JSON file with an object from endpoint to API key, for those servers."
+    )

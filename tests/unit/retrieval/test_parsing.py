@@ -74,7 +74,7 @@ def test_search_is_parsed_whole() -> None:
 
 BAD_SEARCHES: dict[str, tuple[Callable[[retrieval_pb.SearchRequest], object], str]] = {
     "no collection": (lambda r: r.ClearField("collections"), "collections"),
-    "17 collections": (lambda r: r.collections.extend(["x"] * 16), "collections"),
+    "65 collections": (lambda r: r.collections.extend(["x"] * 64), "collections"),
     "collection name": (lambda r: r.collections.append("Docs/"), "collections[1]"),
     "long text": (lambda r: setattr(r, "text", "x" * 4097), "text"),
     "long text in bytes": (lambda r: setattr(r, "text", "ü" * 2049), "text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -9,10 +10,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from trunkline_map.source import MapSource
-from trunkline_map.testing import collection, region, space, static_map, tenant
+from trunkline_map.testing import StaticMap, collection, region, space, static_map, tenant
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import (
+    BackendUnavailable,
     CollectionNotPlaced,
     CollectionUnknown,
     DomainError,
@@ -39,7 +40,7 @@ from trunkline_retrieval.model import (
     Vector,
 )
 from trunkline_retrieval.placement import Placements
-from trunkline_retrieval.search import Search, SearchCommand
+from trunkline_retrieval.search import AT_ONCE_PER_STORE, Search, SearchCommand
 from trunkline_retrieval.store import StoreUsage
 from trunkline_retrieval.write import DeleteCommand, UpsertCommand, Write
 
@@ -82,7 +83,7 @@ class RecordingStore:
         return None
 
 
-def the_map() -> MapSource:
+def the_map() -> StaticMap:
     """Return a map with collections that may and may not be served from `eu-west`."""
     return static_map(
         region("us-east", "us"),
@@ -290,6 +291,99 @@ async def test_one_failing_collection_fails_the_search() -> None:
         await Search(Placements(the_map(), "eu-west"), FailingStore()).run(command, soon())
 
     assert isinstance(first_domain_error(caught.value), SpaceMismatch)
+
+
+class BrokenStore(RecordingStore):
+    """A store that fails for some collections."""
+
+    def __init__(self, **failures: DomainError) -> None:
+        super().__init__()
+        self.failures = failures
+
+    async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
+        failure = self.failures.get(ref.scope.collection_id)
+        if failure is not None:
+            raise failure
+        return await super().search(ref, query, deadline)
+
+
+PARTIAL = replace(COMMAND, allow_partial=True)
+
+
+async def test_a_partial_answer_names_what_is_missing_and_why() -> None:
+    """Whatever the reason: the map, residency, the vectors, the store. The others are answered, in their order."""
+    names = ["none", "docs", "far", "outside", "wide", "docs2"]
+    source = the_map()
+    source.put(collection("acme", "docs2", ["eu-west"], ["eu"]))
+    store = BrokenStore(docs2=BackendUnavailable())
+
+    results = await Search(Placements(source, "eu-west"), store).run(replace(PARTIAL, collections=names), soon())
+
+    assert [(result.collection_id, type(result.error)) for result in results] == [
+        ("none", CollectionUnknown),
+        ("docs", type(None)),
+        ("far", CollectionNotPlaced),
+        ("outside", ResidencyViolation),
+        ("wide", SpaceMismatch),
+        ("docs2", BackendUnavailable),
+    ]
+    assert [len(result.hits) for result in results] == [0, 1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"tenant_id": "nobody"}, TenantUnknown),
+        ({"tenant_id": "gone"}, TenantSuspended),
+        ({"map_token": b"garbage"}, MapTokenInvalid),
+        ({"vectors": {}, "mode": SearchMode.DENSE}, FieldInvalid),
+        ({"vectors": {"minilm": np.array([1, 2, 3, np.nan], dtype=np.float32)}}, FieldInvalid),
+        ({"vectors": {"minilm": vector(), "wide": vector(8)}}, SpaceMismatch),
+    ],
+    ids=str,
+)
+async def test_what_speaks_of_the_whole_request_is_no_partial_answer(
+    change: dict[str, object], error: type[DomainError]
+) -> None:
+    """It is refused as ever."""
+    with pytest.raises(error):
+        await search(replace(PARTIAL, **change))  # type: ignore[arg-type] # fields of SearchCommand
+
+
+async def test_a_defect_is_no_partial_answer() -> None:
+    """What has no reason of the contract is not hidden behind one."""
+
+    class DefectiveStore(RecordingStore):
+        async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await Search(Placements(the_map(), "eu-west"), DefectiveStore()).run(PARTIAL, soon())
+
+
+async def test_one_search_asks_one_store_for_a_few_collections_at_once() -> None:
+    """Of 64, eight; the others follow in turn."""
+
+    class BusyStore(RecordingStore):
+        under_way = 0
+        most = 0
+
+        async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            await asyncio.sleep(0)
+            self.under_way -= 1
+            return await super().search(ref, query, deadline)
+
+    source, store = the_map(), BusyStore()
+    names = [f"c{number}" for number in range(64)]
+    source.put(*(collection("acme", name, ["eu-west"], ["eu"]) for name in names))
+
+    results = await Search(Placements(source, "eu-west"), store).run(replace(COMMAND, collections=names), soon())
+
+    assert [result.collection_id for result in results] == names
+    assert [result.hits[0].document.document_id for result in results] == names
+    assert store.most == AT_ONCE_PER_STORE
 
 
 def test_pages_are_split_by_size_with_the_right_cursors() -> None:
