@@ -16,6 +16,7 @@ from trunkline_client.pool import RouterPool
 from trunkline_client.residency import ResidencyMemory
 from trunkline_client.router import RouterAddress
 from trunkline_client.settings import ClientSettings
+from trunkline_client.watch import RouterWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Context:
     """The parts that a client's calls have in common."""
 
     pool: RouterPool
+    watch: RouterWatch
     budget: RetryBudget
     credential: Credential
     memory: ResidencyMemory

@@ -14,6 +14,7 @@ from trunkline_client.failure import Failure, read_failure
 from trunkline_client.methods import Method, Repeat, RequestT, ResponseT
 from trunkline_client.residency import ROUTER_OUTSIDE, Allowed
 from trunkline_client.router import Router, RouterAddress, wait_connected
+from trunkline_client.signals import TIMEOUT_KEY, read_signals
 from trunkline_client.verdict import Verdict, judge
 
 # Less than this is no time in which anything could be answered.
@@ -47,6 +48,7 @@ class Journey(Generic[RequestT, ResponseT]):
         self._attempts: list[Attempt] = []
         self._sent = 0
         self._tried: set[Router] = set()
+        self._silent_regions: set[str] = set()
         self._useless: set[Router] = set()
         self._not_before_s: dict[Router | None, float] = {}
         self._last: Failure | None = None
@@ -74,11 +76,15 @@ class Journey(Generic[RequestT, ResponseT]):
         return self._ends_s - self._context.clock()
 
     def _candidates(self) -> Sequence[Router]:
-        """Return the routers that may be asked, best first; those not tried yet before the others."""
+        """Return the routers that may be asked, best first; those not tried yet before the others.
+
+        Behind a router that froze there may be a frozen region, and each further one of it would take a share of the
+        time: other regions come first then.
+        """
         among = None if self._allowed is None else self._allowed.among(self._context.pool.all())
         ranked = self._context.pool.ordered(self._method.name, among)
         usable = [router for router in ranked if router not in self._useless]
-        return sorted(usable, key=self._tried.__contains__)
+        return sorted(usable, key=lambda each: (each in self._tried, each.address.region in self._silent_regions))
 
     async def _choose(self) -> Router:
         if self._left_s() < _MIN_LEFT_S:
@@ -134,16 +140,25 @@ class Journey(Generic[RequestT, ResponseT]):
             ("authorization", f"Bearer {token}"),
             ("trunkline-request-id", self._request_id),
             ("trunkline-attempt", str(self._sent)),
+            (TIMEOUT_KEY, str(int(share_s * 1_000_000))),
         )
+        waiting = self._context.watch.expect_answer(router)
         try:
-            response = await router.bound(self._method)(self._request, timeout=share_s, metadata=metadata)
+            call = router.bound(self._method)(self._request, timeout=share_s, metadata=metadata)
+            response = await call
+            signals = read_signals(await call.trailing_metadata())
         except grpc.aio.AioRpcError as exc:
             failure = read_failure(exc)
             self._note(router, failure.reason or failure.status, began_s)
+            if not failure.is_transport:
+                self._context.pool.answered(router, read_signals(exc.trailing_metadata()))
             self._after(router, failure, share_s, share_was_part=share_s < self._ends_s - began_s, token=token)
             return None
-        self._context.pool.answered(router)
-        router.latency(self._method.name).record(self._context.clock() - began_s)
+        finally:
+            waiting.cancel()
+        now_s = self._context.clock()
+        self._context.pool.answered(router, signals)
+        router.latency(self._method.name).record(now_s - began_s, now_s)
         self._note(router, "OK", began_s)
         return response
 
@@ -156,10 +171,8 @@ class Journey(Generic[RequestT, ResponseT]):
         self._last = failure
         if failure.is_transport:
             self._blame(router, failure, share_s)
-        else:
-            self._context.pool.answered(router)
-            if failure.reason != ROUTER_OUTSIDE:
-                self._answers[router] = failure
+        elif failure.reason != ROUTER_OUTSIDE:
+            self._answers[router] = failure
         renewed = self._context.credential.renewable and self._expired_token is None
         if failure.reason == "CREDENTIAL_EXPIRED":
             self._expired_token = token
@@ -176,6 +189,8 @@ class Journey(Generic[RequestT, ResponseT]):
     def _blame(self, router: Router, failure: Failure, share_s: float) -> None:
         if failure.is_timeout:
             self._useless.add(router)
+            if router.address.region:
+                self._silent_regions.add(router.address.region)
             # A router need not be dead to miss a very short time.
             if share_s < self._context.settings.min_share_s:
                 return

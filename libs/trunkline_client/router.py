@@ -13,6 +13,8 @@ from trunkline_client.methods import AnyMethod, Method, RequestT, ResponseT
 
 _EWMA_WEIGHT: Final = 0.2
 _MIN_SAMPLES: Final = 5
+_FRESH_S: Final = 15.0
+"""Without a new one for so long, samples prove nothing any more: a router that was slow is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,21 @@ class Latency:
 
     mean_s: float = 0.0
     samples: int = 0
+    latest_s: float = 0.0
+    """When the last sample came, by the clock of whoever records."""
 
-    def record(self, elapsed_s: float) -> None:
-        """Take one successful attempt's time."""
-        self.mean_s = elapsed_s if not self.samples else self.mean_s + _EWMA_WEIGHT * (elapsed_s - self.mean_s)
+    def record(self, elapsed_s: float, now_s: float) -> None:
+        """Take in one answer's time; what came before a long silence is forgotten."""
+        if now_s - self.latest_s > _FRESH_S:
+            self.samples = 0
+        weight = _EWMA_WEIGHT if self.samples else 1.0
+        self.mean_s += weight * (elapsed_s - self.mean_s)
         self.samples += 1
+        self.latest_s = now_s
 
-    @property
-    def trusted(self) -> bool:
-        """True once there are enough samples to go by."""
-        return self.samples >= _MIN_SAMPLES
+    def trusted(self, now_s: float) -> bool:
+        """Return whether there are enough samples to go by, and fresh ones."""
+        return self.samples >= _MIN_SAMPLES and now_s - self.latest_s <= _FRESH_S
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +72,17 @@ class Router:
     rests: int = 0
     rest_until_s: float | None = None
     avoid_until_s: float = 0.0
+    proved: bool = False
+    """At rest, and a health check since says that it serves: a call may be the probe that ends the rest."""
     probing: bool = False
+    heard_s: float = 0.0
+    """When it last answered anything."""
+    checked_s: float = 0.0
+    """When the last health check of the watch ended."""
+    draining: bool = False
+    pressure: float = 0.0
+    pressure_s: float = 0.0
+    """When it told its pressure."""
     latencies: dict[str, Latency] = field(default_factory=dict)
     _channel: grpc.aio.Channel | None = None
     _bound: dict[AnyMethod, grpc.aio.UnaryUnaryMultiCallable[object, object]] = field(default_factory=dict)

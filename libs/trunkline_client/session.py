@@ -18,6 +18,7 @@ from trunkline_client.requests import new_request_id
 from trunkline_client.residency import ResidencyMemory
 from trunkline_client.router import RouterAddress
 from trunkline_client.settings import ClientSettings
+from trunkline_client.watch import RouterWatch
 
 
 class Session:
@@ -33,8 +34,10 @@ class Session:
     ) -> None:
         self._settings = settings or ClientSettings()
         addresses = [RouterAddress.parse(item) if isinstance(item, str) else item for item in routers]
+        pool = RouterPool(addresses, self._settings, credentials)
         self._context = Context(
-            RouterPool(addresses, self._settings, credentials),
+            pool,
+            RouterWatch(pool, self._settings),
             RetryBudget(self._settings.retry_ratio, self._settings.retry_floor),
             Credential(token),
             ResidencyMemory(self._settings.residency_memory_s),
@@ -52,6 +55,7 @@ class Session:
 
     async def close(self) -> None:
         """Close every connection; calls under way are cancelled."""
+        await self._context.watch.close()
         await self._context.pool.close()
 
     async def _call(

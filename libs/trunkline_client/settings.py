@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+_PROBES: Final = ("suspect_after_s", "probe_timeout_s", "probe_interval_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,12 @@ class ClientSettings:
     """First rest; doubles with each failed probe, half of it is jitter."""
     max_rest_s: float = 15.0
     """Longest rest."""
+    suspect_after_s: float = 0.25
+    """A router that leaves a call waiting for so long, and answers no other, is asked for its health."""
+    probe_timeout_s: float = 0.5
+    """For a health check, which runs beside the calls; must exceed the longest round trip to a router."""
+    probe_interval_s: float = 1.0
+    """Between two health checks of a router at rest, or of one that drains."""
     backoff_s: float = 0.05
     """Pause before a repeat at the same router where the server named none; doubles, half of it is jitter."""
     retry_ratio: float = 0.2
@@ -46,7 +55,14 @@ class ClientSettings:
             raise ValueError("max_attempts must be 1 to 3")
         if not 0.0 < self.share <= 1.0:
             raise ValueError("share must be above 0 and at most 1")
-        for name in ("default_deadline_s", "default_write_deadline_s", "connect_timeout_s", "rest_s", "backoff_s"):
+        for name in (
+            "default_deadline_s",
+            "default_write_deadline_s",
+            "connect_timeout_s",
+            "rest_s",
+            "backoff_s",
+            *_PROBES,
+        ):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive")
         if self.failures_to_rest < 1 or self.max_rest_s < self.rest_s:

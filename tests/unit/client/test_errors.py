@@ -23,7 +23,7 @@ def test_lost_regions_are_waited_for_and_no_router_is_missing() -> None:
 
 
 def test_lost_inference_is_told_as_that() -> None:
-    """Where the metadata names a space, no vector could be had: data is not at stake, and min_score is what needs it."""
+    """Where the metadata names a space no vector could be had, and min_score is what needs one."""
     error = _error("NO_ALLOWED_REGION", "UNAVAILABLE", space="minilm", triedRegions="")
 
     assert "min_score" in error.hint
