@@ -107,8 +107,8 @@ class StorePool:
         """Let `act` use the reference's store.
 
         Raises what `act` does, Overloaded if there is no room for a connection, BackendUnavailable if the store
-        cannot be opened, and BackendTimeout if that takes longer than the deadline. What is raised for a store that collections
-        name carries the `collection`, so that callers do not take it for a failure of the region.
+        cannot be opened, and BackendTimeout if that takes longer than the deadline. What is raised for a store that
+        collections name carries the `collection`, so that callers do not take it for a failure of the region.
         """
         if not ref.store:
             return await act(self._default)

@@ -86,5 +86,5 @@ def unpack(body: bytes) -> Any:
     """Return the message in a frame's body; raise FrameError for what is none."""
     try:
         return msgpack.unpackb(body, strict_map_key=False)
-    except ValueError as exc:  # msgpack's exceptions are all of this kind
+    except (ValueError, TypeError) as exc:  # msgpack's own are ValueErrors; a map as a key is a TypeError
         raise FrameError("a frame holds no msgpack") from exc

@@ -7,7 +7,7 @@ from array import array
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trunkline_retrieval.engine.wire import MAX_FRAME_BYTES, FrameError, FrameReader, pack_frame, unpack
@@ -52,6 +52,7 @@ def test_oversized_frames_are_refused_both_ways() -> None:
 
 @settings(deadline=None)  # time decides nothing here
 @given(st.binary(max_size=64))
+@example(b"\x82\x00\x00\x80\x00")  # a map as the key of a map
 def test_garbage_is_a_frame_error_or_a_message(garbage: bytes) -> None:
     """Whatever a frame holds, reading it raises nothing but FrameError."""
     framed = struct.pack("<I", len(garbage)) + garbage
