@@ -62,6 +62,8 @@ class Authenticator:
         """Return True if the call was refused, and not done, because its token is no longer good."""
         if self._password_path is None:
             return False
+        if exc.code() is grpc.StatusCode.PERMISSION_DENIED:
+            return not self._token  # authentication was switched on since, and our certificate's name taken for a user
         return exc.code() is grpc.StatusCode.UNAUTHENTICATED or exc.details() in _STALE_DETAILS
 
     def forget(self, used: Metadata) -> None:

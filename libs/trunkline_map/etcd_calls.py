@@ -80,14 +80,16 @@ class EtcdCaller:
 
     async def change(self, method: Method, request: Any, until: Deadline) -> Any:
         """Return the answer to a change, which is sent to one member only. Raises MapUnwritable."""
-        member = self.ring.pick()
+        member = await self.ring.pick_connected(until.remaining_s() * _FIRST_SHARE)
+        if member is None:
+            raise _not_reached()
         try:
             return await self._with_token(member, method, request, until)
         except StoreUnavailableError as exc:
-            raise _unwritable(applied=False) from exc
+            raise _not_reached() from exc
         except grpc.aio.AioRpcError as exc:
             self._note(member, exc)
-            raise _unwritable(applied=None if exc.code() not in _NOT_APPLIED else False) from exc
+            raise _failed(exc.code()) from exc
 
     async def token_for(self, member: Member, timeout_s: float) -> Metadata:
         """Return the metadata for a call to `member`. Raises StoreUnavailableError if it gives no token."""
@@ -128,8 +130,16 @@ async def open_caller(access: EtcdAccess) -> AsyncIterator[EtcdCaller]:
         await ring.close()
 
 
-def _unwritable(*, applied: bool | None) -> MapUnwritable:
-    if applied is False:
+def _not_reached() -> MapUnwritable:
+    return MapUnwritable(
+        "the control store cannot be reached; nothing was changed",
+        retry_delay_s=_RETRY_DELAY_S,
+        metadata={"outcome": "NONE"},
+    )
+
+
+def _failed(code: grpc.StatusCode) -> MapUnwritable:
+    if code in _NOT_APPLIED:
         return MapUnwritable("the control store refused the change; nothing was changed", metadata={"outcome": "NONE"})
     return MapUnwritable(
         "the control store did not confirm the change; its outcome is unknown: read it back",

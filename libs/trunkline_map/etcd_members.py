@@ -7,6 +7,7 @@ not answer is left out before its connection is known to be dead.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
@@ -59,6 +60,21 @@ class MemberRing:
         self._turn += 1
         order = [self.members[(self._turn + step) % len(self.members)] for step in range(len(self.members))]
         return min(order, key=lambda each: (each in tried, each.shunned_until_s > now_s, not each.connected()))
+
+    async def pick_connected(self, timeout_s: float) -> Member | None:
+        """Return the member to ask once its connection is up; None if none came up within `timeout_s`."""
+        member = self.pick()
+        if member.connected():
+            return member
+        coming = [asyncio.create_task(each.channel.channel_ready()) for each in self.members]
+        try:
+            await asyncio.wait(coming, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in coming:
+                task.cancel()
+            await asyncio.gather(*coming, return_exceptions=True)
+        member = self.pick()
+        return member if member.connected() else None
 
     def shun(self, member: Member) -> None:
         """Ask `member` last for SHUN_S: it failed."""

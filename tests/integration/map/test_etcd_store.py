@@ -14,6 +14,8 @@ from trunkline_map.store import (
     MAX_TRANSACTION_BYTES,
     Changes,
     Event,
+    MemberStatus,
+    ReadResult,
     Started,
     StoreCompactedError,
     StoreUnavailableError,
@@ -239,18 +241,19 @@ async def test_an_aborted_watch_ends_as_a_broken_one(store: EtcdStore) -> None:
             await read_all()
 
 
-async def test_without_etcd_reads_fail_and_changes_have_no_known_outcome(fragile_etcd: EtcdServer) -> None:
-    """Both are told in time, in our words."""
+async def test_without_etcd_reads_fail_and_changes_are_not_made(fragile_etcd: EtcdServer) -> None:
+    """What was never sent is known not to have happened."""
     async with open_etcd([fragile_etcd.endpoint]) as store:
         await write(store, P + b"a")
         await fragile_etcd.kill()
 
         with pytest.raises(StoreUnavailableError):
             await store.read([P + b"a"], timeout_s=2)
-        with pytest.raises(MapUnwritable, match="read it back") as refused:
-            await write(store, P + b"a")
+        with pytest.raises(MapUnwritable, match="nothing was changed") as refused:
+            await write(store, P + b"b")
 
-    assert refused.value.metadata["outcome"] == "UNKNOWN"
+    assert refused.value.metadata == {"outcome": "NONE"}
+    assert refused.value.retry_delay_s
 
 
 async def test_a_frozen_etcd_is_a_timeout_and_its_late_outcome_stays_unknown(fragile_etcd: EtcdServer) -> None:
@@ -272,3 +275,62 @@ async def test_a_defective_version_is_warned_of(store: EtcdStore) -> None:
 
     warned = [line for line in logs if line.get("version") == version]
     assert bool(warned) == version.startswith(("3.5.0", "3.5.1", "3.5.2"))
+
+
+async def test_a_folder_is_read_from_its_end(store: EtcdStore) -> None:
+    """Page by page, the greatest key first, nothing twice and nothing left out, and no key of another folder."""
+    keys = [f"/own/{number:02d}".encode() for number in range(7)]
+    await store.commit(Transaction(puts={**dict.fromkeys(keys, b"x"), b"/owner": b"y", b"/ow": b"y"}), timeout_s=5)
+
+    seen_keys: list[bytes] = []
+    more, after = True, b""
+    while more:
+        page = await store.list_page(b"/own/", after=after, limit=3, descending=True, keys_only=True, timeout_s=5)
+        seen_keys += [item.key for item in page.items]
+        assert all(item.value == b"" for item in page.items)
+        after, more = page.items[-1].key, page.more
+
+    assert seen_keys == keys[::-1]
+    assert (await store.list_page(b"/own/", after=b"/own/", descending=True, timeout_s=5)).items == ()
+
+
+async def test_the_last_changes_come_first_and_whole(store: EtcdStore) -> None:
+    """Whatever their keys are; a revision is never divided between pages."""
+    for name in (b"b", b"a", b"c"):
+        await store.commit(Transaction(puts={b"/log/" + name: b"x"}), timeout_s=5)
+    both = await store.commit(Transaction(puts={b"/log/d": b"x", b"/log/e": b"x"}), timeout_s=5)
+
+    first = await store.list_latest(b"/log/", limit=1, timeout_s=5)
+    second = await store.list_latest(b"/log/", limit=2, before=first.items[-1].mod_revision, timeout_s=5)
+    third = await store.list_latest(b"/log/", limit=2, before=second.items[-1].mod_revision, timeout_s=5)
+
+    assert {item.key for item in first.items} == {b"/log/d", b"/log/e"}
+    assert [item.key for item in second.items] == [b"/log/c", b"/log/a"]
+    assert [item.key for item in third.items] == [b"/log/b"]
+    assert [first.more, second.more, third.more] == [True, True, False]
+    recent = await store.list_latest(b"/log/", since=both.revision, timeout_s=5)
+    assert {item.key for item in recent.items} == {b"/log/d", b"/log/e"}
+    assert not recent.more
+
+
+async def test_members_tell_their_status(etcd: EtcdServer) -> None:
+    """One that is down is said to be; it costs no more than the bound."""
+    async with open_etcd([etcd.endpoint, "127.0.0.1:1"]) as store:
+        revision = (await put_and_read(store)).revision
+
+        here, away = await store.member_statuses(timeout_s=5)
+
+    assert here.endpoint == etcd.endpoint
+    assert here.reachable
+    assert here.leader
+    assert here.has_leader
+    assert here.revision == revision
+    assert here.db_size_bytes >= here.db_used_bytes > 0
+    assert here.version.startswith("3.")
+    assert here.alarms == ()
+    assert away == MemberStatus("127.0.0.1:1", reachable=False)
+
+
+async def put_and_read(store: EtcdStore) -> ReadResult:
+    await store.commit(Transaction(puts={b"/k": b"v"}), timeout_s=5)
+    return await store.read([b"/k"], timeout_s=5)
