@@ -48,6 +48,8 @@ class CollectionSeed:
     description: str = ""
     dedicated: bool = False
     shard: int = 0
+    by_placement: bool = False
+    """Whether its regions are asked in the order of `placement`, rather than the nearest first."""
 
 
 async def seed_map(
@@ -125,6 +127,8 @@ async def _put_collection(client: ControlClient, seed: CollectionSeed) -> bytes:
         if seed.jurisdictions:
             entry.jurisdictions[:] = sorted(seed.jurisdictions)
         entry.description = seed.description
+        if seed.by_placement:
+            entry.preference = entries_pb.REGION_PREFERENCE_PLACEMENT
         if seed.dedicated:
             entry.dedicated.SetInParent()
         else:

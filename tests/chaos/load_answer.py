@@ -48,6 +48,11 @@ class Answer(NamedTuple):
         return self.outcome == OK and self.right is True
 
     @property
+    def full(self) -> bool:
+        """Whether it is good and nothing was left out or done elsewhere for it."""
+        return self.good and not self.degraded
+
+    @property
     def failed(self) -> bool:
         """Whether the caller got an error, or was never served."""
         return self.outcome != OK
@@ -85,6 +90,8 @@ class Account:
     """Arrivals a second, as they fell."""
     done_rps: float
     """Good answers a second."""
+    full_rps: float
+    """Those of them that nothing degraded."""
     generator_lag_ms_p50: float
     generator_lag_ms_p99: float
     generator_lag_ms_max: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Iterable
 from itertools import accumulate
@@ -28,6 +29,7 @@ class Asker:
         self._client = TrunklineClient(stream.routers, stream.token)
         self._weights = list(accumulate(each.weight for each in stream.questions))
         self._fresh = 0
+        self._mark: Final = secrets.token_hex(4)
         self._asked_revision = 0
 
     async def __aenter__(self) -> Self:
@@ -84,7 +86,7 @@ class Asker:
         text = question.text
         if question.fresh:
             self._fresh += 1
-            text = f"{text} ({self.stream.name} {self._fresh})"
+            text = f"{text} ({self._mark} {self._fresh})"
         if question.kind == "route":
             return await self._client.route(text, collections=question.collections, deadline_s=self._deadline_s)
         return await self._client.search(

@@ -27,12 +27,14 @@ class Tally:
     not_sent: int = 0
     answered: int = 0
     good: int = 0
+    full: int = 0
     late_ms: list[float] = field(default_factory=list)
 
     def take(self, answer: Answer) -> None:
         """Count an answer and pass it on."""
         self.answered += 1
         self.good += answer.good
+        self.full += answer.full
         self.late_ms.append(answer.late_ms)
         self.tell(answer)
 
@@ -47,6 +49,7 @@ class Tally:
             answered=self.answered,
             offered_rps=round(self.arrivals / seconds, 2),
             done_rps=round(self.good / seconds, 2),
+            full_rps=round(self.full / seconds, 2),
             generator_lag_ms_p50=round(quantile(late, 0.5), 2),
             generator_lag_ms_p99=round(p99, 2),
             generator_lag_ms_max=round(late[-1] if late else 0.0, 2),
