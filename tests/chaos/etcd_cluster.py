@@ -17,7 +17,6 @@ from trunkline_local.etcd import EtcdMember, start_members
 from trunkline_local.etcd_restore import restore_etcd
 from trunkline_local.host import ProcessHost
 from trunkline_local.ports import PortAllocator
-from trunkline_map.etcd_channel import open_channel
 
 CALL_S: Final = 5.0
 
@@ -77,7 +76,7 @@ async def running_cluster(folder: Path, *, members: int = 3) -> AsyncIterator[Et
 async def leader_of(endpoints: Sequence[str]) -> int | None:
     """Return the index of the member that leads, as it says itself; None if nobody does or the leader is silent."""
     for index, endpoint in enumerate(endpoints):
-        async with open_channel([endpoint]) as channel:
+        async with _channel([endpoint]) as channel:
             status = await _ask(rpc_pb2_grpc.MaintenanceStub(channel).Status(rpc.StatusRequest(), timeout=1.0))
         if status is not None and status.leader and status.leader == status.header.member_id:
             return index
@@ -86,20 +85,37 @@ async def leader_of(endpoints: Sequence[str]) -> int | None:
 
 async def cluster_id(endpoints: Sequence[str]) -> int:
     """Return the cluster's id, which a restore changes."""
-    async with open_channel(endpoints) as channel:
+    async with _channel(endpoints) as channel:
         return int((await rpc_pb2_grpc.KVStub(channel).Range(_FIND, timeout=CALL_S)).header.cluster_id)
 
 
 async def compact(endpoints: Sequence[str]) -> int:
     """Forget all history before now, as auto-compaction does; return the revision. Raises grpc.aio.AioRpcError."""
-    async with open_channel(endpoints) as channel:
+    async with _channel(endpoints) as channel:
         kv = rpc_pb2_grpc.KVStub(channel)
         revision = int((await kv.Range(_FIND, timeout=CALL_S)).header.revision)
         await kv.Compact(rpc.CompactionRequest(revision=revision, physical=True), timeout=CALL_S)
     return revision
 
 
+async def values_of(endpoints: Sequence[str], prefix: bytes) -> dict[bytes, tuple[int, bytes]]:
+    """Return every key under a prefix with its `mod_revision` and value: the truth that everybody else must come to.
+
+    A linearizable read over a channel of its own, not through the library that is under test. Raises AioRpcError.
+    """
+    end = prefix[:-1] + bytes([prefix[-1] + 1])
+    async with _channel(endpoints) as channel:
+        found = await rpc_pb2_grpc.KVStub(channel).Range(rpc.RangeRequest(key=prefix, range_end=end), timeout=CALL_S)
+    return {kv.key: (kv.mod_revision, kv.value) for kv in found.kvs}
+
+
 _FIND: Final = rpc.RangeRequest(key=b"/", count_only=True)
+_OPTIONS: Final = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+"""A fresh connection each time: a shared one would sit out its reconnect back-off."""
+
+
+def _channel(endpoints: Sequence[str]) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(f"ipv4:{','.join(endpoints)}", options=_OPTIONS)
 
 
 async def _ask(call: Any) -> Any:
