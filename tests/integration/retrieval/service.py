@@ -21,6 +21,7 @@ from trunkline_map.testing import StaticMap, collection, region, space, static_m
 from trunkline_mesh.serving import start
 from trunkline_retrieval.app import compose, open_store
 from trunkline_retrieval.settings import RetrievalSettings
+from trunkline_retrieval.store_pool import StorePool
 
 DIMENSION = 4
 EAST = (1.0, 0.0, 0.0, 0.0)
@@ -69,6 +70,7 @@ class RetrievalService:
     channel: grpc.aio.Channel
     issuer: Issuer
     the_map: StaticMap
+    store: StorePool
 
     def credential(self, **claims: Any) -> Sequence[tuple[str, str]]:
         """Return metadata with a token of acme, with changes."""
@@ -127,7 +129,7 @@ async def start_service(stack: AsyncExitStack, folder: Path, **changes: Any) -> 
     store = await stack.enter_async_context(open_store(settings))
     running = await start(compose(settings, the_map, store), settings, stack)
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{running.port}"))
-    return RetrievalService(retrieval_grpc.RetrievalServiceStub(channel), channel, issuer, the_map)
+    return RetrievalService(retrieval_grpc.RetrievalServiceStub(channel), channel, issuer, the_map, store)
 
 
 def embedded(
