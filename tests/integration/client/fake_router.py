@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from trunkline.common.v1 import document_pb2 as document_pb
@@ -22,6 +22,8 @@ from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from trunkline_client.reasons import REASONS
+from trunkline_mesh.health_servicer import HealthServicer
+from trunkline_mesh.trailers import AnswerTrailers
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,6 +38,7 @@ class Seen:
     request_id: str
     authorization: str
     deadline_s: float
+    timeout_us: str
 
 
 @dataclass
@@ -91,6 +94,19 @@ class FakeRouter(routing_grpc.RoutingServiceServicer):
         self.called = asyncio.Event()
         self.script: list[Act] = []
         self.act: Callable[[Seen], Act] | None = None
+        self.delay_s = 0.0
+        self.pressure = 0.0
+        self.draining = False
+        self.trailers = AnswerTrailers(lambda: self.pressure, lambda: self.draining)
+        self.health = HealthServicer(self.trailers)
+        self.drain(on=False)
+
+    def drain(self, *, on: bool) -> None:
+        """Drain as a router does: it serves on and tells so, in answers and in its health."""
+        self.draining = on
+        self.health.set("", health_pb2.HealthCheckResponse.SERVING)
+        status = health_pb2.HealthCheckResponse.NOT_SERVING if on else health_pb2.HealthCheckResponse.SERVING
+        self.health.set("trunkline.routing.v1.RoutingService", status)
 
     @property
     def address(self) -> str:
@@ -105,10 +121,13 @@ class FakeRouter(routing_grpc.RoutingServiceServicer):
             str(metadata.get("trunkline-request-id", "")),
             str(metadata.get("authorization", "")),
             context.time_remaining() or 0.0,
+            str(metadata.get("trunkline-timeout-us", "")),
         )
         self.seen.append(seen)
         self.called.set()
         act = self.act(seen) if self.act else (self.script.pop(0) if self.script else None)
+        self.trailers.leave_on(context)
+        await asyncio.sleep(self.delay_s)
         match act:
             case Hang():
                 await asyncio.Event().wait()
@@ -159,6 +178,7 @@ async def start_server(router: FakeRouter, port: int = 0) -> grpc.aio.Server:
     """Start a server for the router; port 0 takes a free one. The router learns its target."""
     server = grpc.aio.server(options=_OPTIONS)
     routing_grpc.add_RoutingServiceServicer_to_server(router, server)
+    health_pb2_grpc.add_HealthServicer_to_server(router.health, server)
     router.target = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
     await server.start()
     return server
@@ -173,15 +193,3 @@ async def running(*regions: str) -> AsyncIterator[list[FakeRouter]]:
         yield routers
     finally:
         await asyncio.gather(*(server.stop(None) for server in servers))
-
-
-async def _serve(port: int) -> None:
-    router = FakeRouter("child")
-    server = await start_server(router, port)
-    print(router.target, flush=True)  # tells the parent where to connect
-    stop: Awaitable[bool] = server.wait_for_termination()
-    await stop
-
-
-if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0))

@@ -3,82 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from tests.integration.client.fake_router import FakeRouter, Refuse, running, start_server
+from tests.integration.client.router_process import RouterProcess, router_processes
 
-from trunkline_client import ClientSettings, ResidencyRefused, RouterAddress, TrunklineClient, Unavailable
-
-_ROOT = Path(__file__).parents[3]
-
-
-@asynccontextmanager
-async def child_router(port: int = 0) -> AsyncIterator[tuple[RouterAddress, asyncio.subprocess.Process]]:
-    """Run a router in a process of its own, so that it can be killed or frozen."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.integration.client.fake_router",
-        str(port),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
-    )
-    try:
-        assert process.stdout is not None
-        target = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
-        yield RouterAddress("child", target), process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+from trunkline_client import ClientSettings, ResidencyRefused, TrunklineClient, Unavailable
 
 
 @asynccontextmanager
 async def nearest_in_a_process(
     settings: ClientSettings | None = None,
-) -> AsyncIterator[tuple[TrunklineClient, RouterAddress, asyncio.subprocess.Process]]:
+) -> AsyncIterator[tuple[TrunklineClient, RouterProcess]]:
     """Run a router in a process and a second one here, with a client that prefers the first."""
     async with (
         running("far") as (far,),
-        child_router() as (address, process),
-        TrunklineClient([address, far.address], token="jwt", settings=settings) as client,
+        router_processes("child") as (child,),
+        TrunklineClient([child.address, far.address], token="jwt", settings=settings) as client,
     ):
-        yield client, address, process
+        yield client, child
 
 
 async def test_a_killed_router_is_left_and_used_again_after_it_is_back() -> None:
     """No call fails when the nearest router dies, later calls do not try it, and it is used once it is back."""
     settings = ClientSettings(rest_s=0.2, max_rest_s=0.4)
-    async with nearest_in_a_process(settings) as (client, address, process):
-        assert (await client.search("text")).router == address
-        process.kill()
-        await process.wait()
+    async with nearest_in_a_process(settings) as (client, child):
+        assert (await client.search("text")).router == child.address
+        await child.kill()
         results = [await client.search("text", deadline_s=5.0) for _ in range(20)]
         assert {item.router.region for item in results} == {"far"}
         # Nothing is sent to a router that cannot be connected, and most calls do not even try.
         assert sum(len(item.attempts) > 1 for item in results) <= 5
 
-        port = int(address.target.rpartition(":")[2])
-        async with child_router(port), asyncio.timeout(30):
-            while (await client.search("text")).router != address:
+        await child.start()
+        async with asyncio.timeout(30):
+            while (await client.search("text")).router != child.address:
                 pass
 
 
 async def test_calls_under_way_when_a_router_dies_are_answered_elsewhere() -> None:
     """A connection that breaks under a call costs one repeat, not the call."""
-    async with nearest_in_a_process() as (client, _, process):
+    async with nearest_in_a_process() as (client, child):
         await client.search("text")
-        os.kill(process.pid, signal.SIGSTOP)  # so that the call is surely under way
+        child.pause()  # so that the call is surely under way
         call = asyncio.ensure_future(client.search("text", deadline_s=10.0))
         await asyncio.sleep(0.1)
-        process.kill()
+        await child.kill()
 
         result = await call
 
@@ -88,11 +61,11 @@ async def test_calls_under_way_when_a_router_dies_are_answered_elsewhere() -> No
 
 async def test_a_frozen_router_takes_one_share_and_is_then_left() -> None:
     """SIGSTOP: every call is answered within its deadline, and soon none waits for the frozen router."""
-    async with nearest_in_a_process() as (client, _, process):
+    async with nearest_in_a_process() as (client, child):
         await client.search("text")
-        os.kill(process.pid, signal.SIGSTOP)
+        child.pause()
         results = [await client.search("text", deadline_s=1.0) for _ in range(6)]
-        os.kill(process.pid, signal.SIGCONT)
+        child.resume()
 
     assert {item.router.region for item in results} == {"far"}
     waited = [item for item in results if len(item.attempts) > 1]
