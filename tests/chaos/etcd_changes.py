@@ -58,7 +58,7 @@ class Changer:
         self._places: dict[str, _Place] = {}
 
     async def begin(self, entries: Sequence[entries_pb.Collection]) -> None:
-        """Take over these collections, as they are in the map, and choose a first region for each. Raises RuntimeError."""
+        """Take over these collections as they are in the map; choose a first region for each. Raises RuntimeError."""
         for entry in entries:
             self._places[entry.collection_id] = _Place(entry)
             if not await self._change(entry.collection_id):
