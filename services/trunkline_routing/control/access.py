@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from trunkline_mesh.errors import MethodNotAllowed
 from trunkline_mesh.request import ROLE_ADMIN, ROLE_OPERATOR, current_principal, tenant_of
 from trunkline_routing.control.messages import parse_id
@@ -26,3 +28,16 @@ def writable_tenant(requested: str) -> str:
     if not principal.has_role(ROLE_OPERATOR) and not principal.has_role(ROLE_ADMIN):
         raise MethodNotAllowed
     return readable_tenant(requested)
+
+
+class Reader(NamedTuple):
+    """Who reads: what it may see of entries that are not its own depends on it."""
+
+    operator: bool
+    tenant_id: str | None
+
+
+def current_reader() -> Reader:
+    """Return who makes the current request."""
+    principal = current_principal()
+    return Reader(principal.has_role(ROLE_OPERATOR), principal.tenant_id)

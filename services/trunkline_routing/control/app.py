@@ -35,15 +35,13 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
 
     Does not wait for etcd: the role becomes ready when the map is loaded.
     """
-    async with (
-        open_etcd(settings.etcd_access()) as store,
-        watching(store) as watcher,
-        background(_set_up(MapStore(store, watcher))),
-    ):
-        bindings = control_bindings(store, watcher, FileBlobStore(settings.blob_dir), check_policy)
+    async with open_etcd(settings.etcd_access()) as store, watching(store) as watcher:
+        maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed)
+        bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), check_policy)
         # Without etcd the last good map answers reads, so losing it must not take this service out.
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}
-        yield MeshApp("routing-control", bindings, checks=checks, soft_checks=soft_checks)
+        async with background(_set_up(maps)):
+            yield MeshApp("routing-control", bindings, checks=checks, soft_checks=soft_checks)
 
 
 async def _set_up(maps: MapStore) -> None:

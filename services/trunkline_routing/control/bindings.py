@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
 from trunkline.control.v1 import (
+    approval_service_pb2_grpc,
     collection_map_service_pb2_grpc,
     policy_service_pb2_grpc,
     region_service_pb2_grpc,
@@ -10,14 +14,16 @@ from trunkline.control.v1 import (
     tenant_service_pb2_grpc,
 )
 from trunkline_map.blob import BlobPort
-from trunkline_map.source import MapSource
-from trunkline_map.store import KeyValueStore
 from trunkline_mesh.app import ServiceBinding
+from trunkline_routing.control.accounts import Accounts
+from trunkline_routing.control.approvals import Approvals
+from trunkline_routing.control.change_lists import ChangeLists
 from trunkline_routing.control.collection_map import Collections
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.policies import Policies, PolicyCheck
 from trunkline_routing.control.policy import CONTROL_POLICY
 from trunkline_routing.control.regions import Regions
+from trunkline_routing.control.servicers.approval import ApprovalServicer
 from trunkline_routing.control.servicers.collection_map import CollectionMapServicer
 from trunkline_routing.control.servicers.policy import PolicyServicer
 from trunkline_routing.control.servicers.region import RegionServicer
@@ -25,42 +31,60 @@ from trunkline_routing.control.servicers.space import SpaceServicer
 from trunkline_routing.control.servicers.tenant import TenantServicer
 from trunkline_routing.control.spaces import Spaces
 from trunkline_routing.control.tenants import Tenants
+from trunkline_routing.control.tiers import DEFAULT_ALLOWANCES, TierAllowance, TierLimits
+from trunkline_routing.control.two_persons import NOBODY_ELSE, SecondPerson
+from trunkline_routing.control.watches import Watches
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an operator sets of who may change what."""
+
+    allowances: Mapping[str, TierAllowance] = field(default_factory=lambda: DEFAULT_ALLOWANCES)
+    """By tier; the default tier is among them."""
+    second: SecondPerson = NOBODY_ELSE
+    """Which acts need a second person."""
+
+
+class ControlUseCases:
+    """The use cases of the control role, over one map."""
+
+    def __init__(self, maps: MapStore, blobs: BlobPort, check_policy: PolicyCheck, rules: Rules) -> None:
+        """Write to `maps` and `blobs`."""
+        self.maps = maps
+        self.second = rules.second
+        self.collections = Collections(maps, TierLimits(maps, rules.allowances))
+        self.regions = Regions(maps, rules.second)
+        self.tenants = Tenants(maps)
+        self.spaces = Spaces(maps)
+        self.policies = Policies(maps, blobs, check_policy)
+        self.accounts = Accounts(Approvals(maps), Watches(maps), ChangeLists(maps))
 
 
 def control_bindings(
-    store: KeyValueStore, last_good: MapSource, blobs: BlobPort, check_policy: PolicyCheck
+    maps: MapStore, blobs: BlobPort, check_policy: PolicyCheck, rules: Rules | None = None
 ) -> list[ServiceBinding]:
-    """Return the five services; they write to `store` and `blobs`, and read `last_good` while the store is away."""
-    maps = MapStore(store, last_good)
+    """Return the control role's services."""
+    cases = ControlUseCases(maps, blobs, check_policy, rules or Rules())
+    collections = CollectionMapServicer(cases.collections, cases.accounts)
+    regions = RegionServicer(cases.regions, cases.accounts)
+    tenants = TenantServicer(cases.tenants, cases.accounts)
+    spaces = SpaceServicer(cases.spaces, cases.accounts)
+    policies = PolicyServicer(cases.policies)
+    approvals = ApprovalServicer(cases.accounts.approvals)
     return [
-        ServiceBinding(
-            "trunkline.control.v1.CollectionMapService",
-            CollectionMapServicer(Collections(maps)),
+        _bind(
+            "CollectionMapService",
+            collections,
             collection_map_service_pb2_grpc.add_CollectionMapServiceServicer_to_server,
-            CONTROL_POLICY,
         ),
-        ServiceBinding(
-            "trunkline.control.v1.RegionService",
-            RegionServicer(Regions(maps)),
-            region_service_pb2_grpc.add_RegionServiceServicer_to_server,
-            CONTROL_POLICY,
-        ),
-        ServiceBinding(
-            "trunkline.control.v1.TenantService",
-            TenantServicer(Tenants(maps)),
-            tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
-            CONTROL_POLICY,
-        ),
-        ServiceBinding(
-            "trunkline.control.v1.SpaceService",
-            SpaceServicer(Spaces(maps)),
-            space_service_pb2_grpc.add_SpaceServiceServicer_to_server,
-            CONTROL_POLICY,
-        ),
-        ServiceBinding(
-            "trunkline.control.v1.PolicyService",
-            PolicyServicer(Policies(maps, blobs, check_policy)),
-            policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
-            CONTROL_POLICY,
-        ),
+        _bind("RegionService", regions, region_service_pb2_grpc.add_RegionServiceServicer_to_server),
+        _bind("TenantService", tenants, tenant_service_pb2_grpc.add_TenantServiceServicer_to_server),
+        _bind("SpaceService", spaces, space_service_pb2_grpc.add_SpaceServiceServicer_to_server),
+        _bind("PolicyService", policies, policy_service_pb2_grpc.add_PolicyServiceServicer_to_server),
+        _bind("ApprovalService", approvals, approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server),
     ]
+
+
+def _bind(service: str, servicer: object, register: Callable[..., None]) -> ServiceBinding:
+    return ServiceBinding(f"trunkline.control.v1.{service}", servicer, register, CONTROL_POLICY)

@@ -64,6 +64,12 @@ class Fields:
         for index, value in enumerate(values[:MAX_ENDPOINTS]):
             self.require(_is_endpoint(value), f"{field}[{index}]", "must be host:port")
 
+    def store_endpoint(self, field: str, value: str) -> None:
+        """Address of a vector store: `host:port`, or `engine:NAME` for an embedded one."""
+        scheme, _, name = value.partition(":")
+        holds = bool(_NAME.fullmatch(name)) if scheme == "engine" else _is_endpoint(value)
+        self.require(holds, field, "must be host:port or engine:NAME")
+
     def size(self, field: str, size: int, least: int, most: int) -> None:
         """Entries of a list."""
         self.require(least <= size <= most, field, f"must have {least} to {most} entries")

@@ -1,26 +1,50 @@
 """Reads and writes of the map for use cases: typed entries, one revision, compare-and-set on everything that was read.
 
-Rule: a change is committed only if every entry that its decision read is unchanged at the write, the epoch included.
+Rule: a change is committed only if every entry that its decision read is unchanged at the write, the epoch included;
+and its account in the history is written by the same transaction.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
-
-from google.protobuf.message import DecodeError
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from trunkline_map import records, token
-from trunkline_map.entries import Entry, EpochEntry
+from trunkline_map.entries import EpochEntry
 from trunkline_map.keys import EPOCH_KEY, MapKey
 from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.source import MapSource
-from trunkline_map.store import KeyValue, KeyValueStore, StoreUnavailableError, Transaction, Unchanged
+from trunkline_map.store import (
+    KeyValue,
+    KeyValueStore,
+    StoreUnavailableError,
+    Transaction,
+    TransactionTooLargeError,
+)
+from trunkline_mesh.clock import Clock
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import Internal, MapNotReady, MapUnwritable, RevisionConflict
+from trunkline_mesh.errors import (
+    FieldInvalid,
+    Internal,
+    MapNotReady,
+    MapTokenInvalid,
+    MapUnwritable,
+    RevisionConflict,
+    StaleMap,
+    invalid_field,
+)
 from trunkline_routing.control.errors import unreachable
+from trunkline_routing.control.how import How
+from trunkline_routing.control.map_state import Change, ControlChange, MapState, Plan, Prepared, distinct, made, merged
+from trunkline_routing.control.transactions import (
+    controlled,
+    require_control_keys,
+    require_distinct,
+    transaction_of,
+)
 
 CALL_TIMEOUT_S: Final = 3.0
 """Bound of one call to the control store, within the request's deadline."""
@@ -32,75 +56,34 @@ store does not."""
 MAX_ATTEMPTS: Final = 3
 """A decision is made anew so often when what it read changed under it."""
 
+MAX_FOLDER_ATTEMPTS: Final = 10
+"""The same for one that relies on a whole folder, in which others may write all the time: each time, one wins."""
+
+FRESH_WAIT_S: Final = 0.7
+"""The watched map gets so long to reach a state that was just read; then the store itself is listed."""
+
 _EPOCH: Final = EPOCH_KEY.encode()
-_E = TypeVar("_E", bound=Entry)
-
-
-class MapState:
-    """Several entries at one revision."""
-
-    def __init__(self, *, epoch: bytes, revision: int, raw: Mapping[bytes, KeyValue], asked: Sequence[bytes]) -> None:
-        """Hold what the store answered to `asked`."""
-        self.epoch: Final = epoch
-        self.revision: Final = revision
-        self.raw: Final = raw
-        self.asked: Final = asked
-
-    @property
-    def token(self) -> bytes:
-        """Map token of the state that was read."""
-        return token.encode(self.epoch, self.revision)
-
-    def entry(self, key: MapKey, kind: type[_E]) -> _E | None:
-        """Return an entry that was asked for, or None. Raises Internal for a value that cannot be read."""
-        item = self.raw.get(key.encode())
-        if item is None:
-            return None
-        try:
-            entry = records.decode(key, item.value, item.mod_revision)
-        except records.MalformedRecordError as exc:
-            raise Internal("a stored entry cannot be read; remove it and write it anew") from exc
-        assert isinstance(entry, kind)
-        return entry
-
-    def revision_of(self, key: MapKey) -> int:
-        """Return the entry's revision, 0 if there is none; works for malformed ones, too."""
-        item = self.raw.get(key.encode())
-        return 0 if item is None else item.mod_revision
-
-    def require_revision(self, key: MapKey, given: int) -> None:
-        """Raise RevisionConflict unless `given` is the entry's current revision; 0 means that there must be none."""
-        current = self.revision_of(key)
-        if given != current:
-            raise RevisionConflict(metadata={"currentRevision": str(current), "givenRevision": str(given)})
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a decision wants to change."""
-
-    puts: Sequence[Entry] = ()
-    deletes: Sequence[MapKey] = ()
-    unchanged: Sequence[Unchanged] = ()
-    """Folders in which nothing may have been put since the decision looked at them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change that was made."""
-
-    revision: int
-    token: bytes
-    """Send it along to read the change anywhere."""
 
 
 class MapStore:
     """The map in etcd, with the watched map standing in for reads when etcd is away."""
 
-    def __init__(self, store: KeyValueStore, last_good: MapSource) -> None:
-        """Write to `store`; read from `last_good` only when it does not answer."""
+    def __init__(
+        self,
+        store: KeyValueStore,
+        last_good: MapSource,
+        *,
+        whole: Callable[[], bool] = lambda: True,
+        now: Clock = time.time,
+    ) -> None:
+        """Write to `store`; read from `last_good` when it does not answer.
+
+        `whole` says whether `last_good` shows every stored entry, so that none is malformed; `now` gives Unix time.
+        """
         self.kv: Final = store
+        self.now: Final = now
         self._last_good = last_good
+        self._whole = whole
 
     async def read(self, keys: Sequence[MapKey], deadline: Deadline) -> MapState | MapSnapshot:
         """Return entries as the store has them now, or the last good map if it cannot be reached.
@@ -112,14 +95,18 @@ class MapStore:
         except MapUnwritable:
             return self.last_good(deadline)
 
-    async def read_live(self, keys: Sequence[MapKey], deadline: Deadline) -> MapState:
-        """Return entries as the store has them now; raise MapUnwritable if it cannot be reached."""
-        asked = [_EPOCH, *(key.encode() for key in keys)]
+    async def read_live(
+        self, keys: Sequence[MapKey], deadline: Deadline, *, control_keys: Sequence[bytes] = ()
+    ) -> MapState:
+        """Return entries, and keys outside of the map, as the store has them; raise MapUnwritable if it is away."""
+        asked = distinct(iter([_EPOCH, *(key.encode() for key in keys), *control_keys]))
         for _ in range(MAX_ATTEMPTS):
             try:
                 found = await self.kv.read(asked, timeout_s=call_timeout_s(deadline))
             except StoreUnavailableError as exc:
                 raise unreachable() from exc
+            except TransactionTooLargeError as exc:
+                raise _too_large() from exc
             item = found.items.get(_EPOCH)
             if item is not None:
                 return MapState(epoch=_epoch_of(item), revision=found.revision, raw=found.items, asked=asked)
@@ -134,20 +121,63 @@ class MapStore:
         except MapNotReady as exc:
             raise unreachable() from exc
 
-    async def change(
-        self, keys: Sequence[MapKey], decide: Callable[[MapState], Awaitable[Plan]], deadline: Deadline
-    ) -> Change:
-        """Read `keys`, let `decide` plan upon them, and commit if all of them are unchanged; else decide anew.
+    def present_epoch(self) -> bytes:
+        """Return the watched map's epoch; empty while there is none."""
+        return self._last_good.snapshot.epoch if self._last_good.ready() else b""
 
-        Raises what `decide` raises, RevisionConflict if it was overtaken 3 times, and MapUnwritable.
+    async def watched(self, state: MapState, deadline: Deadline, *, whole: bool, fresh: bool) -> MapSnapshot | None:
+        """Return the watched map; None where it is not loaded, of another epoch or, with `fresh`, older than `state`.
+
+        An old one may still decide: the transaction holds only if nothing was put since. With `whole`, also None while
+        some stored entry is malformed: the watched map has its last good one, or none.
         """
-        for _ in range(MAX_ATTEMPTS):
-            state = await self.read_live(keys, deadline)
-            plan = await decide(state)
-            commit = await self.kv.commit(_transaction(state, plan), timeout_s=call_timeout_s(deadline))
+        if not self._last_good.ready():
+            return None
+        snapshot = self._last_good.snapshot
+        if fresh or snapshot.epoch != state.epoch:
+            try:
+                snapshot = await self._last_good.at_least(state.token, deadline.within(FRESH_WAIT_S))
+            except (MapNotReady, StaleMap, MapTokenInvalid):
+                return None
+        return snapshot if self._whole() or not whole else None
+
+    async def change(
+        self, prepared: Sequence[Prepared], how: How, deadline: Deadline, *, also: ControlChange | None = None
+    ) -> Change:
+        """Make changes of distinct entries in one transaction, with each one's account; all of them or none.
+
+        They are decided in their order, each upon what those before want. If what they read changes meanwhile, they
+        are decided anew. `also` names keys outside of the map that change with them. In a dry run, and where nothing
+        has to change, nothing is written.
+
+        Raises what a decision raises, what `also` raises if it does not hold, RevisionConflict if it was overtaken
+        again and again, FieldInvalid beyond the bounds of a transaction, ApprovalInvalid, and MapUnwritable.
+        """
+        require_distinct(prepared)
+        extra = controlled(how, also)
+        keys = [key for each in prepared for key in each.keys]
+        attempt = 0
+        while True:
+            attempt += 1
+            state = await self.read_live(keys, deadline, control_keys=list(extra.compares))
+            state.overtaken = attempt > 1
+            require_control_keys(state, extra)
+            plan = await _decided(prepared, state)
+            if not plan.puts and not plan.deletes:
+                return made(plan, revision=state.revision, map_token=state.token, committed=False)
+            transaction = transaction_of(state, plan, extra, how, self.now())
+            _check_bounds(transaction)
+            if how.dry_run:
+                return made(plan, revision=state.revision, map_token=state.token, committed=False)
+            commit = await self.kv.commit(transaction, timeout_s=call_timeout_s(deadline))
             if commit.applied:
-                return Change(commit.revision, token.encode(state.epoch, commit.revision))
-        raise RevisionConflict("the entries that this change relies on are changing; try again")
+                epoch = next((put.epoch for put in plan.puts if isinstance(put, EpochEntry)), state.epoch)
+                return made(
+                    plan, revision=commit.revision, map_token=token.encode(epoch, commit.revision), committed=True
+                )
+            if attempt >= (MAX_FOLDER_ATTEMPTS if plan.unchanged else MAX_ATTEMPTS):
+                raise RevisionConflict("the entries that this change relies on are changing; try again")
+            await asyncio.sleep(0)
 
     async def _write_epoch(self, deadline: Deadline) -> None:
         """Create the epoch if nobody has: compare-and-set, so that of several controls one wins."""
@@ -165,38 +195,24 @@ def call_timeout_s(deadline: Deadline) -> float:
     return min(CALL_TIMEOUT_S, deadline.require() * CALL_SHARE)
 
 
-def entry_of(state: MapState | MapSnapshot, key: MapKey, kind: type[_E]) -> _E | None:
-    """Return an entry from whichever answered."""
-    if isinstance(state, MapState):
-        return state.entry(key, kind)
-    entry = state.entry(key)
-    assert entry is None or isinstance(entry, kind)
-    return entry
+async def _decided(prepared: Sequence[Prepared], state: MapState) -> Plan:
+    plans: list[Plan] = []
+    for each in prepared:
+        plan = await each.decide(state)
+        state.take(plan)
+        plans.append(plan)
+    return merged(plans)
 
 
-def written(entry: _E, change: Change) -> _E:
-    """Return the entry with the revision that the change gave it."""
-    return replace(entry, revision=change.revision)
+def _check_bounds(transaction: Transaction) -> None:
+    try:
+        transaction.check_bounds()
+    except TransactionTooLargeError as exc:
+        raise _too_large() from exc
 
 
-def _transaction(state: MapState, plan: Plan) -> Transaction:
-    return Transaction(
-        compares={key: state.raw[key].mod_revision if key in state.raw else 0 for key in state.asked},
-        unchanged=plan.unchanged,
-        puts=dict(_encoded(state, plan.puts)),
-        deletes=[key.encode() for key in plan.deletes],
-    )
-
-
-def _encoded(state: MapState, puts: Sequence[Entry]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield records upon the stored ones, so that fields of newer versions survive."""
-    for entry in puts:
-        key = entry.key.encode()
-        stored = state.raw[key].value if key in state.raw else b""
-        try:
-            yield key, records.encode(entry, stored)
-        except DecodeError:
-            yield key, records.encode(entry)  # what is no message has no fields to keep
+def _too_large() -> FieldInvalid:
+    return invalid_field("changes", "must be fewer or smaller: they do not fit into one transaction")
 
 
 def _epoch_of(item: KeyValue) -> bytes:

@@ -4,66 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
+from trunkline.control.v1 import changes_pb2 as changes_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
-from trunkline_map.entries import CollectionEntry, RegionEntry, RegionState, SpaceEntry, TenantEntry
+from trunkline_map.entries import CollectionEntry, Entry, RegionEntry, SpaceEntry, TenantEntry
+from trunkline_routing.control.collection_messages import parse_collection, render_collection
 from trunkline_routing.control.fields import Fields
+from trunkline_routing.control.region_messages import parse_region, render_region
 
-MAX_PLACEMENT: Final = 8
-MAX_SHARD: Final = 1023
+__all__ = [
+    "parse_collection",
+    "parse_id",
+    "parse_policy_text",
+    "parse_region",
+    "parse_revision",
+    "parse_space",
+    "parse_tenant",
+    "render_collection",
+    "render_entry",
+    "render_region",
+    "render_space",
+    "render_tenant",
+]
+
 MAX_DIMENSION: Final = 4096
-MAX_DESCRIPTION_BYTES: Final = 1024
 MAX_POLICY_BYTES: Final = 262_144
 MAX_QUOTA_TOKENS_PER_S: Final = 10**12
 """Far above any real quota; keeps sums of quotas within 64 bits."""
-
-_STATES: Final = {
-    entries_pb.REGION_STATE_SERVING: RegionState.SERVING,
-    entries_pb.REGION_STATE_DRAINING: RegionState.DRAINING,
-    entries_pb.REGION_STATE_DOWN: RegionState.DOWN,
-}
-_MESSAGE_STATES: Final = {state: message for message, state in _STATES.items()}
-
-
-def parse_region(message: entries_pb.Region) -> RegionEntry:
-    """Return the entry; raise FieldInvalid."""
-    fields = Fields("region.")
-    fields.name("region_id", message.region_id)
-    fields.jurisdiction("jurisdiction", message.jurisdiction)
-    state = _STATES.get(message.state, RegionState.DOWN)
-    fields.require(message.state in _STATES, "state", "must be SERVING, DRAINING or DOWN")
-    ends = message.endpoints
-    for kind in ("routing", "retrieval", "rerank", "inference", "admission"):
-        fields.endpoints(f"endpoints.{kind}", getattr(ends, kind))
-    fields.revision(message.revision)
-    fields.check()
-    return RegionEntry(
-        region_id=message.region_id,
-        jurisdiction=message.jurisdiction,
-        state=state,
-        routing_endpoints=tuple(ends.routing),
-        retrieval_endpoints=tuple(ends.retrieval),
-        rerank_endpoints=tuple(ends.rerank),
-        inference_endpoints=tuple(ends.inference),
-        admission_endpoints=tuple(ends.admission),
-        revision=message.revision,
-    )
-
-
-def render_region(entry: RegionEntry) -> entries_pb.Region:
-    """Return the message."""
-    return entries_pb.Region(
-        region_id=entry.region_id,
-        jurisdiction=entry.jurisdiction,
-        state=_MESSAGE_STATES[entry.state],
-        endpoints=entries_pb.RegionEndpoints(
-            routing=entry.routing_endpoints,
-            retrieval=entry.retrieval_endpoints,
-            rerank=entry.rerank_endpoints,
-            inference=entry.inference_endpoints,
-            admission=entry.admission_endpoints,
-        ),
-        revision=entry.revision,
-    )
 
 
 def parse_tenant(message: entries_pb.Tenant) -> TenantEntry:
@@ -127,50 +93,19 @@ def render_space(entry: SpaceEntry) -> entries_pb.Space:
     )
 
 
-def parse_collection(message: entries_pb.Collection, tenant_id: str) -> CollectionEntry:
-    """Return the entry for `tenant_id`, whom the credential allows; raise FieldInvalid.
-
-    Its jurisdictions are empty where the tenant's are meant.
-    """
-    fields = Fields("collection.")
-    fields.name("tenant_id", tenant_id)
-    fields.name("collection_id", message.collection_id)
-    fields.name("space_id", message.space_id)
-    fields.names("placement", message.placement, most=MAX_PLACEMENT)
-    fields.jurisdictions("jurisdictions", message.jurisdictions, least=0)
-    fields.between("shared_shard.shard", message.shared_shard.shard, 0, MAX_SHARD)
-    fields.utf8("description", message.description, MAX_DESCRIPTION_BYTES)
-    fields.revision(message.revision)
-    fields.check()
-    return CollectionEntry(
-        tenant_id=tenant_id,
-        collection_id=message.collection_id,
-        space_id=message.space_id,
-        placement=tuple(message.placement),
-        jurisdictions=frozenset(message.jurisdictions),
-        dedicated=message.HasField("dedicated"),
-        shard=message.shared_shard.shard,
-        description=message.description,
-        revision=message.revision,
-    )
-
-
-def render_collection(entry: CollectionEntry) -> entries_pb.Collection:
-    """Return the message."""
-    message = entries_pb.Collection(
-        tenant_id=entry.tenant_id,
-        collection_id=entry.collection_id,
-        space_id=entry.space_id,
-        placement=entry.placement,
-        jurisdictions=sorted(entry.jurisdictions),
-        description=entry.description,
-        revision=entry.revision,
-    )
-    if entry.dedicated:
-        message.dedicated.SetInParent()
-    else:
-        message.shared_shard.shard = entry.shard
-    return message
+def render_entry(entry: Entry) -> changes_pb.MapEntry | None:
+    """Return the message of an entry of any kind that lists show; None for the others."""
+    match entry:
+        case RegionEntry():
+            return changes_pb.MapEntry(region=render_region(entry))
+        case TenantEntry():
+            return changes_pb.MapEntry(tenant=render_tenant(entry))
+        case SpaceEntry():
+            return changes_pb.MapEntry(space=render_space(entry))
+        case CollectionEntry():
+            return changes_pb.MapEntry(collection=render_collection(entry))
+        case _:
+            return None
 
 
 def parse_id(field: str, value: str) -> str:

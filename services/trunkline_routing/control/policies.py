@@ -11,8 +11,11 @@ from trunkline_map.entries import PolicyPointer, TenantEntry
 from trunkline_map.keys import Kind, MapKey, folder
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import BackendUnavailable, Internal, PolicyUnknown, TenantUnknown
-from trunkline_routing.control.map_store import MapState, MapStore, Plan, entry_of, written
+from trunkline_routing.control.how import How
+from trunkline_routing.control.map_state import MapState, Plan, Prepared, entry_of
+from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.scans import pages
+from trunkline_routing.control.tiers import require_active
 
 PolicyCheck = Callable[[str, set[str]], None]
 """Raises FieldInvalid for a text that is no policy, CollectionUnknown if it names a collection that is not given."""
@@ -47,21 +50,20 @@ class Policies:
             raise PolicyUnknown
         return StoredPolicy(pointer, await self._text(pointer), state.token)
 
-    async def put(self, tenant_id: str, yaml: str, revision: int, deadline: Deadline) -> StoredPolicy:
+    async def put(self, tenant_id: str, yaml: str, revision: int, how: How, deadline: Deadline) -> StoredPolicy:
         """Check and replace the policy whose current revision is `revision`; return it as written.
 
         The text is kept in every jurisdiction of the tenant before the map points to it. Raises what the check
-        raises, and RevisionConflict.
+        raises, RevisionConflict, and TenantSuspended for the tenant's own admin.
         """
         tenant, key = MapKey(Kind.TENANT, tenant_id), MapKey(Kind.POLICY, tenant_id)
         content = yaml.encode()
-        pointer: PolicyPointer | None = None
 
         async def decide(state: MapState) -> Plan:
-            nonlocal pointer
             owner = state.entry(tenant, TenantEntry)
             if owner is None:
                 raise TenantUnknown
+            require_active(owner, how)
             state.require_revision(key, revision)
             before = state.entry(key, PolicyPointer) if revision else None
             await asyncio.to_thread(self._check, yaml, await self._collection_names(tenant_id, deadline))
@@ -75,9 +77,10 @@ class Policies:
             )
             return Plan(puts=[pointer])
 
-        change = await self._maps.change([tenant, key], decide, deadline)
-        assert pointer is not None
-        return StoredPolicy(written(pointer, change), yaml, change.token)
+        change = await self._maps.change([Prepared(key, [tenant, key], decide)], how, deadline)
+        written = change.entry(key, PolicyPointer)
+        assert written is not None
+        return StoredPolicy(written, yaml, change.token)
 
     async def _collection_names(self, tenant_id: str, deadline: Deadline) -> set[str]:
         """A collection deleted after this is as one deleted after the write: policies may name what is gone."""

@@ -9,8 +9,10 @@ from trunkline_map.keys import Kind, MapKey
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import ResidencyViolation, TenantUnknown
 from trunkline_routing.control.errors import in_use
+from trunkline_routing.control.how import How
 from trunkline_routing.control.listing import EntryPage, list_entries
-from trunkline_routing.control.map_store import MapState, MapStore, Plan, entry_of, written
+from trunkline_routing.control.map_state import MapState, Plan, Prepared, entry_of
+from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.paging import PageRequest
 from trunkline_routing.control.scans import scan_collections
 
@@ -35,8 +37,17 @@ class Tenants:
         """Return one page of tenants."""
         return await list_entries(self._maps, (Kind.TENANT, TenantEntry), page, deadline)
 
-    async def put(self, entry: TenantEntry, deadline: Deadline) -> tuple[TenantEntry, bytes]:
-        """Create or replace a tenant whose current revision is the entry's; return it with the change's token.
+    async def put(self, entry: TenantEntry, how: How, deadline: Deadline) -> tuple[TenantEntry, bytes]:
+        """Make `prepare_put`; return the tenant with the change's token."""
+        change = await self._maps.change([self.prepare_put(entry, deadline)], how, deadline)
+        return change.entry(entry.key, TenantEntry) or entry, change.token
+
+    async def delete(self, tenant_id: str, revision: int, how: How, deadline: Deadline) -> bytes:
+        """Make `prepare_delete`; return the change's token."""
+        return (await self._maps.change([self.prepare_delete(tenant_id, revision, deadline)], how, deadline)).token
+
+    def prepare_put(self, entry: TenantEntry, deadline: Deadline) -> Prepared:
+        """Create or replace a tenant whose current revision is the entry's.
 
         Raises RevisionConflict, and ResidencyViolation where a collection or the policy would lie outside the new
         jurisdictions.
@@ -48,13 +59,12 @@ class Tenants:
             before = state.entry(entry.key, TenantEntry) if entry.revision else None
             if before is None or before.jurisdictions <= entry.jurisdictions:
                 return Plan(puts=[entry])
-            return await self._narrow(entry, state.entry(policy_key, PolicyPointer), deadline)
+            return await self._narrow(state, entry, state.entry(policy_key, PolicyPointer), deadline)
 
-        change = await self._maps.change([entry.key, policy_key], decide, deadline)
-        return written(entry, change), change.token
+        return Prepared(entry.key, [entry.key, policy_key], decide)
 
-    async def delete(self, tenant_id: str, revision: int, deadline: Deadline) -> bytes:
-        """Remove a tenant with its policy; 0 as revision removes whatever is there. Return the change's token.
+    def prepare_delete(self, tenant_id: str, revision: int, deadline: Deadline) -> Prepared:
+        """Remove a tenant with its policy; 0 as revision removes whatever is there.
 
         Raises TenantUnknown, RevisionConflict, and EntryInUse while it has collections.
         """
@@ -65,20 +75,22 @@ class Tenants:
                 raise TenantUnknown
             if revision:
                 state.require_revision(key, revision)
-            scan = await scan_collections(self._maps.kv, _any, deadline, tenant_id=tenant_id)
+            scan = await scan_collections(self._maps, state, _any, deadline, tenant_id=tenant_id)
             if scan.users:
                 raise in_use(scan.users)
             return Plan(deletes=[key, policy_key], unchanged=[scan.unchanged])
 
-        return (await self._maps.change([key, policy_key], decide, deadline)).token
+        return Prepared(key, [key, policy_key], decide)
 
-    async def _narrow(self, entry: TenantEntry, policy: PolicyPointer | None, deadline: Deadline) -> Plan:
+    async def _narrow(
+        self, state: MapState, entry: TenantEntry, policy: PolicyPointer | None, deadline: Deadline
+    ) -> Plan:
         """Take jurisdictions away: nothing may be left outside, and the policy is no longer read there."""
 
         def outside(collection: CollectionEntry) -> bool:
             return not collection.jurisdictions <= entry.jurisdictions
 
-        scan = await scan_collections(self._maps.kv, outside, deadline, tenant_id=entry.tenant_id)
+        scan = await scan_collections(self._maps, state, outside, deadline, tenant_id=entry.tenant_id)
         if scan.users:
             raise ResidencyViolation(
                 "collections of the tenant may lie outside the new jurisdictions",

@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from trunkline.control.v1 import (
+    approval_service_pb2_grpc,
     collection_map_service_pb2_grpc,
     policy_service_pb2_grpc,
     region_service_pb2_grpc,
@@ -40,6 +41,7 @@ class Caller:
         self.regions = region_service_pb2_grpc.RegionServiceStub(channel)
         self.tenants = tenant_service_pb2_grpc.TenantServiceStub(channel)
         self.spaces = space_service_pb2_grpc.SpaceServiceStub(channel)
+        self.approvals = approval_service_pb2_grpc.ApprovalServiceStub(channel)
         self.policies = policy_service_pb2_grpc.PolicyServiceStub(channel)
 
     async def __call__(

@@ -21,7 +21,8 @@ from trunkline_mesh.app import MeshApp
 from trunkline_mesh.errors import CollectionUnknown, invalid_field
 from trunkline_mesh.serving import start
 from trunkline_mesh.settings import ServiceSettings
-from trunkline_routing.control.bindings import control_bindings
+from trunkline_routing.control.bindings import Rules, control_bindings
+from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.policies import PolicyCheck
 
 QUICK = WatchSettings(catch_up_every_s=0.02, backoff_max_s=0.2)
@@ -63,13 +64,14 @@ class Control:
 
 @asynccontextmanager
 async def serving(
-    etcd: EtcdServer, issuer: Issuer, blob_dir: Path, check: PolicyCheck = check_policy
+    etcd: EtcdServer, issuer: Issuer, blob_dir: Path, check: PolicyCheck = check_policy, rules: Rules | None = None
 ) -> AsyncIterator[Control]:
     """Serve the control role with every stage of the mesh."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_etcd([etcd.endpoint]))
         watcher = await stack.enter_async_context(watching(store, QUICK))
-        bindings = control_bindings(store, watcher, FileBlobStore(blob_dir), check)
+        maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed)
+        bindings = control_bindings(maps, FileBlobStore(blob_dir), check, rules)
         settings = ServiceSettings(
             jwks=str(issuer.jwks_path), issuer=ISSUER, audience=AUDIENCE, drain_settle_s=0.0, drain_grace_s=1.0
         )

@@ -202,7 +202,7 @@ async def test_a_regions_jurisdiction_stays_while_collections_rely_on_it(control
     """Its state and addresses may change meanwhile."""
     op = control.operator
     await furnish(op)
-    await op(op.collections.PutCollection, collection("acme", "docs", "eu-west"))
+    await op(op.collections.PutCollection, collection("acme", "docs", "eu-west", "us-east"))
     now = (await op(op.regions.GetRegion, region_pb.GetRegionRequest(region_id="eu-west"))).region
 
     with pytest.raises(Refused) as refused:
@@ -247,8 +247,25 @@ async def test_a_collections_body_stays_where_its_documents_are(control: Control
         with pytest.raises(Refused) as refused:
             await op(op.collections.PutCollection, request)
         assert refused.value.fields == [field]
-    moved = collection("acme", "docs", "us-east", "eu-west", revision=now.revision, description="new")
-    assert (await op(op.collections.PutCollection, moved)).collection.description == "new"
+    wider = collection("acme", "docs", "eu-west", "us-east", revision=now.revision, description="new")
+    assert (await op(op.collections.PutCollection, wider)).collection.description == "new"
+
+
+async def test_a_primary_that_does_not_hold_the_documents_is_refused(control: Control) -> None:
+    """A region is placed further back and filled first; then it may lead."""
+    op = control.operator
+    await furnish(op)
+    now = (await op(op.collections.PutCollection, collection("acme", "docs", "eu-west"))).collection
+
+    for placement in (("us-east",), ("us-east", "eu-west")):
+        with pytest.raises(Refused) as refused:
+            await op(op.collections.PutCollection, collection("acme", "docs", *placement, revision=now.revision))
+        assert (refused.value.reason, refused.value.fields) == ("FIELD_INVALID", ["collection.placement"])
+
+    wider = collection("acme", "docs", "eu-west", "us-east", revision=now.revision)
+    now = (await op(op.collections.PutCollection, wider)).collection
+    led = collection("acme", "docs", "us-east", "eu-west", revision=now.revision)
+    assert (await op(op.collections.PutCollection, led)).collection.placement == ["us-east", "eu-west"]
 
 
 async def test_fields_of_a_newer_version_survive_a_change(control: Control) -> None:

@@ -29,6 +29,7 @@ from trunkline_mesh.errors import (
     TenantUnknown,
 )
 from trunkline_routing.control.collection_map import Collections
+from trunkline_routing.control.how import How
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.regions import Regions
 from trunkline_routing.control.spaces import Spaces
@@ -65,6 +66,7 @@ def soon() -> Deadline:
     return Deadline.after(20)
 
 
+OPERATOR = How("tester", ("operator",))
 DOCS = replace(collection("acme", "docs", ["eu-west"], ["eu"]), revision=0)
 
 
@@ -73,9 +75,9 @@ async def other(etcd: EtcdServer) -> AsyncIterator[Side]:
     """The process that overtakes, over a furnished map."""
     async with open_etcd([etcd.endpoint]) as store:
         side = Side(store)
-        await side.regions.put(replace(region("eu-west", "eu"), revision=0), soon())
-        await side.spaces.put(replace(space(), revision=0), soon())
-        await side.tenants.put(replace(tenant("acme", "eu", "us"), revision=0), soon())
+        await side.regions.put(replace(region("eu-west", "eu"), revision=0), OPERATOR, soon())
+        await side.spaces.put(replace(space(), revision=0), OPERATOR, soon())
+        await side.tenants.put(replace(tenant("acme", "eu", "us"), revision=0), OPERATOR, soon())
         yield side
 
 
@@ -89,9 +91,9 @@ async def overtaken(etcd: EtcdServer) -> AsyncIterator[OvertakenStore]:
 @pytest.mark.parametrize(
     ("removal", "reason"),
     [
-        (lambda side: side.regions.delete("eu-west", 0, soon()), RegionUnknown),
-        (lambda side: side.spaces.delete("minilm", 0, soon()), SpaceUnknown),
-        (lambda side: side.tenants.delete("acme", 0, soon()), TenantUnknown),
+        (lambda side: side.regions.delete("eu-west", 0, OPERATOR, soon()), RegionUnknown),
+        (lambda side: side.spaces.delete("minilm", 0, OPERATOR, soon()), SpaceUnknown),
+        (lambda side: side.tenants.delete("acme", 0, OPERATOR, soon()), TenantUnknown),
     ],
     ids=["region", "space", "tenant"],
 )
@@ -102,15 +104,15 @@ async def test_a_collection_is_not_written_upon_what_was_just_removed(
     overtaken.meanwhile = lambda: removal(other)
 
     with pytest.raises(reason):
-        await Side(overtaken).collections.put(DOCS, soon())
+        await Side(overtaken).collections.put(DOCS, OPERATOR, soon())
 
 
 @pytest.mark.parametrize(
     "removal",
     [
-        lambda side: side.regions.delete("eu-west", 0, soon()),
-        lambda side: side.spaces.delete("minilm", 0, soon()),
-        lambda side: side.tenants.delete("acme", 0, soon()),
+        lambda side: side.regions.delete("eu-west", 0, OPERATOR, soon()),
+        lambda side: side.spaces.delete("minilm", 0, OPERATOR, soon()),
+        lambda side: side.tenants.delete("acme", 0, OPERATOR, soon()),
     ],
     ids=["region", "space", "tenant"],
 )
@@ -118,7 +120,7 @@ async def test_what_a_collection_just_began_to_use_is_not_removed(
     other: Side, overtaken: OvertakenStore, removal: Callable[[Side], Awaitable[object]]
 ) -> None:
     """Nothing used it when that was checked; something does when it is written."""
-    overtaken.meanwhile = lambda: other.collections.put(DOCS, soon())
+    overtaken.meanwhile = lambda: other.collections.put(DOCS, OPERATOR, soon())
 
     with pytest.raises(EntryInUse):
         await removal(Side(overtaken))
@@ -127,11 +129,11 @@ async def test_what_a_collection_just_began_to_use_is_not_removed(
 async def test_a_tenant_does_not_shrink_past_a_collection_just_made(other: Side, overtaken: OvertakenStore) -> None:
     """Its data would lie outside."""
     current, _ = await other.tenants.get("acme", soon())
-    overtaken.meanwhile = lambda: other.collections.put(DOCS, soon())
+    overtaken.meanwhile = lambda: other.collections.put(DOCS, OPERATOR, soon())
     narrowed = replace(current, jurisdictions=frozenset({"us"}))
 
     with pytest.raises(ResidencyViolation):
-        await Side(overtaken).tenants.put(narrowed, soon())
+        await Side(overtaken).tenants.put(narrowed, OPERATOR, soon())
 
 
 async def test_a_collection_is_not_placed_by_jurisdictions_just_taken_away(
@@ -140,18 +142,18 @@ async def test_a_collection_is_not_placed_by_jurisdictions_just_taken_away(
     """The tenant shrank between check and write."""
     current, _ = await other.tenants.get("acme", soon())
     narrowed = replace(current, jurisdictions=frozenset({"us"}))
-    overtaken.meanwhile = lambda: other.tenants.put(narrowed, soon())
+    overtaken.meanwhile = lambda: other.tenants.put(narrowed, OPERATOR, soon())
 
     with pytest.raises(ResidencyViolation):
-        await Side(overtaken).collections.put(DOCS, soon())
+        await Side(overtaken).collections.put(DOCS, OPERATOR, soon())
 
 
 async def test_a_harmless_change_meanwhile_is_taken_in(other: Side, overtaken: OvertakenStore) -> None:
     """The decision is made anew upon the changed region, and holds."""
     current, _ = await other.regions.get("eu-west", soon())
-    overtaken.meanwhile = lambda: other.regions.put(current, soon())
+    overtaken.meanwhile = lambda: other.regions.put(current, OPERATOR, soon())
 
-    entry, token = await Side(overtaken).collections.put(DOCS, soon())
+    entry, token = await Side(overtaken).collections.put(DOCS, OPERATOR, soon())
 
     assert entry.revision > current.revision
     assert token
@@ -165,23 +167,23 @@ async def test_a_decision_overtaken_again_and_again_gives_up(other: Side, overta
         nonlocal attempts
         attempts += 1
         current, _ = await other.regions.get("eu-west", soon())
-        await other.regions.put(current, soon())
+        await other.regions.put(current, OPERATOR, soon())
 
     overtaken.meanwhile, overtaken.every_time = touch, True
 
     with pytest.raises(RevisionConflict):
-        await Side(overtaken).collections.put(DOCS, soon())
+        await Side(overtaken).collections.put(DOCS, OPERATOR, soon())
 
     assert attempts == 3
 
 
 async def test_of_many_writers_of_one_revision_one_wins(other: Side) -> None:
     """Lost updates are refused updates."""
-    current, _ = await other.collections.put(DOCS, soon())
+    current, _ = await other.collections.put(DOCS, OPERATOR, soon())
 
     async def rewrite(number: int) -> CollectionEntry | RevisionConflict:
         try:
-            entry, _ = await other.collections.put(replace(current, description=f"{number}"), soon())
+            entry, _ = await other.collections.put(replace(current, description=f"{number}"), OPERATOR, soon())
         except RevisionConflict as exc:
             return exc
         return entry
@@ -208,6 +210,6 @@ async def test_a_change_decided_in_another_epoch_is_made_anew(other: Side, overt
     renewed = Transaction(puts={EPOCH_KEY.encode(): encode(EpochEntry(b"restored"))})
     overtaken.meanwhile = lambda: other.maps.kv.commit(renewed, timeout_s=5)
 
-    _, token = await Side(overtaken).collections.put(DOCS, soon())
+    _, token = await Side(overtaken).collections.put(DOCS, OPERATOR, soon())
 
     assert decode(token).epoch == b"restored"

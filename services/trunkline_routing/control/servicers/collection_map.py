@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
 
 from trunkline.control.v1 import collection_map_service_pb2 as control_pb
 from trunkline.control.v1 import collection_map_service_pb2_grpc as control_grpc
+from trunkline_map.keys import Kind, MapKey
 from trunkline_mesh.request import current_request
-from trunkline_routing.control.access import readable_tenant, writable_tenant
+from trunkline_routing.control.access import current_reader, readable_tenant, writable_tenant
+from trunkline_routing.control.accounts import Accounts
+from trunkline_routing.control.change_messages import render_changes, render_step
 from trunkline_routing.control.collection_map import Collections
 from trunkline_routing.control.messages import parse_collection, parse_id, parse_revision, render_collection
+from trunkline_routing.control.options import digest_of, how_of
 from trunkline_routing.control.paging import parse_page
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -20,9 +26,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class CollectionMapServicer(control_grpc.CollectionMapServiceServicer):
     """Collections of the map."""
 
-    def __init__(self, collections: Collections) -> None:
+    def __init__(self, collections: Collections, accounts: Accounts) -> None:
         """Answer with the use cases of collections."""
         self._collections = collections
+        self._accounts = accounts
 
     async def GetCollection(
         self, request: control_pb.GetCollectionRequest, context: Context
@@ -52,7 +59,10 @@ class CollectionMapServicer(control_grpc.CollectionMapServiceServicer):
         """Create or replace a collection."""
         tenant_id = writable_tenant(request.collection.tenant_id)
         wanted = parse_collection(request.collection, tenant_id)
-        entry, token = await self._collections.put(wanted, current_request().deadline)
+        how, deadline = how_of(request.options), current_request().deadline
+        entry, token = await self._accounts.approvals.guarded(
+            how, digest_of(request, how.method), lambda how: self._collections.put(wanted, how, deadline), deadline
+        )
         return control_pb.PutCollectionResponse(collection=render_collection(entry), map_token=token)
 
     async def DeleteCollection(
@@ -61,5 +71,38 @@ class CollectionMapServicer(control_grpc.CollectionMapServiceServicer):
         """Remove a collection."""
         tenant_id = writable_tenant(request.tenant_id)
         collection_id, revision = parse_id("collection_id", request.collection_id), parse_revision(request.revision)
-        token = await self._collections.delete(tenant_id, collection_id, revision, current_request().deadline)
+        how, deadline = how_of(request.options), current_request().deadline
+        token = await self._accounts.approvals.guarded(
+            how,
+            digest_of(request, how.method),
+            lambda how: self._collections.delete(tenant_id, collection_id, revision, how, deadline),
+            deadline,
+        )
         return control_pb.DeleteCollectionResponse(map_token=token)
+
+    async def WatchCollections(
+        self, request: control_pb.WatchCollectionsRequest, context: Context
+    ) -> AsyncGenerator[control_pb.WatchCollectionsResponse, None]:
+        """Tell every change of a tenant's collections."""
+        tenant_id, reader = readable_tenant(request.tenant_id), current_reader()
+        deadline = current_request().deadline
+        async with aclosing(
+            self._accounts.watches.follow(Kind.COLLECTION, tenant_id, request.map_token, deadline)
+        ) as steps:
+            async for step in steps:
+                yield control_pb.WatchCollectionsResponse(event=render_step(step, reader))
+
+    async def ListCollectionChanges(
+        self, request: control_pb.ListCollectionChangesRequest, context: Context
+    ) -> control_pb.ListCollectionChangesResponse:
+        """Read one page of the history of one collection or of a tenant's all."""
+        tenant_id, deadline = readable_tenant(request.tenant_id), current_request().deadline
+        wanted = parse_page(request.page_size, request.page_token)
+        if request.collection_id:
+            key = MapKey(Kind.COLLECTION, tenant_id, parse_id("collection_id", request.collection_id))
+            page = await self._accounts.changes.of_entry(key, wanted, deadline)
+        else:
+            page = await self._accounts.changes.of_kind(Kind.COLLECTION, tenant_id, wanted, deadline)
+        return control_pb.ListCollectionChangesResponse(
+            changes=render_changes(page, current_reader()), next_page_token=page.next_page_token
+        )

@@ -11,6 +11,7 @@ from trunkline.control.v1 import policy_service_pb2_grpc as control_grpc
 from trunkline_mesh.request import current_request
 from trunkline_routing.control.access import readable_tenant, writable_tenant
 from trunkline_routing.control.messages import parse_policy_text, parse_revision
+from trunkline_routing.control.options import how_of
 from trunkline_routing.control.policies import Policies, StoredPolicy
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,7 +34,7 @@ class PolicyServicer(control_grpc.PolicyServiceServicer):
         """Check and replace a tenant's policy."""
         tenant_id = writable_tenant(request.policy.tenant_id)
         yaml, revision = parse_policy_text(request.policy.yaml), parse_revision(request.policy.revision)
-        stored = await self._policies.put(tenant_id, yaml, revision, current_request().deadline)
+        stored = await self._policies.put(tenant_id, yaml, revision, how_of(), current_request().deadline)
         return control_pb.PutPolicyResponse(policy=_render(stored), map_token=stored.token)
 
 
