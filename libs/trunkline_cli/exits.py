@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -18,6 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 START: Final = "start one with `trunkline up`"
+_NOT_REPEATED: Final = frozenset({"--approval", "--token"})
 _LOCAL_EXTRA: Final = "pip install 'trunkline[local]'"
 
 
@@ -93,7 +95,7 @@ def explain(exc: BaseException) -> CliError | None:
         fields = "".join(f"; {problem.field} {problem.description}" for problem in exc.fields)
         return CliError(
             f"{exc.message.rstrip('. ')}{fields}",
-            advice=exc.hint,
+            advice=_approval_advice(exc) or exc.hint,
             code=Exit.REFUSED if exc.reason else Exit.FAILED,
             reason=exc.reason,
         )
@@ -106,6 +108,25 @@ def explain(exc: BaseException) -> CliError | None:
         where = f"{exc.filename}: " if exc.filename else ""
         return CliError(f"{where}{exc.strerror or exc}")
     return None
+
+
+def _approval_advice(exc: TrunklineError) -> str:
+    """Return what to type next where a second person is needed: the other operator, then this one."""
+    approval_id = exc.metadata.get("approvalId", "")
+    if exc.reason != "APPROVAL_REQUIRED" or not approval_id:
+        return ""
+    repeat = shlex.join(["trunkline", *_told_again(sys.argv[1:]), "--approval", approval_id])
+    return f"another operator runs `trunkline approval approve {approval_id}`, then you run `{repeat}`"
+
+
+def _told_again(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments of a repeat: without an earlier approval, and never a credential."""
+    rest = iter(arguments)
+    for word in rest:
+        if word in _NOT_REPEATED:
+            next(rest, None)
+        elif word.partition("=")[0] not in _NOT_REPEATED:
+            yield word
 
 
 def _explain_local(exc: BaseException) -> CliError | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline_client import ControlClient, Versioned, if_known
+from trunkline_client.control import PLAINLY, HowToChange
 
 DEFAULT_SPACE: Final = "minilm"
 """Embedding space of the local stack."""
@@ -34,10 +35,52 @@ class CollectionChange:
     """Empty for the tenant's."""
     space: str | None = None
     dedicated: bool | None = None
+    """True for a physical collection of its own, False for a shared shard."""
+    cluster: bool = False
+    """True for a physical collection of its own in stores of the tenant's own."""
+    shard: int | None = None
+    preference: entries_pb.RegionPreference.ValueType | None = None
+    stores: Mapping[str, str] | None = None
+    """Region to the name of its store; regions that are not named use their default one."""
     description: str | None = None
 
 
-async def write_tenant(client: ControlClient, name: str, change: TenantChange) -> Versioned[entries_pb.Tenant]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionChange:
+    """What to change of a region; None leaves it as it is."""
+
+    state: entries_pb.RegionState.ValueType | None = None
+    jurisdiction: str | None = None
+    """A region that is not there yet is created if this is given."""
+    endpoints: Mapping[str, Sequence[str]] | None = None
+    """Kind of service to its addresses; other kinds keep theirs."""
+    stores: Sequence[entries_pb.Store] | None = None
+
+
+async def write_region(
+    client: ControlClient, name: str, change: RegionChange, how: HowToChange = PLAINLY
+) -> Versioned[entries_pb.Region]:
+    """Change a region, or create one, which serves where nothing else is said. Raises TrunklineError."""
+    reading = client.region(name)
+    found = await reading if change.jurisdiction is None else await if_known(reading)
+    entry = entries_pb.Region(region_id=name, state=entries_pb.REGION_STATE_SERVING)
+    if found is not None:
+        entry.CopyFrom(found.value)
+    if change.state is not None:
+        entry.state = change.state
+    if change.jurisdiction is not None:
+        entry.jurisdiction = change.jurisdiction
+    for service, addresses in (change.endpoints or {}).items():
+        getattr(entry.endpoints, service)[:] = addresses
+    if change.stores is not None:
+        del entry.stores[:]
+        entry.stores.extend(change.stores)
+    return await client.put_region(entry, how)
+
+
+async def write_tenant(
+    client: ControlClient, name: str, change: TenantChange, how: HowToChange = PLAINLY
+) -> Versioned[entries_pb.Tenant]:
     """Create a tenant (of the lowest tier and active, where nothing else is said) or change one.
 
     Raises TrunklineError.
@@ -54,11 +97,11 @@ async def write_tenant(client: ControlClient, name: str, change: TenantChange) -
         entry.state = entries_pb.TENANT_STATE_SUSPENDED if change.suspended else entries_pb.TENANT_STATE_ACTIVE
     if change.quota_tokens_per_s is not None:
         entry.quota_tokens_per_s = change.quota_tokens_per_s
-    return await client.put_tenant(entry)
+    return await client.put_tenant(entry, how)
 
 
 async def write_collection(
-    client: ControlClient, tenant: str, name: str, change: CollectionChange
+    client: ControlClient, tenant: str, name: str, change: CollectionChange, how: HowToChange = PLAINLY
 ) -> Versioned[entries_pb.Collection]:
     """Create a collection (in the local stack's space and a shared shard, where nothing else is said) or change one.
 
@@ -75,18 +118,26 @@ async def write_collection(
         entry.jurisdictions[:] = change.jurisdictions
     if change.space is not None:
         entry.space_id = change.space
-    if change.dedicated is not None:
-        _set_layout(entry, dedicated=change.dedicated)
+    if change.preference is not None:
+        entry.preference = change.preference
+    if change.stores is not None:
+        entry.region_stores.clear()
+        entry.region_stores.update(change.stores)
     if change.description is not None:
         entry.description = change.description
-    return await client.put_collection(entry)
+    _set_layout(entry, change)
+    return await client.put_collection(entry, how)
 
 
-def _set_layout(entry: entries_pb.Collection, *, dedicated: bool) -> None:
-    if dedicated:
+def _set_layout(entry: entries_pb.Collection, change: CollectionChange) -> None:
+    if change.cluster:
+        entry.dedicated_cluster.SetInParent()
+    elif change.dedicated:
         entry.dedicated.SetInParent()
-    elif entry.WhichOneof("layout") != "shared_shard":
+    elif change.dedicated is False and entry.WhichOneof("layout") != "shared_shard":
         entry.shared_shard.SetInParent()
+    if change.shard is not None:
+        entry.shared_shard.shard = change.shard
 
 
 def split_list(text: str) -> list[str]:

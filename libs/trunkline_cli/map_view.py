@@ -1,33 +1,15 @@
-"""What the commands of `trunkline map` share: asking the control role, and showing entries."""
+"""Shows entries of the map."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from trunkline_cli.output import Output, one_line
-from trunkline_cli.target import Target, TargetOptions
-from trunkline_client import ControlClient, Versioned
-
-
-def map_target(control: str | None, token: str | None, token_file: Path | None, run_dir: Path | None) -> Target:
-    """Return where the control role is and with which credential to ask it."""
-    return Target(TargetOptions(run_dir=run_dir, control=control, token=token, token_file=token_file))
-
-
-def ask(target: Target, work: Callable[[ControlClient], Awaitable[Versioned[Any]]]) -> Versioned[Any]:
-    """Run `work` with a client of the control role. Raises CliError, TrunklineError."""
-
-    async def run() -> Versioned[Any]:
-        async with target.control() as client:
-            return await work(client)
-
-    return asyncio.run(run())
+from trunkline_client import Versioned
 
 
 def show_entry(out: Output, found: Versioned[Message]) -> None:
@@ -36,6 +18,14 @@ def show_entry(out: Output, found: Versioned[Message]) -> None:
     for key, value in entry.items():
         out.line(f"{key}: {value}")
     out.data({"entry": entry, "map_token": found.map_token.hex()})
+
+
+def show_entries(out: Output, found: Versioned[Sequence[Message]]) -> None:
+    """Print a line for each entry."""
+    entries = [plain(entry) for entry in found.value]
+    for entry in entries:
+        out.line(entry_line(entry))
+    out.data({"entries": entries, "map_token": found.map_token.hex()})
 
 
 def plain(entry: Message) -> Mapping[str, Any]:

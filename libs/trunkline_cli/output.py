@@ -67,6 +67,11 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
+    def flush(self) -> None:
+        """Let whoever reads a pipe see what was printed so far."""
+        sys.stdout.flush()
+        self.console.file.flush()
+
 
 class ProgressView(Protocol):
     """Shows how far a long work has come."""

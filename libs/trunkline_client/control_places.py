@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from google.protobuf import duration_pb2
 
@@ -79,7 +79,7 @@ class PlacesClient(ControlSession):
             limit,
         )
 
-    def watch_regions(self, map_token: bytes = b"") -> AsyncIterator[changes_pb.MapEvent]:
+    def watch_regions(self, map_token: bytes = b"") -> AsyncGenerator[changes_pb.MapEvent, None]:
         """Tell every change of regions after a token's state, or after all that is there now; see `resuming`."""
         return resuming(
             lambda after: events(
@@ -123,7 +123,7 @@ class PlacesClient(ControlSession):
             limit,
         )
 
-    def watch_spaces(self, map_token: bytes = b"") -> AsyncIterator[changes_pb.MapEvent]:
+    def watch_spaces(self, map_token: bytes = b"") -> AsyncGenerator[changes_pb.MapEvent, None]:
         """Tell every change of spaces after a token's state, or after all that is there now; see `resuming`."""
         return resuming(
             lambda after: events(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final, Protocol, TypeVar
 
@@ -96,7 +96,7 @@ async def events(
 
 async def resuming(
     source: EventSource, map_token: bytes, *, patience_s: float = WATCH_PATIENCE_S
-) -> AsyncIterator[changes_pb.MapEvent]:
+) -> AsyncGenerator[changes_pb.MapEvent, None]:
     """Yield events from `map_token` on, over broken and ended streams, none left out and none twice.
 
     Without a token it begins with all that is there, held back until it is whole: a stream that breaks before that is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from trunkline.control.v1 import changes_pb2 as changes_pb
 from trunkline.control.v1 import collection_map_service_pb2 as collections_pb
@@ -60,7 +60,7 @@ class TenantsClient(ControlSession):
             limit,
         )
 
-    def watch_tenants(self, map_token: bytes = b"") -> AsyncIterator[changes_pb.MapEvent]:
+    def watch_tenants(self, map_token: bytes = b"") -> AsyncGenerator[changes_pb.MapEvent, None]:
         """Tell every change of tenants after a token's state, or after all that is there now; see `resuming`."""
         return resuming(
             lambda after: events(
@@ -116,7 +116,9 @@ class TenantsClient(ControlSession):
             limit,
         )
 
-    def watch_collections(self, tenant_id: str = "", map_token: bytes = b"") -> AsyncIterator[changes_pb.MapEvent]:
+    def watch_collections(
+        self, tenant_id: str = "", map_token: bytes = b""
+    ) -> AsyncGenerator[changes_pb.MapEvent, None]:
         """Tell every change of a tenant's collections after a token's state, or after all that is there now."""
         return resuming(
             lambda after: events(

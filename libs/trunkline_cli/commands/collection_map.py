@@ -1,4 +1,4 @@
-"""`trunkline map list` and `trunkline map get`: reads the collection map through the control role."""
+"""`trunkline map list`, `get`, `history` and `watch`: reads the collection map through the control role."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.message import Message
 
-from trunkline_cli.exits import CliError, Exit, guarded
-from trunkline_cli.map_view import ask, entry_line, map_target, plain, show_entry
-from trunkline_cli.options import ControlOption, JsonOption, RunDirOption, TokenFileOption, TokenOption
-from trunkline_cli.output import Output
+from trunkline_cli.change_view import show_changes
+from trunkline_cli.commands import entries
+from trunkline_cli.commands.entries import AfterOption, LimitOption, tell, token_of
+from trunkline_cli.exits import CliError, Exit
+from trunkline_cli.groups import At, grouped
+from trunkline_cli.map_view import show_entries, show_entry
 from trunkline_client import ControlClient, Versioned
 
 
@@ -29,15 +31,11 @@ class Kind(StrEnum):
 TenantName = Annotated[str, typer.Option("--tenant", help="Whose collections.")]
 
 
-@guarded
+@grouped
 def list_entries(
     kind: Annotated[Kind, typer.Argument(help="What to list; policies are read one by one.")],
+    at: At,
     tenant: TenantName = "",
-    control: ControlOption = None,
-    token: TokenOption = None,
-    token_file: TokenFileOption = None,
-    run_dir: RunDirOption = None,
-    json_output: JsonOption = False,
 ) -> None:
     """List entries of one kind."""
     if kind is Kind.POLICY:
@@ -56,24 +54,15 @@ def list_entries(
             case _:
                 return await client.collections(tenant)
 
-    found = ask(map_target(control, token, token_file, run_dir), work)
-    out = Output(json_output)
-    entries = [plain(entry) for entry in found.value]
-    for entry in entries:
-        out.line(entry_line(entry))
-    out.data({"entries": entries, "map_token": found.map_token.hex()})
+    show_entries(at.out(), at.ask(work))
 
 
-@guarded
+@grouped
 def get_entry(
     kind: Annotated[Kind, typer.Argument(help="What to read.")],
     name: Annotated[str, typer.Argument(help="Its name; for a policy the tenant's.")],
+    at: At,
     tenant: TenantName = "",
-    control: ControlOption = None,
-    token: TokenOption = None,
-    token_file: TokenFileOption = None,
-    run_dir: RunDirOption = None,
-    json_output: JsonOption = False,
 ) -> None:
     """Read one entry."""
     if kind is Kind.COLLECTION:
@@ -92,9 +81,48 @@ def get_entry(
             case Kind.POLICY:
                 return await client.policy(name)
 
-    show_entry(Output(json_output), ask(map_target(control, token, token_file, run_dir), work))
+    show_entry(at.out(), at.ask(work))
 
 
 def _require_tenant(tenant: str) -> None:
     if not tenant:
         raise CliError("a collection belongs to a tenant", advice="add --tenant NAME", code=Exit.USAGE)
+
+
+def history(
+    kind: Annotated[Kind, typer.Argument(help="region, tenant, space or collection.")],
+    at: At,
+    name: Annotated[str, typer.Argument(help="Its name; all of the kind without.")] = "",
+    tenant: TenantName = "",
+    limit: LimitOption = 20,
+) -> None:
+    """Tell who changed what."""
+    if kind is Kind.COLLECTION:
+        _require_tenant(tenant)
+        show_changes(at.out(), at.ask(lambda client: client.collection_changes(tenant, name, limit=limit)))
+    else:
+        common = _common(kind)
+        show_changes(at.out(), at.ask(lambda client: common.changes(client, name, limit)))
+
+
+def watch(
+    kind: Annotated[Kind, typer.Argument(help="region, tenant, space or collection.")],
+    at: At,
+    tenant: TenantName = "",
+    after: AfterOption = "",
+) -> None:
+    """Tell changes as they happen."""
+    map_token = token_of(after)
+    if kind is Kind.COLLECTION:
+        _require_tenant(tenant)
+        tell(at, lambda client: client.watch_collections(tenant, map_token))
+    else:
+        common = _common(kind)
+        tell(at, lambda client: common.watch(client, map_token))
+
+
+def _common(kind: Kind) -> entries.Kind:
+    found = {Kind.REGION: entries.REGION, Kind.SPACE: entries.SPACE, Kind.TENANT: entries.TENANT}.get(kind)
+    if found is None:
+        raise CliError("policies have a version instead", advice="trunkline map get policy TENANT", code=Exit.USAGE)
+    return found

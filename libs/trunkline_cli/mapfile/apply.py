@@ -10,7 +10,7 @@ from functools import partial
 
 from trunkline_cli.ingest.run import insistently
 from trunkline_cli.mapfile.plan import ImportPlan, to_proto
-from trunkline_client import ControlClient
+from trunkline_client import ControlClient, NotFound
 from trunkline_client.control import HowToChange
 
 OnApplied = Callable[[int, int], None]
@@ -22,9 +22,12 @@ def new_import_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
 
 
-async def next_batch_number(client: ControlClient, import_id: str) -> int:
-    """Return where an import goes on. Raises NotFound for one that is not known."""
-    return (await client.import_state(import_id)).next_batch_number
+async def first_batch_number(client: ControlClient, import_id: str) -> int:
+    """Return where an import goes on; 1 for one of which nothing was applied yet. Raises TrunklineError."""
+    try:
+        return (await client.import_state(import_id)).next_batch_number
+    except NotFound:
+        return 1
 
 
 async def apply_plan(
