@@ -21,6 +21,14 @@ class WatchSettings:
     """Events on their way get so long to arrive before a difference counts."""
     catch_up_every_s: float = 0.5
     """At most this often the store is asked whether a wanted revision differs from ours."""
+    lag_s: float = 1.0
+    """A stream that brings nothing for so long, although the store has what somebody waits for, is given up."""
+    pause_check_s: float = 1.0
+    """How often the clock is looked at for a pause of this process."""
+    pause_s: float = 3.0
+    """A process that stood still for so long asks at once whether its stream lives."""
+    pause_silence_s: float = 2.0
+    """How long the answer to that may take."""
     backoff_min_s: float = 0.05
     """First pause after a break; each is drawn between 0 and the current bound, which doubles."""
     backoff_max_s: float = 2.0

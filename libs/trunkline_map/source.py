@@ -13,6 +13,15 @@ from trunkline_mesh.errors import MapNotReady, MapTokenInvalid, StaleMap
 RETRY_DELAY_S: Final = 0.2
 """Told to callers of a map that is behind or not loaded: most catch up sooner."""
 
+FIRST_LOAD_WAIT_S: Final = 5.0
+"""A map that was never loaded is awaited so long: loading 100,000 collections takes up to 3 s."""
+
+FIRST_LOAD_SHARE: Final = 0.5
+"""And at most for this share of a caller's time, so that it can still ask another process."""
+
+REFUSAL_RESERVE_S: Final = 0.01
+"""Kept back from the wait for a token, so that the refusal reaches the caller before its deadline."""
+
 EPOCH_GRACE_S: Final = 0.25
 """A token of another epoch may be newer than what a healthy watch has delivered yet; it gets so long to arrive."""
 
@@ -33,7 +42,9 @@ class MapSource(Protocol):
     async def at_least(self, map_token: bytes, deadline: Deadline) -> MapSnapshot:
         """Return a map that reflects the token, waiting for it within the deadline; `b""` asks for the current one.
 
-        Raises MapNotReady, MapTokenInvalid for garbage and for a token of another epoch, and StaleMap at the deadline.
+        The first load is awaited for FIRST_LOAD_WAIT_S, within FIRST_LOAD_SHARE of the time that is left. Raises
+        MapNotReady, MapTokenInvalid for garbage and for a token of another epoch, and StaleMap at the
+        deadline.
         """
 
 
@@ -78,12 +89,13 @@ class MapHolder:
 
     async def at_least(self, map_token: bytes, deadline: Deadline) -> MapSnapshot:
         """As `MapSource.at_least`."""
+        wanted = decode(map_token) if map_token else None
+        if self._current is None:
+            await self.wait_ready(min(FIRST_LOAD_WAIT_S, deadline.remaining_s() * FIRST_LOAD_SHARE))
         current = self.snapshot
-        if not map_token:
+        if wanted is None or _reflects(current, wanted):
             return current
-        wanted = decode(map_token)
-        if _reflects(current, wanted):
-            return current
+        deadline = deadline.within(deadline.remaining_s(), reserve_s=REFUSAL_RESERVE_S)
         grace = deadline.within(EPOCH_GRACE_S)
         while True:
             current = self.snapshot

@@ -14,6 +14,7 @@ from trunkline_map.feed import MapFeed
 from trunkline_map.keys import EPOCH_KEY, PREFIX
 from trunkline_map.settings import WatchSettings
 from trunkline_map.store import KeyValueStore, StoreCompactedError, StoreError, StoreUnavailableError, Watch
+from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.logs import get_logger
 
@@ -37,17 +38,26 @@ class Tended(Protocol):
 class Tending:
     """Companions of one watch stream at a time."""
 
-    def __init__(self, watcher: Tended, store: KeyValueStore, settings: WatchSettings, rng: random.Random) -> None:
+    def __init__(
+        self,
+        watcher: Tended,
+        store: KeyValueStore,
+        settings: WatchSettings,
+        rng: random.Random,
+        clock: Clock = MONOTONIC,
+    ) -> None:
         """Serve `watcher`."""
         self.wanted = asyncio.Event()
         """Set when somebody waits for a later revision."""
         self._heard = 0
         self._hearing = asyncio.Event()
         self._relist = False
+        self._lagged_at = -1
         self._watcher = watcher
         self._store = store
         self._settings = settings
         self._rng = rng
+        self._clock = clock
 
     def hear(self) -> None:
         """Note a signal of the stream."""
@@ -78,6 +88,7 @@ class Tending:
                 group.create_task(self._compare_histories(watch))
                 group.create_task(self._audit_now_and_then(watch))
                 group.create_task(self._help_waiters())
+                group.create_task(self._notice_pauses(watch))
         except* StoreError:
             _log.warning("the map's watch stream is silent or broken; resuming on another")
         except* Exception:  # noqa: BLE001 - logged; the stream is given up below, which heals
@@ -86,15 +97,30 @@ class Tending:
             watch.abort()
 
     async def _ask_for_life(self, watch: Watch, heard: int) -> None:
-        await self._expect_life(heard)
+        await self._expect_life(heard, self._settings.silence_s)
         while True:
             await asyncio.sleep(self._settings.progress_every_s * self._rng.uniform(0.8, 1.0))
             heard = self._heard
             await watch.request_progress()
-            await self._expect_life(heard)
+            await self._expect_life(heard, self._settings.silence_s)
 
-    async def _expect_life(self, heard: int) -> None:
-        if not await self._next_signal(heard, Deadline.after(self._settings.silence_s)):
+    async def _notice_pauses(self, watch: Watch) -> None:
+        """Ask for life at once after this process stood still: stopped, swapped out, or starved of processor time.
+
+        What is between us and the store may have forgotten the connection meanwhile, and tells nobody.
+        """
+        while True:
+            before_s = self._clock()
+            await asyncio.sleep(self._settings.pause_check_s)
+            stood_still_s = self._clock() - before_s - self._settings.pause_check_s
+            if stood_still_s >= self._settings.pause_s:
+                _log.warning("this process stood still; asking for the watch's life", seconds=round(stood_still_s, 1))
+                heard = self._heard
+                await watch.request_progress()
+                await self._expect_life(heard, self._settings.pause_silence_s)
+
+    async def _expect_life(self, heard: int, within_s: float) -> None:
+        if not await self._next_signal(heard, Deadline.after(within_s)):
             raise StoreUnavailableError("the watch stream is silent")
 
     async def _next_signal(self, heard: int, limit: Deadline) -> bool:
@@ -110,37 +136,50 @@ class Tending:
         return True
 
     async def _compare_histories(self, watch: Watch) -> None:
-        """List anew if the epoch is not the one we know, for then our revision belongs to another history.
+        """List anew if the store is behind our revision or has another epoch: ours belongs to another history then.
 
         A store restored from a backup may have grown beyond our revision before we came back: the watch alone would
-        go on as if nothing had happened.
+        go on as if nothing had happened. The read is linearizable, so a member that only lags does not count.
         """
+        ours = self._watcher.feed.revision
         found = await self._store.read([_EPOCH], timeout_s=self._settings.call_timeout_s)
-        if not self._watcher.feed.same_epoch(found.items.get(_EPOCH)):
+        if found.revision < ours or not self._watcher.feed.same_epoch(found.items.get(_EPOCH)):
             self._relist = True
             watch.abort()
 
     async def _help_waiters(self) -> None:
         """Move on to the revision that somebody waits for when the store shows that it changes nothing of ours.
 
-        Keys of others share etcd's revision, so no event may ever come for it.
+        Keys of others share etcd's revision, so no event may ever come for it. If the store does have a change, and the
+        stream does not bring it, the stream is given up: its member may be frozen, or cut off from the others.
         """
         while True:
             await self.wanted.wait()
             # Most waits end within this pause by the event itself; it also bounds what a wrong token can cost.
             await asyncio.sleep(self._settings.catch_up_every_s)
             self.wanted.clear()
-            feed = self._watcher.feed
+            feed, heard = self._watcher.feed, self._heard
             revision = feed.revision
             try:
                 quiet = await self._store.quiet_since(
                     PREFIX, revision, keys=len(feed.revisions), timeout_s=self._settings.call_timeout_s
                 )
             except StoreUnavailableError:
+                self.wanted.set()  # whoever waits still does
                 continue
-            if quiet is not None and feed.revision == revision:
+            if feed.revision != revision:
+                continue
+            if quiet is not None:
                 feed.advance(quiet)
                 self._watcher.confirm()
+            elif not await self._next_signal(heard, Deadline.after(self._settings.lag_s)):
+                self._give_up_lagging(revision)
+
+    def _give_up_lagging(self, revision: int) -> None:
+        """Raise StoreUnavailableError. If the stream before stopped at the same revision, have the map listed anew."""
+        self._relist = self._relist or self._lagged_at == revision
+        self._lagged_at = revision
+        raise StoreUnavailableError("the watch stream lags behind its store")
 
     async def _audit_now_and_then(self, watch: Watch) -> None:
         while True:

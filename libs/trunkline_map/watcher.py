@@ -17,12 +17,14 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Final
 
 from trunkline_map import metrics
 from trunkline_map.etcd import open_etcd
 from trunkline_map.etcd_access import EtcdAccess
 from trunkline_map.feed import Listing, MapFeed
-from trunkline_map.keys import PREFIX
+from trunkline_map.keys import PREFIX, MapKey
 from trunkline_map.settings import WatchSettings
 from trunkline_map.source import MapHolder
 from trunkline_map.store import (
@@ -41,6 +43,10 @@ from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.logs import get_logger
 
 _log = get_logger(__name__)
+
+
+MAX_MALFORMED_TOLD: Final = 100
+"""Malformed entries that are named; all are counted."""
 
 
 class MapWatcher(MapHolder):
@@ -66,7 +72,7 @@ class MapWatcher(MapHolder):
         self._confirmed_at_s: float | None = None
         self._connected = False
         self._version_checked = False
-        self._tending = Tending(self, store, self._settings, self._rng)
+        self._tending = Tending(self, store, self._settings, self._rng, clock)
 
     def age_s(self) -> float:
         """Return the seconds since any answer of the store confirmed the map; infinite before the first load."""
@@ -77,6 +83,11 @@ class MapWatcher(MapHolder):
     def connected(self) -> bool:
         """Return True while a watch is in place."""
         return self._connected
+
+    def malformed(self) -> tuple[MapKey, ...]:
+        """Return the keys whose present value cannot be read, at most MAX_MALFORMED_TOLD, in the order of names."""
+        keys = (MapKey.parse(raw) for raw in sorted(self.feed.malformed))
+        return tuple(islice((key for key in keys if key is not None), MAX_MALFORMED_TOLD))
 
     def missing(self, wanted: MapToken) -> None:
         """Have the store asked whether `wanted` differs from what we have: other keys move its revision, too."""
@@ -144,10 +155,8 @@ class MapWatcher(MapHolder):
     def _take(self, signal: Signal) -> None:
         self._tending.hear()
         match signal:
-            case Started(revision):
-                if revision < self.feed.revision:
-                    # Restored from a backup, or a member that lags: only a linearizable list can tell.
-                    raise WatchCanceledError("the store is behind the map")
+            case Started():
+                # Its revision may be below ours: of a member that lags, or after a restore. Tending tells which.
                 self._connected = True
                 self.wake()  # who waits with a token of another epoch is told now whether it is wrong
             case Changes(events):

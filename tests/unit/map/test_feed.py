@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.map.strategies import ENTRIES
 
+from trunkline.storage.v1 import map_records_pb2 as storage_pb
 from trunkline_map.entries import Entry, EpochEntry
 from trunkline_map.feed import Listing, MapFeed
 from trunkline_map.keys import EPOCH_KEY, Kind, MapKey
@@ -178,3 +179,27 @@ def test_progress_moves_the_revision_forward_only() -> None:
 
     assert feed.revision == 9
     assert feed.snapshot.tenant("a") is not None
+
+
+def test_a_state_of_a_newer_version_keeps_the_last_good_entry() -> None:
+    """A region in a state that this version does not know is used as it was, counted and named."""
+    feed = started([put(region("eu-west", "eu"), 2)])
+    newer = storage_pb.RegionRecord.FromString(encode(region("eu-west", "eu")))
+    newer.state = 77  # type: ignore[assignment]  # no enumerator of this version
+
+    feed.apply([Event(region("eu-west", "eu").key.encode(), newer.SerializeToString(), 3)])
+
+    kept = feed.snapshot.region("eu-west")
+    assert kept is not None
+    assert kept.revision == 2
+    assert feed.malformed == {region("eu-west", "eu").key.encode(): 3}
+
+
+def test_fields_of_a_newer_version_do_no_harm() -> None:
+    """A value with more in it is read for what this version knows."""
+    feed = started()
+
+    feed.apply([Event(tenant("a", "eu").key.encode(), encode(tenant("a", "eu")) + b"\xf2\x06\x05later", 2)])
+
+    assert feed.snapshot.tenant("a") == replace(tenant("a", "eu"), revision=2)
+    assert feed.malformed == {}

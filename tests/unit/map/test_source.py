@@ -119,9 +119,32 @@ async def test_before_the_first_map_nothing_is_served() -> None:
 
     with pytest.raises(MapNotReady):
         _ = maps.snapshot
-    with pytest.raises(MapNotReady):
-        await maps.at_least(b"", Deadline.after(1))
+    for token in (b"", encode(b"epoch---", 1)):
+        with pytest.raises(MapNotReady):
+            await maps.at_least(token, Deadline.after(0.05))
     assert not await maps.wait_ready(0.01)
+
+
+async def test_a_map_that_is_being_loaded_is_awaited() -> None:
+    """A process that just started answers a little later instead of refusing."""
+    maps = MapHolder()
+    first = static_snapshot(tenant("a", "eu"))
+    waiting = [asyncio.ensure_future(maps.at_least(token, Deadline.after(10))) for token in (b"", first.token)]
+    await asyncio.sleep(0)
+
+    maps.publish(first)
+
+    assert await asyncio.gather(*waiting) == [first, first]
+
+
+async def test_a_map_that_does_not_load_leaves_its_callers_time_to_go_elsewhere() -> None:
+    """Half of the deadline is left when the refusal comes."""
+    deadline = Deadline.after(2)
+
+    with pytest.raises(MapNotReady):
+        await MapHolder().at_least(b"", deadline)
+
+    assert deadline.remaining_s() > 0
 
 
 async def test_a_map_without_an_epoch_is_not_served() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -81,3 +82,74 @@ async def test_a_stream_that_falls_silent_is_given_up(tending: Tending) -> None:
         await asyncio.wait_for(watch.aborted.wait(), 20)
 
         assert watch.asked.is_set()
+
+
+class JumpingClock:
+    """Each look at it finds a minute more: the process was stopped in between."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += 60.0
+        return self.now_s
+
+
+async def stopped_and_resumed(watch: ScriptedWatch) -> Tending:
+    settings = WatchSettings(pause_check_s=0.01, pause_silence_s=0.05, call_timeout_s=30)
+    async with open_etcd(["127.0.0.1:1"]) as store:  # nothing is sent
+        return QuietTending(MapWatcher(store), store, settings, random.Random(1), JumpingClock())
+
+
+async def test_after_a_pause_of_this_process_a_dead_stream_is_given_up_soon() -> None:
+    """Long before the next regular sign of life would have been asked for."""
+    watch = ScriptedWatch()
+    tending = await stopped_and_resumed(watch)
+
+    async with tending.of(watch):
+        tending.hear()
+        await asyncio.wait_for(watch.aborted.wait(), 20)
+
+    assert watch.asked.is_set()
+
+
+async def test_after_a_pause_of_this_process_a_stream_that_lives_is_kept() -> None:
+    """It answers, and nothing is lost or read anew."""
+    watch = ScriptedWatch()
+    watch.tending = tending = await stopped_and_resumed(watch)
+
+    async with tending.of(watch):
+        tending.hear()
+        for _ in range(3):
+            watch.asked.clear()
+            await asyncio.wait_for(watch.asked.wait(), 20)
+
+        assert not watch.aborted.is_set()
+
+
+class BehindStore:
+    """A store that has something newer than any stream brings."""
+
+    async def quiet_since(self, _prefix: bytes, _revision: int, *, keys: int, timeout_s: float) -> int | None:
+        return None
+
+
+async def test_a_stream_that_does_not_bring_what_the_store_has_is_given_up() -> None:
+    """Its member may be frozen or cut off; whoever waits with a token should not wait for that to be noticed."""
+    settings = WatchSettings(catch_up_every_s=0.01, lag_s=0.02)
+    watch = ScriptedWatch()
+    async with open_etcd(["127.0.0.1:1"]) as unused:  # nothing is sent
+        behind: Any = BehindStore()
+        tending = QuietTending(MapWatcher(unused), behind, settings, random.Random(1))
+    tending.wanted.set()
+
+    async with tending.of(watch):
+        tending.hear()
+        await asyncio.wait_for(watch.aborted.wait(), 20)
+    assert not tending.take_relist()
+
+    tending.wanted.set()
+    again = ScriptedWatch()
+    async with tending.of(again):
+        tending.hear()
+        await asyncio.wait_for(again.aborted.wait(), 20)
+    assert tending.take_relist(), "two streams stopped at the same revision: the map itself may be wrong"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from trunkline_map.entries import EpochEntry
 from trunkline_map.etcd import open_etcd
 from trunkline_map.feed import Listing
-from trunkline_map.keys import EPOCH_KEY
+from trunkline_map.keys import EPOCH_KEY, Kind, MapKey
 from trunkline_map.records import encode
-from trunkline_map.store import Changes, Event, KeyValue, Progress, Started, WatchCanceledError
+from trunkline_map.store import Changes, Event, KeyValue, Progress, Started
 from trunkline_map.testing import tenant
 from trunkline_map.watcher import MapWatcher
 
@@ -89,7 +90,30 @@ async def test_unrequested_progress_moves_the_resume_point(watcher: MapWatcher) 
     assert watcher.snapshot.revision == 99
 
 
-async def test_a_store_behind_the_map_is_listed_anew(watcher: MapWatcher) -> None:
-    """Its watch would stay silent until it reached our revision."""
-    with pytest.raises(WatchCanceledError):
-        watcher._take(Started(LISTED_AT - 1))
+async def test_a_member_that_lags_is_no_reason_to_list_anew(watcher: MapWatcher) -> None:
+    """Its stream begins behind our revision and gives what comes after it; a linearizable read finds a restored one."""
+    watcher._take(Started(LISTED_AT - 1))
+    watcher._take(change(LISTED_AT))
+    assert watcher.snapshot.tenant("acme") is None
+    watcher._take(change(LISTED_AT + 1))
+
+    assert watcher.snapshot.tenant("acme") is not None
+
+
+async def test_a_clock_that_is_set_changes_no_age(watcher: MapWatcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The age is counted on the monotonic clock, which nobody sets."""
+    age_s = watcher.age_s()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+
+    assert watcher.age_s() == age_s
+
+
+async def test_malformed_entries_are_named(watcher: MapWatcher) -> None:
+    """By their keys, in order, for whoever has to mend them."""
+    for revision, name in enumerate(["b", "a"], start=11):
+        key = MapKey(Kind.TENANT, name).encode()
+        watcher._take(Changes((Event(key, b"\xff", revision),)))
+
+    assert watcher.malformed() == (MapKey(Kind.TENANT, "a"), MapKey(Kind.TENANT, "b"))
+    watcher._take(Changes((Event(MapKey(Kind.TENANT, "a").encode(), None, 20),)))
+    assert watcher.malformed() == (MapKey(Kind.TENANT, "b"),)
