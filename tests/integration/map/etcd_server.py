@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aetcd import rpc
 from aetcd.rpc import rpc_pb2_grpc
+from tests.integration.map.writing import compact
 
 from trunkline_local.child import Child
 from trunkline_local.etcd import EtcdMember, etcd_command, etcd_ready
@@ -59,10 +60,7 @@ class EtcdServer:
 
     async def compact(self) -> None:
         """Forget all history before now."""
-        async with open_channel(self.endpoint) as channel:
-            kv = rpc_pb2_grpc.KVStub(channel)
-            now = await kv.Range(rpc.RangeRequest(key=b"/"), timeout=5)
-            await kv.Compact(rpc.CompactionRequest(revision=now.header.revision, physical=True), timeout=5)
+        await compact(self.endpoint)
 
 
 @asynccontextmanager

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from aetcd import rpc
+from aetcd.rpc import rpc_pb2_grpc
+
 from trunkline_map.entries import Entry, EpochEntry
+from trunkline_map.etcd_channel import open_channel
 from trunkline_map.keys import EPOCH_KEY, MapKey
 from trunkline_map.records import encode
 from trunkline_map.store import KeyValueStore, StoreUnavailableError, Transaction
@@ -14,10 +18,10 @@ from trunkline_map.token import encode as encode_token
 EPOCH = EpochEntry(b"testmap!")
 
 
-async def put(store: KeyValueStore, *entries: Entry) -> bytes:
+async def put(store: KeyValueStore, *entries: Entry, timeout_s: float = 5.0) -> bytes:
     """Write entries in one transaction; return the map token of the change."""
     puts = {entry.key.encode(): encode(entry) for entry in entries}
-    commit = await store.commit(Transaction(puts=puts), timeout_s=5)
+    commit = await store.commit(Transaction(puts=puts), timeout_s=timeout_s)
     return encode_token(EPOCH.epoch, commit.revision)
 
 
@@ -49,3 +53,11 @@ async def seen(condition: Callable[[], bool], *, within_s: float = 20.0) -> None
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - ages and counters have no event to wait for
             await asyncio.sleep(0.005)
+
+
+async def compact(endpoint: str) -> None:
+    """Forget all history before now."""
+    async with open_channel(endpoint) as channel:
+        kv = rpc_pb2_grpc.KVStub(channel)
+        now = await kv.Range(rpc.RangeRequest(key=b"/"), timeout=5)
+        await kv.Compact(rpc.CompactionRequest(revision=now.header.revision, physical=True), timeout=5)
