@@ -70,15 +70,22 @@ def _common(seat: Seat, around: Surroundings) -> dict[str, str]:
 
 
 def _routing(seat: Seat, around: Surroundings) -> dict[str, str]:
-    return {
+    own = {"AUDIT_DIR": str(seat.data_dir / "audit")} if seat.control else {}
+    if seat.admission_endpoint:
+        own["ADMISSION_ENDPOINTS"] = seat.admission_endpoint
+    return own | {
         "ROLE": "control" if seat.control else "edge",
         "ETCD_ENDPOINTS": ",".join(around.etcd_endpoints),
         "BLOB_DIR": str(around.blob_dir),
-    } | ({"ADMISSION_ENDPOINTS": seat.admission_endpoint} if seat.admission_endpoint else {})
+    }
 
 
 def _retrieval(seat: Seat, around: Surroundings) -> dict[str, str]:
-    return {"ETCD_ENDPOINTS": ",".join(around.etcd_endpoints), "DATA_DIR": str(seat.data_dir)}
+    return {
+        "ETCD_ENDPOINTS": ",".join(around.etcd_endpoints),
+        "DATA_DIR": str(seat.data_dir),
+        "EMBEDDED_STORES": "true",  # every part comes from wheels here, and no other store does
+    }
 
 
 def _rerank(seat: Seat, _: Surroundings) -> dict[str, str]:

@@ -20,6 +20,20 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
     role: Literal["edge", "control"] = Field("edge", description="Front door, or writer of the map.")
     admission_endpoints: str = Field("127.0.0.1:7105", description="Admission of this region, separated by commas.")
     blob_dir: Path = Field(Path("blobs"), description="Root of the policies' blobs, one folder for each jurisdiction.")
+    audit_dir: Path | None = Field(
+        None, description="Folder of the audit log, for one control role alone; without it the history is not trimmed."
+    )
+    audit_file_bytes: int = Field(
+        67_108_864, ge=65_536, le=1 << 40, description="Size at which the audit log begins its next file."
+    )
+    tier_limits_path: Path | None = Field(
+        None, description="YAML file of what tiers allow tenants' own admins; without it the defaults."
+    )
+    two_person_acts: str = Field(
+        "",
+        description="Acts that need a second operator, separated by commas: `drain-region`, `undrain-region`, "
+        "`put-region-state`, `delete-region`, `renew-epoch`.",
+    )
 
     admission_budget_s: PositiveFloat = Field(0.010, description="Stage budget at p99: quota and queue.")
     embedding_budget_s: PositiveFloat = Field(0.080, description="Stage budget at p99: one embedding batch.")

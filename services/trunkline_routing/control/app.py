@@ -15,8 +15,12 @@ from trunkline_mesh.background import background
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DeadlineExceeded, MapUnwritable
 from trunkline_mesh.logs import get_logger
-from trunkline_routing.control.bindings import control_bindings
+from trunkline_routing.control.audit_file import AuditFile
+from trunkline_routing.control.audit_writer import AuditWriter
+from trunkline_routing.control.bindings import Rules, control_bindings
 from trunkline_routing.control.map_store import MapStore
+from trunkline_routing.control.tiers import read_allowances
+from trunkline_routing.control.two_persons import SecondPerson, parse_acts
 from trunkline_routing.edge.policy_text import check_policy
 from trunkline_routing.settings import RoutingSettings
 
@@ -37,11 +41,23 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
     """
     async with open_etcd(settings.etcd_access()) as store, watching(store) as watcher:
         maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed)
-        bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), check_policy)
+        rules = Rules(read_allowances(settings.tier_limits_path), SecondPerson(parse_acts(settings.two_person_acts)))
+        bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), check_policy, rules)
         # Without etcd the last good map answers reads, so losing it must not take this service out.
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}
-        async with background(_set_up(maps)):
+        async with background(_set_up(maps)), _auditing(maps, settings):
             yield MeshApp("routing-control", bindings, checks=checks, soft_checks=soft_checks)
+
+
+@asynccontextmanager
+async def _auditing(maps: MapStore, settings: RoutingSettings) -> AsyncIterator[None]:
+    """Write the audit log for the duration of the context, if there is to be one."""
+    if settings.audit_dir is None:
+        yield
+        return
+    writer = AuditWriter(maps, AuditFile(settings.audit_dir, settings.audit_file_bytes))
+    async with background(writer.run()):
+        yield
 
 
 async def _set_up(maps: MapStore) -> None:

@@ -14,6 +14,9 @@ from trunkline_map import audit
 
 LOCK_NAME: Final = "audit.lock"
 
+RESUMED_BY: Final = ("revision", "entry", "token", "previous")
+"""What every line has, and a writer goes on from."""
+
 
 class AuditBusyError(Exception):
     """Another process writes this directory."""
@@ -36,7 +39,7 @@ class AuditFile:
         self.previous = audit.GENESIS
         """Hash of the last line."""
         self.last: Mapping[str, Any] | None = None
-        """What the last line tells; None before the first."""
+        """What the last line tells of `RESUMED_BY`; None before the first."""
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -58,6 +61,10 @@ class AuditFile:
                 os.close(self._fd)
                 self._fd = -1
             os.close(lock)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield what all lines tell, from the first on. Raises ValueError for one that is none, and OSError."""
+        return audit.read(self._directory)
 
     def append(self, changes: Sequence[Mapping[str, Any]]) -> None:
         """Add a line for each change, all of them on disk when it returns. Raises OSError; nothing is added then."""
@@ -89,8 +96,7 @@ class AuditFile:
                 continue  # it was begun, and its writer died before the first line
             try:
                 told = json.loads(whole)
-                self.previous, self.last = audit.hash_of(whole), {**told}
-                _ = (told["revision"], told["entry"], told["token"], told["previous"])
+                self.previous, self.last = audit.hash_of(whole), {name: told[name] for name in RESUMED_BY}
             except (ValueError, TypeError, KeyError) as exc:
                 raise AuditDamagedError(f"{path.name} ends with a line that is none") from exc
             return
@@ -122,6 +128,8 @@ def _last_line(path: Path, fd: int) -> bytes | None:
         file.seek(begin)
         tail = file.read()
     end = tail.rfind(b"\n") + 1
+    if begin and not end:
+        raise AuditDamagedError(f"{path.name} ends with a line beyond the bound")
     if fd >= 0 and end < len(tail):
         os.ftruncate(fd, begin + end)
         os.fsync(fd)

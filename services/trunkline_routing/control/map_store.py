@@ -82,7 +82,7 @@ class MapStore:
         """
         self.kv: Final = store
         self.now: Final = now
-        self._last_good = last_good
+        self.source: Final = last_good
         self._whole = whole
 
     async def read(self, keys: Sequence[MapKey], deadline: Deadline) -> MapState | MapSnapshot:
@@ -117,13 +117,13 @@ class MapStore:
         """Return the watched map, with which reads go on; raise MapUnwritable without one."""
         deadline.require()
         try:
-            return self._last_good.snapshot
+            return self.source.snapshot
         except MapNotReady as exc:
             raise unreachable() from exc
 
     def present_epoch(self) -> bytes:
         """Return the watched map's epoch; empty while there is none."""
-        return self._last_good.snapshot.epoch if self._last_good.ready() else b""
+        return self.source.snapshot.epoch if self.source.ready() else b""
 
     async def watched(self, state: MapState, deadline: Deadline, *, whole: bool, fresh: bool) -> MapSnapshot | None:
         """Return the watched map; None where it is not loaded, of another epoch or, with `fresh`, older than `state`.
@@ -131,12 +131,12 @@ class MapStore:
         An old one may still decide: the transaction holds only if nothing was put since. With `whole`, also None while
         some stored entry is malformed: the watched map has its last good one, or none.
         """
-        if not self._last_good.ready():
+        if not self.source.ready():
             return None
-        snapshot = self._last_good.snapshot
+        snapshot = self.source.snapshot
         if fresh or snapshot.epoch != state.epoch:
             try:
-                snapshot = await self._last_good.at_least(state.token, deadline.within(FRESH_WAIT_S))
+                snapshot = await self.source.at_least(state.token, deadline.within(FRESH_WAIT_S))
             except (MapNotReady, StaleMap, MapTokenInvalid):
                 return None
         return snapshot if self._whole() or not whole else None
