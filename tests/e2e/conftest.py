@@ -14,6 +14,7 @@ SCENARIOS = (
     "search_options",
     "map_changes",
     "failover",
+    "under_load",
     "residency",
     "identity",
     "grpcurl",
