@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from trunkline.control.v1 import (
     approval_service_pb2_grpc,
     collection_map_service_pb2_grpc,
+    map_service_pb2_grpc,
     policy_service_pb2_grpc,
     region_service_pb2_grpc,
     space_service_pb2_grpc,
@@ -19,12 +20,17 @@ from trunkline_routing.control.accounts import Accounts
 from trunkline_routing.control.approvals import Approvals
 from trunkline_routing.control.change_lists import ChangeLists
 from trunkline_routing.control.collection_map import Collections
+from trunkline_routing.control.map_epoch import Epoch
+from trunkline_routing.control.map_export import Export
+from trunkline_routing.control.map_import import Imports
+from trunkline_routing.control.map_status import Status
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.policies import Policies, PolicyCheck
 from trunkline_routing.control.policy import CONTROL_POLICY
 from trunkline_routing.control.regions import Regions
 from trunkline_routing.control.servicers.approval import ApprovalServicer
 from trunkline_routing.control.servicers.collection_map import CollectionMapServicer
+from trunkline_routing.control.servicers.map import MapServicer
 from trunkline_routing.control.servicers.policy import PolicyServicer
 from trunkline_routing.control.servicers.region import RegionServicer
 from trunkline_routing.control.servicers.space import SpaceServicer
@@ -72,6 +78,8 @@ def control_bindings(
     spaces = SpaceServicer(cases.spaces, cases.accounts)
     policies = PolicyServicer(cases.policies)
     approvals = ApprovalServicer(cases.accounts.approvals)
+    imports = Imports(maps, cases.regions, cases.spaces, cases.tenants, cases.collections)
+    whole_map = MapServicer(Status(maps), Export(maps), imports, Epoch(maps, cases.second), cases.accounts.approvals)
     return [
         _bind(
             "CollectionMapService",
@@ -82,6 +90,7 @@ def control_bindings(
         _bind("TenantService", tenants, tenant_service_pb2_grpc.add_TenantServiceServicer_to_server),
         _bind("SpaceService", spaces, space_service_pb2_grpc.add_SpaceServiceServicer_to_server),
         _bind("PolicyService", policies, policy_service_pb2_grpc.add_PolicyServiceServicer_to_server),
+        _bind("MapService", whole_map, map_service_pb2_grpc.add_MapServiceServicer_to_server),
         _bind("ApprovalService", approvals, approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server),
     ]
 

@@ -45,6 +45,12 @@ _SERVICES: Final[Mapping[str, Mapping[str, Access]]] = {
         "GetPolicy": Access.AUTHENTICATED,
         "PutPolicy": Access.TENANT_ADMIN,
     },
+    "MapService": {
+        "GetMapStatus": Access.OPERATOR,
+        "ImportBatch": Access.OPERATOR,
+        "GetImport": Access.OPERATOR,
+        "RenewEpoch": Access.OPERATOR,
+    },
     "ApprovalService": {
         "ListApprovals": Access.OPERATOR,
         "ApproveChange": Access.OPERATOR,
@@ -58,6 +64,7 @@ _WATCHES: Final[Mapping[str, Access]] = {
     "SpaceService/WatchSpaces": Access.AUTHENTICATED,
 }
 _WATCH_CAP_S: Final = 3600.0
+_EXPORT_CAP_S: Final = 300.0
 
 CONTROL_POLICY: Final[Mapping[str, MethodPolicy]] = MappingProxyType(
     {
@@ -71,6 +78,12 @@ CONTROL_POLICY: Final[Mapping[str, MethodPolicy]] = MappingProxyType(
             access, cap_s=_WATCH_CAP_S, floor_s=0.0, weight=0.0, ends_at_drain=True
         )
         for path, access in _WATCHES.items()
+    }
+    # As slow as its reader, which must not hold a slot either.
+    | {
+        "/trunkline.control.v1.MapService/ExportMap": MethodPolicy(
+            Access.OPERATOR, _EXPORT_CAP_S, _FLOOR_S, weight=0.0, max_open=8, max_open_per_caller=2
+        )
     }
 )
 """Every method of the control role; one that is missing is denied."""

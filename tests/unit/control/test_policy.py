@@ -7,6 +7,7 @@ from pathlib import Path
 from trunkline.control.v1 import (
     approval_service_pb2,
     collection_map_service_pb2,
+    map_service_pb2,
     policy_service_pb2,
     region_service_pb2,
     space_service_pb2,
@@ -23,6 +24,7 @@ from trunkline_routing.control.policy import CONTROL_POLICY
 FILES = (
     approval_service_pb2,
     collection_map_service_pb2,
+    map_service_pb2,
     policy_service_pb2,
     region_service_pb2,
     space_service_pb2,
@@ -46,7 +48,7 @@ def test_every_change_needs_a_role() -> None:
     changes = {
         name
         for name, short in contract_methods().items()
-        if short.startswith(("Put", "Delete", "Drain", "Undrain", "Approve", "Reject"))
+        if short.startswith(("Put", "Delete", "Drain", "Undrain", "Approve", "Reject", "Import", "Renew"))
     }
 
     assert {CONTROL_POLICY[name].access for name in changes} == {Access.OPERATOR, Access.TENANT_ADMIN}
