@@ -99,29 +99,44 @@ class MapFeed:
 
 
 class Listing:
-    """Collects the pages of a listing; `MapFeed.replace` takes it."""
+    """Collects the pages of a listing; `MapFeed.replace` takes it. Pages may be added in another thread."""
 
-    def __init__(self, before: MapSnapshot) -> None:
-        """Keep `before`, whose entries stand in for values that cannot be read."""
+    def __init__(self, before: MapSnapshot, *, reuse: bool = False) -> None:
+        """Keep `before`, whose entries stand in for values that cannot be read.
+
+        With `reuse`, its entries also serve for keys that did not change since, which saves reading them again. That
+        holds within one history only: see `foreign`.
+        """
         self.revisions: dict[bytes, int] = {}
         self.malformed: dict[bytes, int] = {}
+        self.decoded = 0
+        """Entries that were read from their values."""
         self._before = before
+        self._reuse = reuse
         self._builder = SnapshotBuilder()
         self._built: MapSnapshot | None = None
 
     def add(self, items: Iterable[KeyValue]) -> None:
         """Take one page."""
-        for item in items:
-            self.revisions[item.key] = item.mod_revision
-            key = MapKey.parse(item.key)
+        revisions, before, put = self.revisions, self._before, self._builder.put
+        for raw, value, revision in items:
+            revisions[raw] = revision
+            key = MapKey.parse(raw)
             if key is None:
                 continue
-            entry = read_entry(key, item.value, item.mod_revision)
-            if entry is None:
-                self.malformed[item.key] = item.mod_revision
-                entry = self._before.entry(key)
+            entry = before.entry(key) if self._reuse else None
+            if entry is None or entry.revision != revision:
+                self.decoded += 1
+                entry = read_entry(key, value, revision)
+                if entry is None:
+                    self.malformed[raw] = revision
+                    entry = before.entry(key)
             if entry is not None:
-                self._builder.put(entry)
+                put(entry)
+
+    def foreign(self) -> bool:
+        """Return True if the listing is of another history than entries that it reused."""
+        return self._reuse and self._builder.epoch != self._before.epoch
 
     def build(self, revision: int) -> MapSnapshot:
         """Return the listed map; built once. For a large map, call it in a thread first: it takes a while."""

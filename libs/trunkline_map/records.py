@@ -7,8 +7,9 @@ record, so that fields of a newer version survive the read-modify-write of this 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Hashable, Mapping
+from sys import intern
+from typing import Final, TypeVar, cast
 
 from google.protobuf.message import DecodeError
 
@@ -72,6 +73,18 @@ def encode(entry: Entry, stored: bytes = b"") -> bytes:
             return _encode_policy(entry, stored)
 
 
+_T = TypeVar("_T", bound=Hashable)
+_MAX_SHARED: Final = 1 << 16
+_shared_values: dict[Hashable, Hashable] = {}
+
+
+def _shared(value: _T) -> _T:
+    """Return one object for equal values: a map has few placements, and a hundred thousand entries that use them."""
+    if len(_shared_values) >= _MAX_SHARED:
+        _shared_values.clear()  # what is in use stays in use; it is only not shared with what comes later
+    return cast("_T", _shared_values.setdefault(value, value))
+
+
 def _require(condition: object, what: str) -> None:
     if not condition:
         raise MalformedRecordError(what)
@@ -116,9 +129,9 @@ def _decode_tenant(key: MapKey, value: bytes, revision: int) -> TenantEntry:
     _require(record.jurisdictions, "a tenant has jurisdictions")
     _require(record.state in _TENANT_STATES, "the tenant's state is not known")
     return TenantEntry(
-        tenant_id=record.tenant_id,
-        tier=record.tier,
-        jurisdictions=frozenset(record.jurisdictions),
+        tenant_id=intern(key.name),
+        tier=intern(record.tier),
+        jurisdictions=_shared(frozenset(record.jurisdictions)),
         suspended=record.state == storage_pb.TENANT_STATE_RECORD_SUSPENDED,
         quota_tokens_per_s=record.quota_tokens_per_s,
         revision=revision,
@@ -145,18 +158,18 @@ def _decode_collection(key: MapKey, value: bytes, revision: int) -> CollectionEn
     _require(record.space_id and record.placement, "a collection has a space and a placement")
     _require(record.jurisdictions, "a collection has jurisdictions")
     return CollectionEntry(
-        tenant_id=record.tenant_id,
-        collection_id=record.collection_id,
-        space_id=record.space_id,
-        placement=tuple(record.placement),
-        jurisdictions=frozenset(record.jurisdictions),
+        tenant_id=intern(key.name),
+        collection_id=intern(key.collection_id),
+        space_id=intern(record.space_id),
+        placement=_shared(tuple(record.placement)),
+        jurisdictions=_shared(frozenset(record.jurisdictions)),
         # A version that does not know clusters may have written the one and kept the other: the stricter holds.
         dedicated=record.dedicated or record.dedicated_cluster,
         shard=record.shard,
         description=record.description,
         cluster=record.dedicated_cluster,
         preference=_PREFERENCE_OF_RECORD.get(record.preference, Preference.NEAREST),
-        region_stores=tuple(sorted(record.region_stores.items())),
+        region_stores=_shared(tuple(sorted(record.region_stores.items()))) if record.region_stores else (),
         revision=revision,
     )
 
@@ -166,10 +179,10 @@ def _decode_policy(key: MapKey, value: bytes, revision: int) -> PolicyPointer:
     _require(record.tenant_id == key.name and record.version >= 1, "a policy has its key's tenant and a version")
     _require(_DIGEST.fullmatch(record.digest) and record.jurisdictions, "a policy has a digest and jurisdictions")
     return PolicyPointer(
-        tenant_id=record.tenant_id,
+        tenant_id=intern(key.name),
         version=record.version,
         digest=record.digest,
-        jurisdictions=frozenset(record.jurisdictions),
+        jurisdictions=_shared(frozenset(record.jurisdictions)),
         size_bytes=record.size_bytes,
         revision=revision,
     )

@@ -205,7 +205,7 @@ class SnapshotBuilder:
         """Start from `base`, or from nothing."""
         base = EMPTY_MAP if base is None else base
         self._base = base
-        self._epoch = base.epoch
+        self.epoch = base.epoch
         self._regions = dict(base._regions)  # noqa: SLF001 - builder and snapshot are one unit in one file
         self._spaces = dict(base._spaces)  # noqa: SLF001 - as above
         self._drafts: dict[str, _Draft] = {}
@@ -231,7 +231,7 @@ class SnapshotBuilder:
             case SpaceEntry():
                 self._spaces[entry.space_id] = entry
             case EpochEntry():
-                self._epoch = entry.epoch
+                self.epoch = entry.epoch
 
     def remove(self, key: MapKey) -> None:
         """Remove an entry if it is there."""
@@ -247,7 +247,7 @@ class SnapshotBuilder:
             case Kind.SPACE:
                 self._spaces.pop(key.name, None)
             case Kind.EPOCH:
-                self._epoch = b""
+                self.epoch = b""
 
     def build(self, revision: int) -> MapSnapshot:
         """Return the snapshot at `revision`."""
@@ -264,7 +264,7 @@ class SnapshotBuilder:
             else:
                 buckets[index][tenant_id] = view
         return MapSnapshot(
-            epoch=self._epoch, revision=revision, regions=self._regions, spaces=self._spaces, buckets=tuple(buckets)
+            epoch=self.epoch, revision=revision, regions=self._regions, spaces=self._spaces, buckets=tuple(buckets)
         )
 
     def _draft(self, tenant_id: str) -> _Draft:

@@ -23,8 +23,10 @@ from typing import Final
 from trunkline_map import metrics
 from trunkline_map.etcd import open_etcd
 from trunkline_map.etcd_access import EtcdAccess
-from trunkline_map.feed import Listing, MapFeed
+from trunkline_map.feed import MapFeed
+from trunkline_map.heap import LARGE_ENTRIES, no_collections, settle
 from trunkline_map.keys import PREFIX, MapKey
+from trunkline_map.listing import read_listing
 from trunkline_map.settings import WatchSettings
 from trunkline_map.source import MapHolder
 from trunkline_map.store import (
@@ -127,20 +129,11 @@ class MapWatcher(MapHolder):
             delay_s = min(delay_s * 2, self._settings.backoff_max_s)
 
     async def _relist(self) -> None:
-        listing = Listing(self.feed.snapshot)
-        after, revision, more = b"", 0, True
-        while more:
-            page = await self._store.list_page(
-                PREFIX, after=after, revision=revision, timeout_s=self._settings.call_timeout_s
-            )
-            listing.add(page.items)
-            revision, more = page.revision, page.more and bool(page.items)
-            after = page.items[-1].key if page.items else after
-        if revision < self.feed.revision:
-            _log.error("the control store went back in time; taking its present state", revision=revision)
-        # About 0.1 s for 100,000 entries: too long for the event loop, and nothing else touches the listing.
-        await asyncio.to_thread(listing.build, revision)
-        self.feed.replace(listing, revision)
+        with no_collections():
+            listing, revision = await read_listing(self._store, self.feed, timeout_s=self._settings.call_timeout_s)
+            self.feed.replace(listing, revision)
+        if listing.decoded >= LARGE_ENTRIES:
+            settle()
         self.relists += 1
         metrics.MAP_RELISTS.inc()
         self.confirm()
