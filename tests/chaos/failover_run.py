@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -24,6 +24,11 @@ BACK_WITHIN_S: Final = 60.0
 Group = tuple[str, str]
 """A stream and a collection: what is asked so goes to the same region as long as nothing happens."""
 _BOUND: Final = 0.8
+WAYS: Final[Mapping[str, Callable[[Answer, str], bool]]] = {
+    "router": lambda answer, region: answer.router == region,
+    "store": lambda answer, region: answer.router != region and region in answer.regions,
+}
+"""How a region serves: its router answers callers, its documents answer routers of other regions."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,9 @@ class Moments:
     undo_s: float
     """When undoing began: processes were being started, for example."""
     returned_s: float
-    back_s: float
-    """When the victim served again; infinite if it did not in time."""
-    end_s: float
+    """When it was undone: its processes were ready, or went on."""
+    settled_s: float
+    """When the victim served again in every way in which it served before, or that was no longer waited for."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ class FaultRun:
         at = self.moments
         before = between(self.answers, at.start_s, at.fault_s)
         during = between(self.answers, at.fault_s, at.undo_s)
-        after = between(self.answers, max(at.returned_s, min(at.back_s, at.end_s)), math.inf)
+        after = between(self.answers, max(at.returned_s, at.settled_s), math.inf)
+        since = between(self.answers, at.undo_s, math.inf)
+        back_s = {way: _first_s(since, self.victim, met) - at.returned_s for way, met in WAYS.items()}
         bound = bound_groups(before, self.victim)
         theirs = [answer for answer in during if _group(answer) in bound]
         return {
@@ -82,10 +89,12 @@ class FaultRun:
             "p50_during_ms": latency_ms(during, 0.5),
             "p99_during_ms": latency_ms(during, 0.99),
             "max_during_ms": latency_ms(during, 1.0),
-            "p99_return_ms": latency_ms(between(self.answers, at.undo_s, max(at.returned_s, at.back_s)), 0.99),
+            "p99_return_ms": latency_ms(between(self.answers, at.undo_s, max(at.returned_s, at.settled_s)), 0.99),
             "p99_after_ms": latency_ms(after, 0.99),
             "return_took_s": round(at.returned_s - at.undo_s, 2),
-            "back_in_use_s": None if math.isinf(at.back_s) else round(max(0.0, at.back_s - at.returned_s), 2),
+            "back_in_use_s": _s(min(back_s.values())),
+            **{f"back_as_{way}_s": _s(taken_s) for way, taken_s in back_s.items()},
+            "left_s": _left_s(during, self.victim, at.fault_s),
             "victim_share_before": _share(before, bound, self.victim),
             "victim_share_during": _share(during, bound, self.victim),
             "victim_share_after": _share(after, bound, self.victim),
@@ -116,15 +125,23 @@ async def run_fault(fault: Fault, times: Times, *, rps: float, seed: int, say: C
             undo_s, seen = time.monotonic(), len(load.answers)
             say(f"{fault.name}: {_so_far(load.answers, start_s)}; undoing it")
             returned_s = await fault.end()
-            back = await load.until(
-                lambda a: a.good and a.at_s >= undo_s and a.met(fault.victim), within_s=BACK_WITHIN_S, after=seen
-            )
+            await _settled(load, fault.victim, between(load.answers, start_s, fault_s), undo_s, seen)
+            settled_s = time.monotonic()
             await asyncio.sleep(times.after_s)
-            end_s = time.monotonic()
             account = await load.stop()
             say(f"{fault.name}: {_so_far(load.answers, start_s)}")
-            moments = Moments(start_s, fault_s, undo_s, returned_s, math.inf if back is None else back.done_s, end_s)
+            moments = Moments(start_s, fault_s, undo_s, returned_s, settled_s)
             return FaultRun(fault.name, fault.victim, moments, between(load.answers, start_s, math.inf), account)
+
+
+async def _settled(load: LoadProcess, victim: str, before: Sequence[Answer], undo_s: float, seen: int) -> None:
+    """Wait until the victim serves again in every way in which it did before, a minute at most."""
+
+    def again(met: Callable[[Answer, str], bool], answer: Answer) -> bool:
+        return answer.good and answer.at_s >= undo_s and met(answer, victim)
+
+    ways = [met for met in WAYS.values() if any(met(answer, victim) for answer in before)]
+    await asyncio.gather(*(load.until(partial(again, met), within_s=BACK_WITHIN_S, after=seen) for met in ways))
 
 
 def _served(stream: str, answer: Answer) -> bool:
@@ -145,7 +162,14 @@ def _group(answer: Answer) -> Group:
 def _share(answers: Sequence[Answer], bound: Collection[Group], victim: str) -> float:
     """Return which part of what is the victim's was served by it."""
     theirs = [answer for answer in answers if _group(answer) in bound]
-    return round(sum(answer.met(victim) for answer in theirs) / len(theirs), 3) if theirs else 0.0
+    return round(sum(answer.good and answer.met(victim) for answer in theirs) / len(theirs), 3) if theirs else 0.0
+
+
+def _left_s(during: Sequence[Answer], victim: str, fault_s: float) -> float:
+    """Return after how long nothing that was asked since the fault was served by the victim any more."""
+    return round(
+        max((answer.done_s - fault_s for answer in during if answer.good and answer.met(victim)), default=0.0), 2
+    )
 
 
 def _longest_gap_s(answers: Sequence[Answer], start_s: float, end_s: float) -> float:
@@ -153,6 +177,16 @@ def _longest_gap_s(answers: Sequence[Answer], start_s: float, end_s: float) -> f
     done = sorted(answer.done_s for answer in answers if answer.good and start_s <= answer.done_s <= end_s)
     edges = [start_s, *done, end_s]
     return max(later - earlier for earlier, later in pairwise(edges))
+
+
+def _first_s(answers: Sequence[Answer], victim: str, met: Callable[[Answer, str], bool]) -> float:
+    """Return the moment of the first good answer that the victim served in this way; infinite without one."""
+    return min((answer.done_s for answer in answers if answer.good and met(answer, victim)), default=math.inf)
+
+
+def _s(seconds: float) -> float | None:
+    """Return seconds, none below 0: it may have served before all of it was ready. None for what never came."""
+    return None if math.isinf(seconds) else round(max(0.0, seconds), 2)
 
 
 def _ms(seconds: float) -> float | None:
