@@ -25,7 +25,15 @@ from trunkline_retrieval.engine.supervisor import START_PATIENCE_S, State, Super
 from trunkline_retrieval.engine.wire import FrameError, Op
 from trunkline_retrieval.engine_rows import hit_of, page_of, point_row, wire_filter
 from trunkline_retrieval.errors import BUSY_DELAY_S, LOAD_DELAY_S, RESTART_DELAY_S, EngineTextError, of_engine
-from trunkline_retrieval.model import CollectionRef, EmbeddedDocument, Filter, FoundDocument, ScrollPage, StoreQuery
+from trunkline_retrieval.model import (
+    CollectionRef,
+    EmbeddedDocument,
+    Filter,
+    FoundDocument,
+    ScrollPage,
+    StoreQuery,
+    require_one_shelf,
+)
 from trunkline_retrieval.scoping import own_points, scoped
 from trunkline_retrieval.store import StoreUsage
 from trunkline_retrieval.vectors import require_vector
@@ -110,13 +118,21 @@ class EmbeddedStore:
 
     async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
         """See VectorStore."""
+        (hits,) = await self.search_many((ref,), query, deadline)
+        return hits
+
+    async def search_many(
+        self, refs: Sequence[CollectionRef], query: StoreQuery, deadline: Deadline
+    ) -> Sequence[Sequence[FoundDocument]]:
+        """See VectorStore."""
+        first = require_one_shelf(refs)
         vector = b""
         if query.vector is not None:
-            require_vector(ref, query.vector, "values")
+            require_vector(first, query.vector, "values")
             vector = query.vector.astype(np.float32, copy=False).tobytes()
         body = SearchBody(
-            _place(ref),
-            wire_filter(scoped(ref.scope, query.filter)),
+            _place(first),
+            [wire_filter(scoped(ref.scope, query.filter)) for ref in refs],
             query.mode.value,
             query.text,
             vector,
@@ -124,8 +140,8 @@ class EmbeddedStore:
             query.min_score,
             sorted(query.include_fields) or None,
         )
-        rows = await self._ask(Op.SEARCH, body.place, body, deadline, self._bounds.read_patience_s)
-        return own_points(ref.scope, map(hit_of, rows))
+        found = await self._ask(Op.SEARCH, body.place, body, deadline, self._bounds.read_patience_s)
+        return [own_points(ref.scope, map(hit_of, rows)) for ref, rows in zip(refs, found, strict=True)]
 
     async def delete(self, ref: CollectionRef, document_ids: Sequence[str], deadline: Deadline) -> None:
         """See VectorStore."""

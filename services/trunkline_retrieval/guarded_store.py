@@ -41,6 +41,12 @@ class GuardedStore:
         """See VectorStore."""
         return await self._search.call(lambda: self._store.search(ref, query, deadline))
 
+    async def search_many(
+        self, refs: Sequence[CollectionRef], query: StoreQuery, deadline: Deadline
+    ) -> Sequence[Sequence[FoundDocument]]:
+        """See VectorStore."""
+        return await self._search.call(lambda: self._store.search_many(refs, query, deadline))
+
     async def delete(self, ref: CollectionRef, document_ids: Sequence[str], deadline: Deadline) -> None:
         """See VectorStore."""
         await self._write.call(lambda: self._store.delete(ref, document_ids, deadline))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
@@ -102,6 +102,18 @@ class CollectionRef:
     """Numbers in each vector, 1 to 4,096."""
     store: str = ""
     """Endpoint of the store that holds it, `host:port` or `engine:NAME`; empty for the region's default store."""
+
+    @property
+    def shelf(self) -> tuple[str, str, str, int]:
+        """What it shares with the collections that may be searched together with it."""
+        return self.store, self.physical_name, self.space_id, self.dimension
+
+
+def require_one_shelf(refs: Sequence[CollectionRef]) -> CollectionRef:
+    """Return the first of the references; raise ValueError unless all lie in its physical collection."""
+    if len({ref.shelf for ref in refs}) != 1:
+        raise ValueError("collections of one physical collection are searched together, and no others")
+    return refs[0]
 
 
 @dataclass(frozen=True, slots=True)

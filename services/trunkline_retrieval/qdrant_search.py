@@ -12,34 +12,62 @@ from trunkline_retrieval.qdrant_points import KEYWORDS, corpus, keyword_query, t
 from trunkline_retrieval.scoping import scoped
 
 
+async def search_all(
+    client: AsyncQdrantClient, physical_name: str, searches: Sequence[QdrantSearch]
+) -> Sequence[Sequence[models.ScoredPoint]]:
+    """Return each search's best points with payload, enough of them that no tie is cut by chance.
+
+    One round trip, and a second one for those whose last points tie.
+    """
+    requests = [search.requests() for search in searches]
+    answers = await client.query_batch_points(physical_name, [one for part in requests for one in part])
+    points = iter([answer.points for answer in answers])
+    found = [search.points([next(points) for _ in part]) for search, part in zip(searches, requests, strict=True)]
+    cut = [index for index, search in enumerate(searches) if search.is_cut(found[index])]
+    if cut:
+        more = await client.query_batch_points(physical_name, [searches[index].wider() for index in cut])
+        for index, answer in zip(cut, more, strict=True):
+            found[index] = answer.points
+    return found
+
+
 class QdrantSearch:
     """One search, as requests to Qdrant."""
 
-    def __init__(self, client: AsyncQdrantClient, ref: CollectionRef, query: StoreQuery) -> None:
-        """Ask nothing yet."""
-        self._client = client
+    def __init__(self, ref: CollectionRef, query: StoreQuery) -> None:
+        """Plan it."""
         self._ref = ref
         self._query = query
         self._scoped = scoped(ref.scope, query.filter)
         self._filter = to_filter(self._scoped)
         self._candidates = candidates_per_list(query.limit)
+        self._most = 2 * self._candidates
+        self._asked = query.limit + TIE_SLACK
+        self._min_score = query.min_score if query.mode is not SearchMode.DENSE else None
 
-    async def run(self) -> Sequence[models.ScoredPoint]:
-        """Return the best points with payload, enough of them that no tie is cut by chance."""
-        query, most = self._query, 2 * self._candidates
-        if query.min_score is not None and query.mode is not SearchMode.DENSE:
-            ranked, passed = await self._ask(self._ranking(most), self._similar(most, query.min_score))
-            passed_ids = {point.id for point in passed}
-            return [point for point in ranked if point.id in passed_ids]
-        asked = query.limit + TIE_SLACK
-        (points,) = await self._ask(self._ranking(asked))
-        if asked < most and tie_crosses_end([point.score for point in points], query.limit, asked):
-            (points,) = await self._ask(self._ranking(most))
-        return points
+    def requests(self) -> Sequence[models.QueryRequest]:
+        """Return what to ask: the ranking, and what is similar enough where that is a second question."""
+        if self._min_score is not None:
+            return self._ranking(self._most), self._similar(self._most, self._min_score)
+        return (self._ranking(self._asked),)
 
-    async def _ask(self, *requests: models.QueryRequest) -> Sequence[Sequence[models.ScoredPoint]]:
-        answers = await self._client.query_batch_points(self._ref.physical_name, requests)
-        return [answer.points for answer in answers]
+    def points(self, answers: Sequence[Sequence[models.ScoredPoint]]) -> Sequence[models.ScoredPoint]:
+        """Return the points that the answers to `requests` leave, best first."""
+        if len(answers) == 1:
+            return answers[0]
+        ranked, passed = answers
+        passed_ids = {point.id for point in passed}
+        return [point for point in ranked if point.id in passed_ids]
+
+    def is_cut(self, points: Sequence[models.ScoredPoint]) -> bool:
+        """Return True if more points than were asked for may tie with the last one wanted."""
+        if self._min_score is not None or self._asked >= self._most:
+            return False
+        return tie_crosses_end([point.score for point in points], self._query.limit, self._asked)
+
+    def wider(self) -> models.QueryRequest:
+        """Return the ranking of all candidates."""
+        return self._ranking(self._most)
 
     def _similar(self, limit: int, min_score: float) -> models.QueryRequest:
         """Return a query that scores the candidates by cosine similarity and leaves out what is too far."""

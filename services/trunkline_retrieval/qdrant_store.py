@@ -21,10 +21,11 @@ from trunkline_retrieval.model import (
     FoundDocument,
     ScrollPage,
     StoreQuery,
+    require_one_shelf,
 )
 from trunkline_retrieval.qdrant_errors import is_missing_collection, of_qdrant
 from trunkline_retrieval.qdrant_points import KEYWORDS, SCOPE, to_filter, to_hit, to_point, to_scrolled
-from trunkline_retrieval.qdrant_search import QdrantSearch
+from trunkline_retrieval.qdrant_search import QdrantSearch, search_all
 from trunkline_retrieval.scoping import own_points, scoped
 from trunkline_retrieval.store import StoreUsage
 from trunkline_retrieval.vectors import require_vector
@@ -133,14 +134,21 @@ class QdrantStore:
 
     async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
         """See VectorStore."""
+        (hits,) = await self.search_many((ref,), query, deadline)
+        return hits
+
+    async def search_many(
+        self, refs: Sequence[CollectionRef], query: StoreQuery, deadline: Deadline
+    ) -> Sequence[Sequence[FoundDocument]]:
+        """See VectorStore."""
+        first = require_one_shelf(refs)
         if query.vector is not None:
-            require_vector(ref, query.vector, "values")
-        points: Sequence[models.ScoredPoint] = ()
+            require_vector(first, query.vector, "values")
+        found: Sequence[Sequence[models.ScoredPoint]] = [()] * len(refs)
         async with self._call(deadline, missing_is_empty=True):
-            await self._require_space(ref)
-            points = await QdrantSearch(self._client, ref, query).run()
-        hits = own_points(ref.scope, (to_hit(point, query.include_fields) for point in points))
-        return sorted(hits, key=lambda hit: (-hit.score, hit.document.document_id))[: query.limit]
+            await self._require_space(first)
+            found = await search_all(self._client, first.physical_name, [QdrantSearch(ref, query) for ref in refs])
+        return [_best(ref, query, points) for ref, points in zip(refs, found, strict=True)]
 
     async def delete(self, ref: CollectionRef, document_ids: Sequence[str], deadline: Deadline) -> None:
         """See VectorStore."""
@@ -262,3 +270,8 @@ class QdrantStore:
         while True:
             await self._probe()
             await asyncio.sleep(_PROBE_EVERY_S)
+
+
+def _best(ref: CollectionRef, query: StoreQuery, points: Sequence[models.ScoredPoint]) -> Sequence[FoundDocument]:
+    hits = own_points(ref.scope, (to_hit(point, query.include_fields) for point in points))
+    return sorted(hits, key=lambda hit: (-hit.score, hit.document.document_id))[: query.limit]

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DomainError, SpaceMismatch, invalid_field, reason_name
@@ -18,7 +18,10 @@ from trunkline_retrieval.store import VectorStore
 from trunkline_retrieval.vectors import require_vector
 
 AT_ONCE_PER_STORE: Final = 8
-"""Collections of one search that one store is asked for at once: a search of 64 leaves room for others."""
+"""Physical collections of one store that one search asks at once: it leaves room for others."""
+TOGETHER: Final = 8
+"""Collections of one physical collection that are asked for in one round trip. More would save little, and hold up an
+engine's other callers for longer."""
 
 _LEFT_OUT: Final = counter("retrieval_left_out", "Collections left out of a partial answer, by reason.", ("reason",))
 
@@ -61,6 +64,10 @@ class _Planned(NamedTuple):
     query: StoreQuery
 
 
+_Outcome: TypeAlias = Sequence[FoundDocument] | DomainError
+"""What became of one collection."""
+
+
 class Search:
     """Searches the collections of a request at the same time, a bounded number of each store's.
 
@@ -87,7 +94,7 @@ class Search:
             raise SpaceMismatch("a vector is of an embedding space that none of the collections has")
         until = until_store(deadline)
         if len(planned) == 1 and isinstance(planned[0], _Planned):
-            outcomes = [await self._one(planned[0], until, partial=command.allow_partial)]
+            outcomes = list(await self._together((planned[0],), until, partial=command.allow_partial))
         else:
             outcomes = await self._all(planned, until, partial=command.allow_partial)
         return [_hits(name, mode, outcome) for name, outcome in zip(command.collections, outcomes, strict=True)]
@@ -98,28 +105,42 @@ class Search:
 
     async def _all(
         self, planned: Sequence[_Planned | DomainError], until: Deadline, *, partial: bool
-    ) -> list[Sequence[FoundDocument] | DomainError]:
+    ) -> list[_Outcome]:
         """Search them side by side. The first failure ends the others, unless partial answers are allowed."""
+        outcomes: dict[int, _Outcome] = {}
+        shelves: defaultdict[tuple[str, str, str, int], list[tuple[int, _Planned]]] = defaultdict(list)
+        for index, one in enumerate(planned):
+            if isinstance(one, _Planned):
+                shelves[one.ref.shelf].append((index, one))
+            else:
+                outcomes[index] = one
         lanes: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_STORE))
 
-        async def in_turn(one: _Planned) -> Sequence[FoundDocument] | DomainError:
-            async with lanes[one.ref.store]:
-                return await self._one(one, until, partial=partial)
+        async def in_turn(store: str, shelf: Sequence[tuple[int, _Planned]]) -> None:
+            async with lanes[store]:
+                for start in range(0, len(shelf), TOGETHER):
+                    indexes, part = zip(*shelf[start : start + TOGETHER], strict=True)
+                    outcomes.update(zip(indexes, await self._together(part, until, partial=partial), strict=True))
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_turn(one)) if isinstance(one, _Planned) else one for one in planned]
-        return [task if isinstance(task, DomainError) else task.result() for task in tasks]
+            for (store, *_), shelf in shelves.items():
+                group.create_task(in_turn(store, shelf))
+        return [outcomes[index] for index in range(len(planned))]
 
-    async def _one(self, planned: _Planned, until: Deadline, *, partial: bool) -> Sequence[FoundDocument] | DomainError:
+    async def _together(self, planned: Sequence[_Planned], until: Deadline, *, partial: bool) -> Sequence[_Outcome]:
+        """Search collections of one physical collection, for which the query is the same, in one round trip."""
+        first = planned[0]
         try:
-            return await self._store.search(planned.ref, planned.query, until)
+            if len(planned) == 1:
+                return (await self._store.search(first.ref, first.query, until),)
+            return await self._store.search_many([one.ref for one in planned], first.query, until)
         except DomainError as failure:
             if not partial:
                 raise
-            return failure
+            return [failure] * len(planned)
 
 
-def _hits(collection_id: str, mode: SearchMode, outcome: Sequence[FoundDocument] | DomainError) -> CollectionHits:
+def _hits(collection_id: str, mode: SearchMode, outcome: _Outcome) -> CollectionHits:
     if isinstance(outcome, DomainError):
         _LEFT_OUT.labels(reason_name(outcome.reason)).inc()
         return CollectionHits(collection_id, mode, (), outcome)

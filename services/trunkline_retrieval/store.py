@@ -47,6 +47,16 @@ class VectorStore(Protocol):
         """Return at most `query.limit` documents of the scope, best first, ties by document id."""
         ...
 
+    async def search_many(
+        self, refs: Sequence[CollectionRef], query: StoreQuery, deadline: Deadline
+    ) -> Sequence[Sequence[FoundDocument]]:
+        """Return what `search` would for each of these collections of one physical collection, in one round trip.
+
+        One or more; they are answered, or fail, together. Raises ValueError for references to several physical
+        collections, spaces or stores.
+        """
+        ...
+
     async def delete(self, ref: CollectionRef, document_ids: Sequence[str], deadline: Deadline) -> None:
         """Delete documents of the scope; durable when it returns. Unknown ids are no error."""
         ...

@@ -17,7 +17,15 @@ from trunkline_mesh.errors import BackendTimeout, BackendUnavailable, DomainErro
 from trunkline_mesh.logs import get_logger
 from trunkline_mesh.metrics import counter, gauge
 from trunkline_retrieval.errors import LOAD_DELAY_S
-from trunkline_retrieval.model import CollectionRef, EmbeddedDocument, Filter, FoundDocument, ScrollPage, StoreQuery
+from trunkline_retrieval.model import (
+    CollectionRef,
+    EmbeddedDocument,
+    Filter,
+    FoundDocument,
+    ScrollPage,
+    StoreQuery,
+    require_one_shelf,
+)
 from trunkline_retrieval.store import StoreUsage, VectorStore
 
 T = TypeVar("T")
@@ -66,6 +74,13 @@ class StorePool:
     async def search(self, ref: CollectionRef, query: StoreQuery, deadline: Deadline) -> Sequence[FoundDocument]:
         """See VectorStore."""
         return await self._use(ref, deadline, lambda store: store.search(ref, query, deadline))
+
+    async def search_many(
+        self, refs: Sequence[CollectionRef], query: StoreQuery, deadline: Deadline
+    ) -> Sequence[Sequence[FoundDocument]]:
+        """See VectorStore."""
+        first = require_one_shelf(refs)
+        return await self._use(first, deadline, lambda store: store.search_many(refs, query, deadline))
 
     async def delete(self, ref: CollectionRef, document_ids: Sequence[str], deadline: Deadline) -> None:
         """See VectorStore."""

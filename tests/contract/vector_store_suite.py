@@ -70,6 +70,41 @@ class VectorStoreSuite(StoreFilterSuite):
         assert ids(hits) == ["e", "ne", "n"]
         assert [1.0, math.sqrt(0.5), 0.0] == pytest.approx([hit.score for hit in hits], abs=1e-6)
 
+    @pytest.mark.parametrize("mode", SearchMode, ids=lambda mode: mode.name)
+    @pytest.mark.parametrize("min_score", [None, 0.5])
+    async def test_collections_searched_together_are_each_as_if_alone(
+        self, store: VectorStore, mode: SearchMode, min_score: float | None
+    ) -> None:
+        """Two tenants' collections and an empty one of one shard: same hits, same scores, each its own documents."""
+        mine = new_ref("acme", "docs")
+        others = [new_ref("globex", "docs", physical=mine.physical_name), new_ref(physical=mine.physical_name)]
+        refs = [mine, *others[:1], replace(others[1], scope=replace(others[1].scope, collection_id="empty"))]
+        for number, ref in enumerate(refs[:2]):
+            documents = [
+                document(f"{ref.scope.tenant_id}-{index}", (1, index - 2, number, 0), f"plain words {index % 3}")
+                for index in range(7)
+            ]
+            await fill(store, ref, *documents)
+        query = StoreQuery(mode, 4, text="plain words", vector=vector(*EAST), min_score=min_score)
+
+        together = await store.search_many(refs, query, soon())
+
+        alone = [await store.search(ref, query, soon()) for ref in refs]
+        for hits, expected in zip(together, alone, strict=True):
+            assert [hit.document for hit in hits] == [hit.document for hit in expected]
+            assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in expected])
+        assert [{name.split("-")[0] for name in ids(hits)} for hits in together] == [{"acme"}, {"globex"}, set()]
+
+    async def test_collections_that_do_not_lie_together_are_not_searched_together(self, store: VectorStore) -> None:
+        """One physical collection, or a defect; and one that does not exist holds nothing for any of them."""
+        ref = new_ref()
+        with pytest.raises(ValueError, match="together"):
+            await store.search_many([ref, new_ref()], dense(), soon())
+        with pytest.raises(ValueError, match="together"):
+            await store.search_many([], dense(), soon())
+        other = replace(ref, scope=replace(ref.scope, collection_id="other"))
+        assert [list(hits) for hits in await store.search_many([ref, other], dense(), soon())] == [[], []]
+
     async def test_sparse_finds_words(self, store: VectorStore) -> None:
         """Keyword search finds documents by their words, rarer words first, and nothing by stop words or no words."""
         ref = new_ref()

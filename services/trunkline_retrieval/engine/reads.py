@@ -22,7 +22,7 @@ from qdrant_edge import (
 from trunkline_retrieval.engine.collections import OpenCollection
 from trunkline_retrieval.engine.filters import scope_filter, to_filter
 from trunkline_retrieval.engine.points import KEYWORDS, bm25, floats, to_hit, to_scroll_row
-from trunkline_retrieval.engine.requests import CountBody, HitRow, ScrollBody, ScrollRow, SearchBody
+from trunkline_retrieval.engine.requests import CountBody, HitRow, ScrollBody, ScrollRow, SearchBody, WireFilter
 from trunkline_retrieval.fusion import QDRANT_RRF_K, TIE_SLACK, candidates_per_list, tie_crosses_end
 
 HYBRID: Final = 1
@@ -37,9 +37,18 @@ _PAGE_BYTES: Final = 3 << 20
 _CHUNK: Final = 32
 
 
-def search(collection: OpenCollection, body: SearchBody) -> list[HitRow]:
-    """Return the best documents, ties by document id."""
-    points = _Plan(collection, body).run()
+def search_each(collection: OpenCollection, body: SearchBody) -> list[list[HitRow]]:
+    """Return the best documents of each scope.
+
+    One after the other: the engine's own batch of queries takes no less time than its queries one by one (16 scopes of
+    80 points: 1.6 against 1.1 ms), but one request from the service in place of many saves half of the whole.
+    """
+    return [_search(collection, body, each) for each in body.filters]
+
+
+def _search(collection: OpenCollection, body: SearchBody, wanted: WireFilter) -> list[HitRow]:
+    """Return the best documents of one scope, ties by document id."""
+    points = _Plan(collection, body, wanted).run()
     if len(points) > body.limit:
         # Those that tie with the last one wanted stay in: the document id decides among them, not chance.
         last_score = points[body.limit - 1].score
@@ -59,12 +68,12 @@ class _Plan:
     0.53 ms, and two queries with fusion in Python 0.1 ms more.
     """
 
-    def __init__(self, collection: OpenCollection, body: SearchBody) -> None:
+    def __init__(self, collection: OpenCollection, body: SearchBody, wanted: WireFilter) -> None:
         self._shard = collection.shard
         self._mode = body.mode
         self._limit = body.limit
         self._candidates = candidates_per_list(body.limit)
-        self._filter: Filter = to_filter(body.filter)
+        self._filter: Filter = to_filter(wanted)
         self._min_score = body.min_score
         if body.vector:
             self._dense = Query.Nearest(floats(body.vector), body.place.space_id)
@@ -72,7 +81,7 @@ class _Plan:
             self._sparse = Query.Nearest(bm25.embed_query(body.text), KEYWORDS)
             # Word statistics are those of the scope alone: another tenant's texts in the same shard neither show
             # in the scores nor change them.
-            self._sparse_params = SearchParams(idf=IdfParams(corpus=scope_filter(body.filter.scope_key)))
+            self._sparse_params = SearchParams(idf=IdfParams(corpus=scope_filter(wanted.scope_key)))
 
     def run(self) -> list[ScoredPoint]:
         """Return the best points, best first: at least `limit` if there are so many, and those that tie with them."""

@@ -73,10 +73,11 @@ class DeleteBody(NamedTuple):
 
 
 class SearchBody(NamedTuple):
-    """One query. The answer is a list of HitRow."""
+    """One query of one or several scopes. The answer is a list of HitRow for each."""
 
     place: Place
-    filter: WireFilter
+    filters: list[WireFilter]
+    """One for each scope."""
     mode: int
     text: str
     vector: bytes

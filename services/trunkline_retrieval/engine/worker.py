@@ -17,7 +17,7 @@ from trunkline_retrieval.engine.config import EngineConfig
 from trunkline_retrieval.engine.faults import Fault, fault_of
 from trunkline_retrieval.engine.jobs import WRITES, Job
 from trunkline_retrieval.engine.mailbox import Mailbox
-from trunkline_retrieval.engine.reads import count, scroll, search
+from trunkline_retrieval.engine.reads import count, scroll, search_each
 from trunkline_retrieval.engine.requests import CountBody, Place, ScrollBody, SearchBody, WireFilter
 from trunkline_retrieval.engine.wire import Notice, Op
 from trunkline_retrieval.engine.writes import Writer
@@ -78,11 +78,13 @@ class Worker:
 
     def _read(self, job: Job) -> object:
         """Run a read. A physical collection that does not exist holds nothing."""
-        place, wire_filter, *rest = job.body
-        place, wire_filter = Place(*place), WireFilter(*wire_filter)
+        raw_place, raw_filter, *rest = job.body
+        place = Place(*raw_place)
         collection = self._collections.find(place)
         if job.op == Op.SEARCH:
-            return [] if collection is None else search(collection, SearchBody(place, wire_filter, *rest))
+            body = SearchBody(place, [WireFilter(*each) for each in raw_filter], *rest)
+            return [[] for _ in body.filters] if collection is None else search_each(collection, body)
+        wire_filter = WireFilter(*raw_filter)
         if job.op == Op.SCROLL:
             return ([], None) if collection is None else scroll(collection, ScrollBody(place, wire_filter, *rest))
         return 0 if collection is None else count(collection, CountBody(place, wire_filter))

@@ -38,9 +38,10 @@ from trunkline_retrieval.model import (
     SearchMode,
     StoreQuery,
     Vector,
+    require_one_shelf,
 )
 from trunkline_retrieval.placement import Placements
-from trunkline_retrieval.search import AT_ONCE_PER_STORE, Search, SearchCommand
+from trunkline_retrieval.search import AT_ONCE_PER_STORE, TOGETHER, Search, SearchCommand
 from trunkline_retrieval.store import StoreUsage
 from trunkline_retrieval.write import DeleteCommand, UpsertCommand, Write
 
@@ -51,6 +52,8 @@ class RecordingStore:
     def __init__(self) -> None:
         self.calls: list[tuple[str, CollectionRef]] = []
         self.queries: list[StoreQuery] = []
+        self.together: list[int] = []
+        """How many collections each joint search had."""
 
     async def ensure_collection(self, ref: CollectionRef, deadline: Deadline) -> None:
         self.calls.append(("ensure", ref))
@@ -62,6 +65,13 @@ class RecordingStore:
         self.calls.append(("search", ref))
         self.queries.append(query)
         return [FoundDocument(Document(ref.scope.collection_id, "text"), 1.0)]
+
+    async def search_many(
+        self, refs: Sequence[CollectionRef], query: StoreQuery, deadline: Deadline
+    ) -> Sequence[Sequence[FoundDocument]]:
+        self.together.append(len(refs))
+        require_one_shelf(refs)
+        return [await self.search(ref, query, deadline) for ref in refs]
 
     async def delete(self, ref: CollectionRef, document_ids: Sequence[str], deadline: Deadline) -> None:
         self.calls.append(("delete", ref))
@@ -314,7 +324,7 @@ async def test_a_partial_answer_names_what_is_missing_and_why() -> None:
     """Whatever the reason: the map, residency, the vectors, the store. The others are answered, in their order."""
     names = ["none", "docs", "far", "outside", "wide", "docs2"]
     source = the_map()
-    source.put(collection("acme", "docs2", ["eu-west"], ["eu"]))
+    source.put(collection("acme", "docs2", ["eu-west"], ["eu"], dedicated=True))
     store = BrokenStore(docs2=BackendUnavailable())
 
     results = await Search(Placements(source, "eu-west"), store).run(replace(PARTIAL, collections=names), soon())
@@ -377,13 +387,41 @@ async def test_one_search_asks_one_store_for_a_few_collections_at_once() -> None
 
     source, store = the_map(), BusyStore()
     names = [f"c{number}" for number in range(64)]
-    source.put(*(collection("acme", name, ["eu-west"], ["eu"]) for name in names))
+    source.put(*(collection("acme", name, ["eu-west"], ["eu"], dedicated=True) for name in names))
 
     results = await Search(Placements(source, "eu-west"), store).run(replace(COMMAND, collections=names), soon())
 
     assert [result.collection_id for result in results] == names
     assert [result.hits[0].document.document_id for result in results] == names
     assert store.most == AT_ONCE_PER_STORE
+
+
+async def test_collections_of_a_shared_shard_are_asked_for_together() -> None:
+    """Eight in a round trip, in the caller's order, the one with a physical collection of its own apart."""
+    source, store = the_map(), RecordingStore()
+    names = [f"c{number}" for number in range(19)]
+    source.put(*(collection("acme", name, ["eu-west"], ["eu"], dedicated=name == "c5") for name in names))
+
+    results = await Search(Placements(source, "eu-west"), store).run(replace(COMMAND, collections=names), soon())
+
+    assert [result.hits[0].document.document_id for result in results] == names
+    assert store.together == [TOGETHER, TOGETHER, 2]
+
+
+async def test_a_joint_search_that_fails_is_told_of_each() -> None:
+    """A shard that is away is missing for every collection in it, and for no other."""
+    source = the_map()
+    source.put(
+        collection("acme", "one", ["eu-west"], ["eu"]),
+        collection("acme", "two", ["eu-west"], ["eu"]),
+        collection("acme", "apart", ["eu-west"], ["eu"], dedicated=True),
+    )
+    store = BrokenStore(two=BackendUnavailable())
+    command = replace(PARTIAL, collections=["one", "apart", "two"])
+
+    results = await Search(Placements(source, "eu-west"), store).run(command, soon())
+
+    assert [type(result.error) for result in results] == [BackendUnavailable, type(None), BackendUnavailable]
 
 
 def test_pages_are_split_by_size_with_the_right_cursors() -> None:
