@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +17,6 @@ from trunkline_map.keys import Kind, MapKey, history_folder, history_of_kind, pa
 from trunkline_map.store import (
     MAX_TRANSACTION_KEYS,
     KeyValue,
-    Page,
     StoreCompactedError,
     StoreUnavailableError,
 )
@@ -68,7 +66,19 @@ class ChangeLists:
         epoch, revision, after = await self._place(page, deadline)
         if after and not after.startswith(prefix):
             raise foreign_page_token()
-        found = await self._list(prefix, deadline, after=after, limit=page.size, revision=revision, descending=True)
+        try:
+            found = await self._maps.kv.list_page(
+                prefix,
+                after=after,
+                limit=page.size,
+                revision=revision,
+                descending=True,
+                timeout_s=call_timeout_s(deadline),
+            )
+        except StoreCompactedError as exc:
+            raise PageExpired from exc
+        except StoreUnavailableError as exc:
+            raise unreachable() from exc
         more = found.more and bool(found.items)
         following = encode(PageToken(found.revision, found.items[-1].key, epoch)) if more else ""
         return ChangePage(_read_all(found.items), epoch, following)
@@ -76,23 +86,28 @@ class ChangeLists:
     async def of_kind(self, kind: Kind, tenant_id: str, page: PageRequest, deadline: Deadline) -> ChangePage:
         """Return changes of a kind's entries, of one tenant for collections.
 
-        The names of all changes are read for each page: some 0.5 s for 100,000.
+        The store reads the whole folder for each page: some 0.5 s for 100,000 changes.
         """
         prefix = history_of_kind(kind, tenant_id)
         epoch, revision, after = await self._place(page, deadline)
-        before: tuple[int, bytes] | None = None
-        if after:
-            found = _PLACE.fullmatch(after)
-            if found is None or not found[2].startswith(prefix):
-                raise foreign_page_token()
-            before = int(found[1], 16), found[2]
-        latest, revision = await self._latest(prefix, revision, before, page.size + 1, deadline)
-        shown, more = latest[: page.size], len(latest) > page.size
-        following = ""
-        if more:
-            last_revision, last_key = shown[-1]
-            following = encode(PageToken(revision, f"{last_revision:016x}:".encode() + last_key, epoch))
-        return ChangePage(_read_all(await self._values([key for _, key in shown], deadline)), epoch, following)
+        last = _parse_place(after, prefix) if after else None
+        try:
+            found = await self._maps.kv.list_latest(
+                prefix,
+                before=last[0] + 1 if last else 0,
+                limit=page.size + MAX_TRANSACTION_KEYS,  # of the last page's revision, some were shown already
+                timeout_s=call_timeout_s(deadline),
+            )
+        except StoreUnavailableError as exc:
+            raise unreachable() from exc
+        items = sorted(found.items, key=_place_of, reverse=True)
+        rest = [item for item in items if last is None or _place_of(item) < last]
+        shown, following = rest[: page.size], ""
+        if len(rest) > len(shown) or (found.more and shown):
+            changed, key = _place_of(shown[-1])
+            place = f"{changed:016x}:".encode() + key
+            following = encode(PageToken(revision or found.revision, place, epoch))
+        return ChangePage(_read_all(shown), epoch, following)
 
     async def _place(self, page: PageRequest, deadline: Deadline) -> tuple[bytes, int, bytes]:
         """Return the epoch, the revision to read at (0: now) and the place after which to go on."""
@@ -102,59 +117,6 @@ class ChangeLists:
         if page.token.epoch != epoch:
             raise PageExpired
         return epoch, page.token.revision, page.token.after_key
-
-    async def _latest(
-        self, prefix: bytes, revision: int, before: tuple[int, bytes] | None, count: int, deadline: Deadline
-    ) -> tuple[list[tuple[int, bytes]], int]:
-        """Return the latest `count` changes earlier than `before`, as revision and key, and the revision read at."""
-        kept: list[tuple[int, bytes]] = []
-        after, more = b"", True
-        while more:
-            page = await self._list(prefix, deadline, after=after, revision=revision, keys_only=True)
-            places = ((item.mod_revision, item.key) for item in page.items)
-            earlier = (place for place in places if before is None or place < before)
-            kept = heapq.nlargest(count, [*kept, *earlier])
-            more, revision = page.more and bool(page.items), page.revision
-            after = page.items[-1].key if page.items else after
-        return kept, revision
-
-    async def _values(self, keys: Sequence[bytes], deadline: Deadline) -> list[KeyValue]:
-        """Return records, which never change; one that was trimmed meanwhile is left out."""
-        found: list[KeyValue] = []
-        for start in range(0, len(keys), MAX_TRANSACTION_KEYS):
-            some = keys[start : start + MAX_TRANSACTION_KEYS]
-            try:
-                items = (await self._maps.kv.read(some, timeout_s=call_timeout_s(deadline))).items
-            except StoreUnavailableError as exc:
-                raise unreachable() from exc
-            found += [items[key] for key in some if key in items]
-        return found
-
-    async def _list(
-        self,
-        prefix: bytes,
-        deadline: Deadline,
-        *,
-        after: bytes,
-        revision: int,
-        limit: int = 500,
-        keys_only: bool = False,
-        descending: bool = False,
-    ) -> Page:
-        try:
-            return await self._maps.kv.list_page(
-                prefix,
-                after=after,
-                revision=revision,
-                limit=limit,
-                keys_only=keys_only,
-                descending=descending,
-                timeout_s=call_timeout_s(deadline),
-            )
-        except StoreCompactedError as exc:
-            raise PageExpired from exc
-        except StoreUnavailableError as exc:
-            raise unreachable() from exc
 
 
 def read_change(item: KeyValue) -> ChangeOfEntry | None:
@@ -175,6 +137,17 @@ def read_change(item: KeyValue) -> ChangeOfEntry | None:
 def token_of(change: ChangeOfEntry, epoch: bytes) -> bytes:
     """Return the map token of the state that a change made."""
     return token.encode(epoch, change.revision)
+
+
+def _place_of(item: KeyValue) -> tuple[int, bytes]:
+    return item.mod_revision, item.key
+
+
+def _parse_place(after: bytes, prefix: bytes) -> tuple[int, bytes]:
+    found = _PLACE.fullmatch(after)
+    if found is None or not found[2].startswith(prefix):
+        raise foreign_page_token()
+    return int(found[1], 16), found[2]
 
 
 def _read_all(items: Iterable[KeyValue]) -> tuple[ChangeOfEntry, ...]:

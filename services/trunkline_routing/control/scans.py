@@ -7,14 +7,14 @@ answer comes with the condition under which it still holds at the write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_map.entries import CollectionEntry
+from trunkline_map.entries import CollectionEntry, Entry
 from trunkline_map.keys import Kind, MapKey, folder
 from trunkline_map.records import MalformedRecordError, decode
-from trunkline_map.snapshot import MapSnapshot
+from trunkline_map.snapshot import EMPTY_MAP, MapSnapshot
 from trunkline_map.store import KeyValue, KeyValueStore, Page, StoreCompactedError, StoreUnavailableError, Unchanged
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import RevisionConflict
@@ -51,7 +51,8 @@ async def scan_collections(
 ) -> Scan:
     """Return which collections, of one tenant or of all, `uses` accepts, once the transaction so far is made.
 
-    A malformed collection counts as a user, for what it relies on is not known; unless `malformed_use` is False.
+    A malformed collection counts as a user, for what it relies on is not known; or, unless `malformed_use`, by its last
+    good entry.
     Raises MapUnwritable, and RevisionConflict if the map changes and is compacted faster than it can be read.
     """
     pending = state.pending_collections(tenant_id)
@@ -75,7 +76,7 @@ async def _found(
             found = await asyncio.to_thread(_watched, snapshot, uses)
             if fresh or not found:
                 return found, snapshot.revision
-    return await _listed(maps.kv, prefix, uses, deadline, malformed_use)
+    return await _listed(maps, prefix, uses, deadline, malformed_use)
 
 
 async def pages(
@@ -103,27 +104,27 @@ def _watched(snapshot: MapSnapshot, uses: Uses) -> list[MapKey]:
 
 
 async def _listed(
-    kv: KeyValueStore, prefix: bytes, uses: Uses, deadline: Deadline, malformed_use: bool
+    maps: MapStore, prefix: bytes, uses: Uses, deadline: Deadline, malformed_use: bool
 ) -> tuple[list[MapKey], int]:
     found: list[MapKey] = []
     revision = 0
-    async for page in pages(kv, prefix, deadline):
+    last_good = maps.source.snapshot if maps.source.ready() else EMPTY_MAP
+
+    def relies(key: MapKey, item: KeyValue) -> bool:
+        entry: Entry | None
+        try:
+            entry = decode(key, item.value, item.mod_revision)
+        except MalformedRecordError:
+            if malformed_use:
+                return True
+            entry = last_good.entry(key)
+        return isinstance(entry, CollectionEntry) and uses(entry)
+
+    async for page in pages(maps.kv, prefix, deadline):
         revision = page.revision
-        found += _relying(page.items, uses, malformed_use)
+        keyed = ((MapKey.parse(item.key), item) for item in page.items)
+        found += [key for key, item in keyed if key is not None and relies(key, item)]
     return found, revision
-
-
-def _relying(items: Iterable[KeyValue], uses: Uses, malformed_use: bool) -> list[MapKey]:
-    keyed = ((MapKey.parse(item.key), item) for item in items)
-    return [key for key, item in keyed if key is not None and _relies(key, item, uses, malformed_use)]
-
-
-def _relies(key: MapKey, item: KeyValue, uses: Uses, malformed_use: bool) -> bool:
-    try:
-        entry = decode(key, item.value, item.mod_revision)
-    except MalformedRecordError:
-        return malformed_use
-    return isinstance(entry, CollectionEntry) and uses(entry)
 
 
 def _name(key: MapKey) -> str:
