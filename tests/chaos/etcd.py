@@ -12,7 +12,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
+from tests.chaos.etcd_figures import figures_of
 from tests.chaos.etcd_run import Options, run
+from tests.chaos.etcd_verdict import examples, judge
 
 _DESCRIPTION = """\
 Starts an etcd of three members, the control role and two or three regions of real services on this machine; searches
@@ -38,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=0.0,
         help="go on with further faults until so many seconds have passed; the first round is always whole",
     )
+    parser.add_argument("--only", default="", help="faults to cause, by name, separated by commas; all by default")
     parser.add_argument("--seed", type=int, default=None, help="of all that is drawn by chance; random by default")
     arguments = parser.parse_args(argv)
     seed = random.SystemRandom().randrange(1 << 31) if arguments.seed is None else arguments.seed
@@ -48,9 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
 
     say(f"seed {seed}")
-    options = Options(seed=seed, seconds=arguments.seconds, quick=arguments.quick)
+    only = frozenset(arguments.only.split(",")) if arguments.only else frozenset()
+    options = Options(seed=seed, quick=arguments.quick, seconds=arguments.seconds, only=only)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what our own watcher says
     with tempfile.TemporaryDirectory(prefix="trunkline-chaos-etcd-") as folder:
-        figures = asyncio.run(run(options, Path(folder) / "run", say))
+        seen = asyncio.run(run(options, Path(folder) / "run", say))
+    found = judge(seen.answers, seen.ledger)
+    for line in examples(found):
+        say(line)
+    figures = figures_of(seen, found)
     sys.stdout.write(f"RESULT {json.dumps(figures)}\n")
     return 0 if figures["good"] else 1
 

@@ -77,8 +77,10 @@ class RouterStubs:
 
 def _refused(error: grpc.aio.AioRpcError) -> RefusedError:
     status: Any = rpc_status.from_call(error)
-    info = error_details_pb2.ErrorInfo()
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status.details if status is not None else ():
-        if detail.Is(info.DESCRIPTOR):
-            detail.Unpack(info)
-    return RefusedError(error.code().name, info.reason, dict(info.metadata))
+        for message in (info, bad):
+            if detail.Is(message.DESCRIPTOR):
+                detail.Unpack(message)
+    fields = {violation.field: violation.description for violation in bad.field_violations}
+    return RefusedError(error.code().name, info.reason, dict(info.metadata) | fields)

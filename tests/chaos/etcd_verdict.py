@@ -18,8 +18,6 @@ STALE: Final = "STALE_MAP"
 _OLDER: Final = "the map is older than the token"
 """The generator compares with the latest token, which may have come after the question; we with the one sent."""
 MAX_EXAMPLES: Final = 5
-GOALS: Final = ("reads_lost", "wrong_answers", "changes_missed", "stale_reads_with_token", "repeated_or_reordered")
-"""Figures that must be 0."""
 
 
 @dataclass
