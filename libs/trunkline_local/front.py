@@ -15,7 +15,7 @@ from trunkline_local.front_cluster import FrontRegion, FrontTimes
 from trunkline_local.front_config import front_config, to_yaml
 from trunkline_local.host import ProcessHost
 from trunkline_local.ports import HOST, PortAllocator
-from trunkline_local.readiness import Check, http_get, wait_ready
+from trunkline_local.readiness import Check, tcp_open, wait_ready
 from trunkline_local.retry import on_free_ports
 
 READY_WITHIN_S: Final = 30.0
@@ -80,13 +80,8 @@ def front_command(
 
 
 def front_ready(ports: FrontPorts) -> Check:
-    """Return a check that holds once Envoy has asked every router for its health and listens."""
-
-    async def check() -> bool:
-        status, _ = await http_get(ports.admin_endpoint, "/ready")
-        return status == 200
-
-    return check
+    """Return a check that holds once Envoy listens: it does when it has asked every router for its health."""
+    return lambda: tcp_open(ports.endpoint)
 
 
 async def start_front(

@@ -33,7 +33,7 @@ class FrontTimes(BaseModel):
     try_s: float = Field(1.0, gt=0, description="A read that has no answer by then is asked elsewhere too.")
     health_interval_s: float = Field(0.5, gt=0, description="Between two health checks of a router.")
     health_timeout_s: float = Field(0.5, gt=0, description="For a health check; must exceed the longest round trip.")
-    ping_s: float = Field(1.0, gt=0, description="Between two pings of a connection, and for their answer.")
+    ping_s: float = Field(5.0, gt=0, description="Between two pings of a connection, and for their answer.")
 
 
 def router_cluster(name: str, regions: Sequence[FrontRegion], times: FrontTimes) -> dict[str, Any]:
@@ -122,8 +122,9 @@ def _limits() -> dict[str, Any]:
         "max_connections": 64,
         "max_pending_requests": 256,
         "max_requests": 2048,
-        # Retries at one moment: a fifth of the calls under way, and always three.
-        "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 3},
+        # Envoy counts repeats under way at one moment, not those of ten seconds: a fifth of the calls under way, or as
+        # many as a router that is killed leaves behind at once.
+        "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 32},
     }
 
 
@@ -133,7 +134,8 @@ def _http2(times: FrontTimes) -> dict[str, Any]:
         "max_concurrent_streams": 100,
         "initial_stream_window_size": 256 << 10,
         "initial_connection_window_size": 1 << 20,
-        # A frozen router keeps its connections open: only unanswered pings tell.
+        # A frozen router keeps its connections open. Tries end by their own time and health checks move the traffic;
+        # pings end what is left, such as writes. Sooner they would break many tries at once, more than may be repeated.
         "connection_keepalive": {
             "interval": seconds(times.ping_s),
             "timeout": seconds(times.ping_s),
