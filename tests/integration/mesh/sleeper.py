@@ -14,6 +14,7 @@ from trunkline_mesh.background import background
 from trunkline_mesh.breaker import Breaker
 from trunkline_mesh.breaker_policy import BreakerPolicy
 from trunkline_mesh.errors import BackendTimeout
+from trunkline_mesh.logs import configure_logs
 from trunkline_mesh.loop_lag import watch_loop_lag
 from trunkline_mesh.stall import PROCESS_STALLS
 
@@ -43,4 +44,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    configure_logs(service="sleeper", region="local", level="error", hash_key="key")
     asyncio.run(main())

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections import Counter
 from contextlib import ExitStack
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.mesh.test_stages import handler, method
 
+from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Overloaded
-from trunkline_mesh.open_calls import OpenCalls
+from trunkline_mesh.method_policy import Access, MethodPolicy
+from trunkline_mesh.open_calls import OpenCalls, open_calls_stage
+from trunkline_mesh.request import Principal, RequestScope, enter_request
 
 
 def test_one_too_many_is_refused_at_once_and_told_when_to_come_back() -> None:
@@ -49,3 +56,35 @@ def test_neither_bound_is_ever_passed_and_nothing_is_left(callers: list[str], mo
     assert len(calls) == 0
     with calls.one("a"):
         pass
+
+
+async def test_the_stage_counts_by_tenant_and_by_subject_where_there_is_none() -> None:
+    """Two of one tenant's people share its bound; an operator has one of their own. What ends makes room."""
+    policy = MethodPolicy(Access.AUTHENTICATED, cap_s=3600, floor_s=0, weight=0, max_open=9, max_open_per_caller=1)
+    release = asyncio.Event()
+
+    async def held(_request: Any, _context: Any) -> str:
+        await release.wait()
+        return "ended"
+
+    staged = open_calls_stage(method(policy), held)
+
+    async def call(subject: str, tenant_id: str | None) -> Any:
+        scope = RequestScope("r", 1, "/x.Y/Watch", Deadline.after(60), deadline_capped=True)
+        scope.principal = Principal(subject, tenant_id, frozenset(), "token", math.inf)
+        enter_request(scope)
+        return await staged("request", cast("Any", None))
+
+    open_ = [asyncio.ensure_future(call(*who)) for who in (("ann", "acme"), ("ann", "globex"), ("op", None))]
+    await asyncio.sleep(0)
+    for subject, tenant_id in (("bob", "acme"), ("op", None)):
+        with pytest.raises(Overloaded):
+            await asyncio.ensure_future(call(subject, tenant_id))
+    release.set()
+    assert await asyncio.gather(*open_) == ["ended"] * 3
+    assert await asyncio.ensure_future(call("bob", "acme")) == "ended"
+
+
+def test_methods_without_such_a_bound_do_not_pay_for_it() -> None:
+    """The stage is composed away."""
+    assert open_calls_stage(method(MethodPolicy(Access.TENANT, cap_s=1, floor_s=0)), handler) is handler

@@ -52,6 +52,18 @@ async def test_failing_store_is_rested() -> None:
     assert store.calls == [("ensure", REF)]
 
 
+async def test_joint_searches_share_the_breaker_of_searches() -> None:
+    """They ask the same thing of the same store."""
+    store = FailingStore(BackendUnavailable())
+    guarded = guard(store)
+    for _ in range(5):
+        with pytest.raises(BackendUnavailable):
+            await guarded.search_many([REF], QUERY, soon())
+
+    with pytest.raises(CircuitOpen):
+        await guarded.search(REF, QUERY, soon())
+
+
 async def test_callers_faults_open_nothing() -> None:
     """Refusals that are the caller's fault say nothing about the store."""
     store = FailingStore(SpaceMismatch())
