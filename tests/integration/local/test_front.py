@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import time
 import urllib.request
 from collections import Counter
@@ -19,6 +20,7 @@ from tests.integration.client.router_process import RouterProcess, router_proces
 
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
+from trunkline_local.binaries import find_envoy
 from trunkline_local.errors import BinaryMissingError
 from trunkline_local.front import Front, start_front
 from trunkline_local.front_cluster import FrontRegion
@@ -26,6 +28,7 @@ from trunkline_local.host import ProcessHost
 from trunkline_local.ports import PortAllocator
 from trunkline_local.readiness import eventually
 
+_ROOT = Path(__file__).parents[3]
 _DEADLINE_S = 2.0
 _EVERY_S = 0.05
 _BEARER = ("authorization", "Bearer jwt-that-no-log-may-hold")
@@ -111,6 +114,23 @@ async def _front(
 async def routers() -> AsyncIterator[list[RouterProcess]]:
     async with router_processes("eu-west", "us-east", "ap-south") as started:
         yield started
+
+
+def test_envoy_takes_the_file_in_the_tree_without_a_word() -> None:
+    """No complaint and no warning, such as of what is about to be removed from Envoy."""
+    try:
+        envoy = find_envoy()
+    except BinaryMissingError as exc:
+        unavailable(exc)
+    done = subprocess.run(
+        [envoy, "--mode", "validate", "--log-level", "warning", "-c", _ROOT / "deploy" / "envoy" / "front.yaml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])
