@@ -39,11 +39,16 @@ def judge(answers: Iterable[Answer], ledger: Ledger) -> Judgement:
     found = Judgement()
     for answer in answers:
         if answer.failed:
-            refusal = answer.outcome == STALE and answer.asked_revision > 0
-            (found.refused if refusal else found.lost).append(answer)
+            (found.refused if _refused_as_stale(answer) else found.lost).append(answer)
         elif not _fits(answer, ledger):
             (found.stale if answer.stream.startswith(WITH_TOKEN) else found.wrong).append(answer)
     return found
+
+
+def _refused_as_stale(answer: Answer) -> bool:
+    """Tell whether a router refused the token in time, whatever a further attempt of the client came to."""
+    said = answer.outcome == STALE or any(f" {STALE} " in attempt for attempt in answer.tries)
+    return said and answer.asked_revision > 0
 
 
 def _fits(answer: Answer, ledger: Ledger) -> bool:
