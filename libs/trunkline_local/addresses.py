@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trunkline_local.front import FrontPorts
 from trunkline_local.ports import HOST, PortAllocator
 from trunkline_local.spec import Layout, RegionSpec, Service, StackSpec
 from trunkline_local.triton import TritonPorts
@@ -55,6 +56,7 @@ class Addresses:
     triton: TritonPorts
     control: Listener
     regions: tuple[RegionAddresses, ...]
+    front: FrontPorts | None = None
 
     @classmethod
     def take(cls, spec: StackSpec, ports: PortAllocator) -> Addresses:
@@ -64,6 +66,7 @@ class Addresses:
             triton=TritonPorts.take(ports),
             control=Listener.take(ports),
             regions=tuple(RegionAddresses.take(region, spec.layout, ports) for region in spec.regions),
+            front=FrontPorts.take(ports) if spec.front else None,
         )
 
     @property

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline_local.binaries import (
+    find_envoy,
     find_etcd,
     find_grpcurl,
     find_model_repository,
@@ -82,6 +83,7 @@ async def diagnose(run_dir: Path | None = None) -> list[Finding]:
         _binary("etcd", lambda: [str(find_etcd()), "--version"]),
         _binary("valkey-server", lambda: [str(find_valkey()), "--version"]),
         _binary("tritonserver", lambda: [str(find_triton().server), "--help"], _triton_env),
+        _binary("envoy", lambda: [str(find_envoy()), "--version"], required=False),
         _binary("grpcurl", lambda: [str(find_grpcurl()), "-version"], required=False),
     )
     return [*findings, _libpython(), _models(), _disk(folder), _memory(), _shared_memory(), _ports()]

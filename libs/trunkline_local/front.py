@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,27 +104,3 @@ async def start_front(
         return Front(taken.endpoint, taken.admin_endpoint, child)
 
     return await on_free_ports(host, attempt)
-
-
-def main(arguments: Sequence[str]) -> str:
-    """Return the configuration for the command line `LISTEN ADMIN REGION=JURISDICTION@HOST:PORT[,HOST:PORT]...`.
-
-    Raises ValueError for anything else.
-    """
-    if len(arguments) < 3:
-        raise ValueError("usage: python -m trunkline_local.front LISTEN ADMIN REGION=JURISDICTION@HOST:PORT,... ...")
-    listen, admin, *named = arguments
-    return to_yaml(front_config([_region(text) for text in named], listen=listen, admin=admin))
-
-
-def _region(text: str) -> FrontRegion:
-    region_id, _, rest = text.partition("=")
-    jurisdiction, _, routers = rest.partition("@")
-    return FrontRegion(region_id=region_id, jurisdiction=jurisdiction, routers=tuple(routers.split(",")))
-
-
-if __name__ == "__main__":
-    try:
-        sys.stdout.write(main(sys.argv[1:]))
-    except ValueError as exc:
-        sys.exit(str(exc))

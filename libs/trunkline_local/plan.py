@@ -1,6 +1,6 @@
 """From a description to processes: which, with what environment, after which others, and when each is ready.
 
-Pure but for the run directories of Valkey and Triton, which it makes.
+Pure but for the run directories of Valkey, Triton and the front door, which it makes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from trunkline_local.child import Command
 from trunkline_local.etcd import READY_WITHIN_S as ETCD_READY_WITHIN_S
 from trunkline_local.etcd import EtcdMember, etcd_command, etcd_ready
 from trunkline_local.files import make_private_folder
+from trunkline_local.front import READY_WITHIN_S as FRONT_READY_WITHIN_S
+from trunkline_local.front import FrontPorts, front_command, front_ready
+from trunkline_local.front_cluster import FrontRegion
 from trunkline_local.identity import ISSUER, DevIdentity
 from trunkline_local.ports import HOST
 from trunkline_local.readiness import Check, grpc_answers, redis_ping
 from trunkline_local.service_command import services_argv
 from trunkline_local.service_env import Seat, Surroundings, service_env, with_prefix
-from trunkline_local.spec import CONTROL, Layout, Service, StackSpec
+from trunkline_local.spec import CONTROL, FRONT, Layout, Service, StackSpec
 from trunkline_local.triton import triton_command, triton_ready
 from trunkline_local.valkey import READY_WITHIN_S as VALKEY_READY_WITHIN_S
 from trunkline_local.valkey import valkey_command, valkey_url
@@ -83,6 +86,8 @@ def plan_stack(site: Site) -> tuple[ProcessPlan, ...]:
     plans = [*etcd, _plan_triton(site), _plan_control(site, etcd_names)]
     for region in site.addresses.regions:
         plans += _plan_region(site, region, etcd_names)
+    if site.addresses.front is not None:
+        plans.append(_plan_front(site, site.addresses.front))
     return tuple(plans)
 
 
@@ -119,6 +124,19 @@ def _plan_triton(site: Site) -> ProcessPlan:
     repository = find_model_repository(spec.model_repository)
     command = triton_command(site.run_id, ports, folder, site.log_path("triton"), repository)
     return ProcessPlan("triton", None, command, triton_ready(f"{HOST}:{ports.http}"), spec.triton_ready_within_s)
+
+
+def _plan_front(site: Site, ports: FrontPorts) -> ProcessPlan:
+    regions = [
+        FrontRegion(
+            region_id=each.region.region_id,
+            jurisdiction=each.region.jurisdiction,
+            routers=(each.services[Service.ROUTING].endpoint,),
+        )
+        for each in site.addresses.regions
+    ]
+    command = front_command(FRONT, ports, site.spec.run_dir / FRONT, site.log_path(FRONT), regions)
+    return ProcessPlan(FRONT, None, command, front_ready(ports), FRONT_READY_WITHIN_S)
 
 
 def _plan_control(site: Site, needs: frozenset[str]) -> ProcessPlan:

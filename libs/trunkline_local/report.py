@@ -28,6 +28,8 @@ def describe(site: Site, roster: Roster, *, phase: Phase, owner: ProcessMark, st
         triton_http_endpoint=f"{HOST}:{addresses.triton.http}",
         control_endpoint=addresses.control.endpoint,
         control_metrics=_page(addresses.control.metrics_port),
+        front_endpoint=addresses.front.endpoint if addresses.front else None,
+        front_admin_endpoint=addresses.front.admin_endpoint if addresses.front else None,
         regions=tuple(
             RegionRecord(
                 region_id=each.region.region_id,

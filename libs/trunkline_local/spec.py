@@ -20,6 +20,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 CONTROL: Final = "control"
 """Name of the one process with routing's control role; it belongs to no region."""
 
+FRONT: Final = "front"
+"""Name of the Envoy before the routers of all regions, where there is one."""
+
 
 class Service(StrEnum):
     """The five services of a region, in the order in which a search meets them."""
@@ -74,6 +77,9 @@ class StackSpec(_Frozen):
         False, description="Go on with the documents and the map that an earlier stack left in run_dir."
     )
     model_repository: Path | None = Field(None, description="Triton's models; by default those of the project.")
+    front: bool = Field(
+        False, description="Start an Envoy before all routers, the regions nearest in their order here."
+    )
     reflection: bool = Field(True, description="Serve gRPC reflection without a credential, on loopback.")
     valkey_max_memory_bytes: PositiveInt = MAX_MEMORY_BYTES
     log_limit_bytes: int = Field(LOG_LIMIT_BYTES, ge=64 << 10, description="A log above it is cut to its end.")

@@ -82,6 +82,10 @@ class StackState(_Record):
     triton_http_endpoint: str
     control_endpoint: str
     control_metrics: str
+    front_endpoint: str | None = None
+    """`host:port` of the front door, if the stack has one."""
+    front_admin_endpoint: str | None = None
+    """`host:port` of its Envoy's own pages."""
     regions: tuple[RegionRecord, ...]
     processes: tuple[ProcessRecord, ...]
     identity_dir: Path

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from trunkline_local.front import main
 from trunkline_local.front_cluster import FrontRegion, seconds
 from trunkline_local.front_config import front_config, to_yaml
+from trunkline_local.front_main import main
 
 _DEPLOY = Path(__file__).parents[3] / "deploy" / "envoy"
 _REGIONS = [
@@ -52,7 +52,7 @@ def _retries(method: str) -> Mapping[str, Any]:
 def test_the_file_in_the_tree_is_what_the_program_writes() -> None:
     """The command in its README makes it; nobody edits it by hand."""
     readme = (_DEPLOY / "README.md").read_text()
-    command = readme.partition("python -m trunkline_local.front ")[2].partition(" > front.yaml")[0]
+    command = readme.partition("python -m trunkline_local.front_main ")[2].partition(" > front.yaml")[0]
 
     assert main(shlex.split(command.replace("\\\n", " "))) == (_DEPLOY / "front.yaml").read_text()
 

@@ -52,6 +52,19 @@ def test_a_process_for_each_region(tmp_path: Path) -> None:
     assert {f"TRUNKLINE_{service.upper()}_LISTEN" for service in Service} <= set(plan.command.env)
 
 
+def test_a_front_door_only_if_asked_for(tmp_path: Path) -> None:
+    """It needs nothing to start: its own health checks find the routers when they are there."""
+    assert "front" not in _plans(_site(tmp_path / "without"))
+    site = _site(tmp_path / "with", front=True)
+    plan = _plans(site)["front"]
+    written = (site.spec.run_dir / "front" / "front.yaml").read_text()
+
+    assert plan.needs == frozenset()
+    assert plan.region_id is None
+    for region in site.addresses.regions:
+        assert f"port_value: {region.services[Service.ROUTING].grpc_port}" in written
+
+
 def test_services_wait_for_their_stores_alone(tmp_path: Path) -> None:
     """A service starts beside Triton's loading, after etcd and its own region's Valkey."""
     plans = _plans(_site(tmp_path))
