@@ -69,6 +69,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=Layout.PER_SERVICE.value,
         help="default: %(default)s",
     )
+    parser.add_argument("--answers", type=Path, help="write every answer there, a line of JSON each, to look into")
     parsed = parser.parse_args(argv)
     if unknown := set(parsed.faults.split(",")) - set(FAULTS):
         parser.error(f"unknown faults: {', '.join(sorted(unknown))}")
@@ -120,6 +121,15 @@ def result(asked: argparse.Namespace, capacity: Account, runs: Sequence[FaultRun
     }
 
 
+def write_answers(path: Path, runs: Sequence[FaultRun]) -> None:
+    """Write every answer with its fault and its second since that began."""
+    with path.open("w", encoding="utf-8") as file:
+        for run in runs:
+            for answer in run.answers:
+                since_s = round(answer.at_s - run.moments.fault_s, 3)
+                file.write(json.dumps({"fault": run.name, "since_s": since_s} | answer._asdict()) + "\n")
+
+
 def speaker() -> Callable[[str], None]:
     """Return what prints progress, each line with the seconds since now."""
     began_s = time.monotonic()
@@ -150,7 +160,10 @@ async def main(asked: argparse.Namespace) -> dict[str, Any]:
                 run = await run_fault(fault, times_of(asked), rps=rps, seed=asked.seed, say=say)
                 show_problems(run, say)
                 runs.append(run)
-                await stack.rehearse()  # until the region is in use everywhere again
+                say(f"{name}: waiting until everything is used and nothing degraded again")
+                await stack.rehearse()
+    if asked.answers:
+        write_answers(asked.answers, runs)
     return result(asked, capacity, runs)
 
 

@@ -23,6 +23,14 @@ ROOT: Final = Path(__file__).parents[2]
 class LoadProcess:
     """A running load. Use it as an async context manager: the generator is gone at its end, whatever ends it.
 
+        async with LoadProcess(LoadSpec(streams=streams, seed=7)) as load:
+            await load.until(lambda answer: answer.good, within_s=30.0)
+            seen = len(load.answers)
+            ...  # what is to be survived
+            await load.until(lambda answer: answer.good and answer.router == "us-east", within_s=30.0, after=seen)
+            account = await load.stop()
+        assert [answer for answer in load.answers if not answer.good] == []
+
     `answers` grows as answers come in, and is bounded by `MAX_ANSWERS`.
     """
 
