@@ -48,6 +48,8 @@ class AuditReport:
     """`previous` of the first line: GENESIS unless older files were taken away."""
     last_hash: str
     """Hash of the last good line; note it elsewhere, to know later that nothing was cut off."""
+    torn: bool
+    """True if the last line is not whole: its writer is at it, or died over it. The next writer cuts it off."""
     problem: AuditProblem | None
 
     @property
@@ -95,10 +97,12 @@ def raw_lines(path: Path) -> Iterator[bytes]:
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """Yield what the lines of a file, or of a directory's files, tell; the chain is not checked.
 
-    Raises ValueError for a line that is no JSON object, and OSError.
+    A line that is not whole is left out. Raises ValueError for a line that is no JSON object, and OSError.
     """
     for file in files_of(path) if path.is_dir() else [path]:
         for line in raw_lines(file):
+            if _is_torn(line):
+                continue
             told = json.loads(line)
             if not isinstance(told, dict):
                 raise ValueError("a line of the audit log is no object")  # noqa: TRY004 - bad data, no bad argument
@@ -122,10 +126,17 @@ def verify(path: Path) -> AuditReport:
             number = int(found[1])
         chain.files += 1
         for index, line in enumerate(raw_lines(file), start=1):
+            if file == files[-1] and _is_torn(line):
+                return chain.report(None, torn=True)
             reason = chain.take(line)
             if reason:
                 return chain.report(AuditProblem(file, index, reason))
     return chain.report(None)
+
+
+def _is_torn(line: bytes) -> bool:
+    """Return True for a last line without its end; one that is too long is something else."""
+    return not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES
 
 
 def _begins(files: Sequence[Path]) -> bool:
@@ -145,7 +156,7 @@ class _Chain:
     def take(self, line: bytes) -> str:
         """Go on by one line; return what is wrong with it, or nothing."""
         if not line.endswith(b"\n"):
-            return "the line is torn or too long"
+            return "the line is torn, or too long"
         try:
             told = json.loads(line)
         except ValueError:
@@ -162,7 +173,7 @@ class _Chain:
         self._expected = self._last_hash = hash_of(line[:-1])
         return ""
 
-    def report(self, problem: AuditProblem | None) -> AuditReport:
+    def report(self, problem: AuditProblem | None, *, torn: bool = False) -> AuditReport:
         """Return what was found so far."""
         return AuditReport(
             self.files,
@@ -171,5 +182,6 @@ class _Chain:
             self._last_revision,
             self._begins_with,
             self._last_hash,
+            torn,
             problem,
         )
