@@ -241,7 +241,7 @@ async def test_a_frozen_engine_fails_its_own_collections_and_comes_back_with_its
     service, _ = await start_with_stores(stack, tmp_path)
     for name in ("docs", "boxed"):
         await service.call("Upsert", upsert(embedded(f"of {name}".replace(" ", "-")), collection=name))
-    engine = service.store._connections["engine:box"].opening.result()
+    (engine,) = service.store._others.opened()
     assert isinstance(engine, EmbeddedStore)
     (pid,) = engine.worker_pids()
     assert pid is not None
