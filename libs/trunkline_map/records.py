@@ -40,6 +40,7 @@ _PREFERENCE_OF_RECORD: Final = {
     storage_pb.REGION_PREFERENCE_RECORD_PLACEMENT: Preference.PLACEMENT,
 }
 _RECORD_OF_PREFERENCE: Final = {preference: record for record, preference in _PREFERENCE_OF_RECORD.items()}
+_COLLECTION: Final = storage_pb.CollectionRecord.FromString
 _NANOS: Final = 1_000_000_000
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -152,25 +153,29 @@ def _decode_space(key: MapKey, value: bytes, revision: int) -> SpaceEntry:
 
 
 def _decode_collection(key: MapKey, value: bytes, revision: int) -> CollectionEntry:
-    record = storage_pb.CollectionRecord.FromString(value)
-    named = (record.tenant_id, record.collection_id) == (key.name, key.collection_id)
-    _require(named, "a collection has its key's names")
-    _require(record.space_id and record.placement, "a collection has a space and a placement")
-    _require(record.jurisdictions, "a collection has jurisdictions")
+    """Return the entry. Written for speed: nine of ten entries of a map are collections."""
+    record = _COLLECTION(value)
+    _, tenant_id, collection_id = key
+    if record.tenant_id != tenant_id or record.collection_id != collection_id:
+        raise MalformedRecordError("a collection has its key's names")
+    space_id, placement, jurisdictions = record.space_id, record.placement, record.jurisdictions
+    if not (space_id and placement and jurisdictions):
+        raise MalformedRecordError("a collection has a space, a placement and jurisdictions")
+    cluster, stores = record.dedicated_cluster, record.region_stores
     return CollectionEntry(
-        tenant_id=intern(key.name),
-        collection_id=intern(key.collection_id),
-        space_id=intern(record.space_id),
-        placement=_shared(tuple(record.placement)),
-        jurisdictions=_shared(frozenset(record.jurisdictions)),
+        intern(tenant_id),
+        intern(collection_id),
+        intern(space_id),
+        _shared(tuple(placement)),
+        _shared(frozenset(jurisdictions)),
         # A version that does not know clusters may have written the one and kept the other: the stricter holds.
-        dedicated=record.dedicated or record.dedicated_cluster,
-        shard=record.shard,
-        description=record.description,
-        cluster=record.dedicated_cluster,
-        preference=_PREFERENCE_OF_RECORD.get(record.preference, Preference.NEAREST),
-        region_stores=_shared(tuple(sorted(record.region_stores.items()))) if record.region_stores else (),
-        revision=revision,
+        record.dedicated or cluster,
+        record.shard,
+        record.description,
+        cluster,
+        _PREFERENCE_OF_RECORD.get(record.preference, Preference.NEAREST),
+        _shared(tuple(sorted(stores.items()))) if stores else (),
+        revision,
     )
 
 

@@ -216,7 +216,12 @@ class Tending:
         after, revision, more = b"", 0, True
         while more:
             page = await self._store.list_page(
-                PREFIX, after=after, revision=revision, keys_only=True, timeout_s=self._settings.call_timeout_s
+                PREFIX,
+                after=after,
+                revision=revision,
+                limit=_SCAN_KEYS,
+                keys_only=True,
+                timeout_s=self._settings.call_timeout_s,
             )
             listed.update((item.key, item.mod_revision) for item in page.items)
             revision, more = page.revision, page.more and bool(page.items)
