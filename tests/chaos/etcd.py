@@ -42,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=0.0,
         help="go on with further faults until so many seconds have passed; the first round is always whole",
     )
-    parser.add_argument("--only", default="", help="faults to cause, by name, separated by commas; all by default")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="faults to cause, by name, separated by commas; all but `part_retrieval` by default",
+    )
     parser.add_argument("--seed", type=int, default=None, help="of all that is drawn by chance; random by default")
     arguments = parser.parse_args(argv)
     seed = random.SystemRandom().randrange(1 << 31) if arguments.seed is None else arguments.seed

@@ -56,6 +56,11 @@ def plan(rng: random.Random, *, quick: bool) -> Sequence[Fault]:
     )
 
 
+def further(*, quick: bool) -> Sequence[Fault]:
+    """Return disturbances that only happen when they are asked for by name."""
+    return (Fault("part_retrieval", 2.0 if quick else 5.0, _part_retrieval),)
+
+
 async def disturb(fault: Fault, world: World, ledger: Ledger) -> Done:
     """Do it, hold it, undo it, and wait until changes are taken and seen again."""
     start_s = time.monotonic()
@@ -111,9 +116,21 @@ async def _chop(world: World, _: Ledger) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def _part_retrieval(world: World, _: Ledger) -> AsyncIterator[None]:
+    """Keep retrieval away from etcd while the routers' maps go on."""
+    for proxy in world.retrieval_proxies:
+        proxy.close()
+    try:
+        yield
+    finally:
+        for proxy in world.retrieval_proxies:
+            proxy.heal()
+
+
+@asynccontextmanager
 async def _compact(world: World, ledger: Ledger) -> AsyncIterator[None]:
     """Keep the routers away from etcd while the map changes, and forget what they missed before they come back."""
-    for proxy in world.proxies:
+    for proxy in world.router_proxies:
         proxy.close()
     try:
         yield

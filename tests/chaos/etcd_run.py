@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.chaos.etcd_changes import Changer
-from tests.chaos.etcd_faults import RECOVERED_WITHIN_S, Done, Fault, disturb, plan
+from tests.chaos.etcd_faults import RECOVERED_WITHIN_S, Done, Fault, disturb, further, plan
 from tests.chaos.etcd_figures import Outcomes, map_counters, missed
 from tests.chaos.etcd_ledger import Ledger
 from tests.chaos.etcd_recorder import Recorder
@@ -111,8 +111,10 @@ async def _disturb(options: Options, world: World, ledger: Ledger, rng: random.R
 
 
 def _round(options: Options, rng: random.Random) -> Sequence[Fault]:
-    faults = plan(rng, quick=options.quick)
-    return [fault for fault in faults if not options.only or fault.name in options.only]
+    usual = plan(rng, quick=options.quick)
+    if not options.only:
+        return usual
+    return [fault for fault in (*usual, *further(quick=options.quick)) if fault.name in options.only]
 
 
 async def _capacity(world: World, options: Options) -> Account:
@@ -129,8 +131,8 @@ async def _capacity(world: World, options: Options) -> Account:
 
 @asynccontextmanager
 async def _own_watcher(world: World) -> AsyncIterator[tuple[Recorder, MapWatcher]]:
-    """Watch the map in this process, through the proxies, by the library that the services use."""
-    async with open_etcd([proxy.address for proxy in world.proxies]) as store:
+    """Watch the map in this process, through the routers' proxies, by the library that the services use."""
+    async with open_etcd([proxy.address for proxy in world.router_proxies]) as store:
         recorder = Recorder(store)
         async with watching(recorder) as watcher:
             if not await watcher.wait_ready(RECOVERED_WITHIN_S):

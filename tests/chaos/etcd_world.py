@@ -44,14 +44,20 @@ WITH_TOKEN: Final = "token-"
 
 @dataclass(frozen=True)
 class World:
-    """A running stack. Routers reach etcd through the proxies, everybody else directly."""
+    """A running stack. Routers and retrieval reach etcd through proxies, everybody else directly."""
 
     local: LocalStack
-    proxies: Sequence[EtcdProxy]
+    router_proxies: Sequence[EtcdProxy]
+    retrieval_proxies: Sequence[EtcdProxy]
     regions: Sequence[str]
     collections: Sequence[str]
     control: ControlStubs
     routers: dict[str, RouterStubs]
+
+    @property
+    def proxies(self) -> Sequence[EtcdProxy]:
+        """All of them."""
+        return (*self.router_proxies, *self.retrieval_proxies)
 
     @property
     def etcd(self) -> Sequence[str]:
@@ -122,16 +128,20 @@ async def open_world(run_dir: Path, *, regions: int, collections: int, rng: rand
     Every collection's document is in every region from the start, so a search finds it wherever the map says it is.
     """
     async with AsyncExitStack() as stack:
-        proxies = [await stack.enter_async_context(EtcdProxy(rng)) for _ in range(MEMBERS)]
+        proxies = [await stack.enter_async_context(EtcdProxy(rng)) for _ in range(2 * MEMBERS)]
+        for_routers, for_retrieval = proxies[:MEMBERS], proxies[MEMBERS:]
         spec = StackSpec(
             run_dir=run_dir,
             regions=DEFAULT_REGIONS[:regions],
             layout=Layout.PER_REGION,
             etcd_members=MEMBERS,
-            settings={Service.ROUTING: {"ETCD_ENDPOINTS": ",".join(proxy.address for proxy in proxies)}},
+            settings={
+                Service.ROUTING: {"ETCD_ENDPOINTS": _addresses(for_routers)},
+                Service.RETRIEVAL: {"ETCD_ENDPOINTS": _addresses(for_retrieval)},
+            },
         )
         local = await stack.enter_async_context(_clean_stack(spec))
-        for proxy, endpoint in zip(proxies, local.state.etcd_endpoints, strict=True):
+        for proxy, endpoint in zip(proxies, 2 * local.state.etcd_endpoints, strict=True):
             proxy.aim(endpoint)
         operator = local.identity.mint("operator", roles=("operator", "admin"), lifetime_s=TOKEN_LIFETIME_S)
         member = local.identity.mint("reader", tenant=TENANT, lifetime_s=TOKEN_LIFETIME_S)
@@ -142,7 +152,7 @@ async def open_world(run_dir: Path, *, regions: int, collections: int, rng: rand
             for name in names
         }
         moving = [f"moving-{number}" for number in range(collections)]
-        world = World(local, proxies, names, moving, ControlStubs(control, operator), routers)
+        world = World(local, for_routers, for_retrieval, names, moving, ControlStubs(control, operator), routers)
         await _furnish(world, operator, member)
         yield world
 
@@ -165,6 +175,10 @@ async def _furnish(world: World, operator: str, member: str) -> None:
                     if time.monotonic() > give_up_s:
                         raise
                     await asyncio.sleep(0.1)
+
+
+def _addresses(proxies: Sequence[EtcdProxy]) -> str:
+    return ",".join(proxy.address for proxy in proxies)
 
 
 def _document(collection: str) -> Document:
