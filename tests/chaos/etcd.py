@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from tests.chaos.etcd_faults import names
 from tests.chaos.etcd_figures import figures_of
 from tests.chaos.etcd_run import Options, run
 from tests.chaos.etcd_verdict import examples, judge
@@ -45,10 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only",
         default="",
-        help="faults to cause, by name, separated by commas; all but `part_retrieval` by default",
+        help=f"faults to cause, separated by commas, of {', '.join(names())}; all but the last by default",
     )
     parser.add_argument("--seed", type=int, default=None, help="of all that is drawn by chance; random by default")
     arguments = parser.parse_args(argv)
+    only = frozenset(name for name in arguments.only.split(",") if name)
+    if unknown := only - frozenset(names()):
+        parser.error(f"no fault is called {', '.join(sorted(unknown))}")
     seed = random.SystemRandom().randrange(1 << 31) if arguments.seed is None else arguments.seed
     began_s = time.monotonic()
 
@@ -57,7 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
 
     say(f"seed {seed}")
-    only = frozenset(arguments.only.split(",")) if arguments.only else frozenset()
     options = Options(seed=seed, quick=arguments.quick, seconds=arguments.seconds, only=only)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what our own watcher says
     with tempfile.TemporaryDirectory(prefix="trunkline-chaos-etcd-") as folder:

@@ -47,13 +47,19 @@ def plan(rng: random.Random, *, quick: bool) -> Sequence[Fault]:
     members = rng.sample(range(MEMBERS), 1 if quick else MEMBERS)
     hold_s = 1.0 if quick else 3.0
     return (
-        *(Fault(f"kill_etcd-{index}", hold_s, _kill([index])) for index in members),
+        *(Fault("kill_member", hold_s, _kill([index])) for index in members),
         Fault("kill_leader", hold_s, _kill_leader),
         Fault("pause_leader", 9.0, _pause_leader),
         Fault("lose_quorum", 3.0 if quick else 8.0, _kill(rng.sample(range(MEMBERS), 2))),
         Fault("cut_streams", 4.0 if quick else 10.0, _chop),
         Fault("compact", 2.0 if quick else 4.0, _compact),
     )
+
+
+def names() -> Sequence[str]:
+    """Return what disturbances are called."""
+    every = (*plan(random.Random(0), quick=True), *further(quick=True))
+    return tuple(fault.name for fault in every)
 
 
 def further(*, quick: bool) -> Sequence[Fault]:

@@ -114,7 +114,10 @@ def _round(options: Options, rng: random.Random) -> Sequence[Fault]:
     usual = plan(rng, quick=options.quick)
     if not options.only:
         return usual
-    return [fault for fault in (*usual, *further(quick=options.quick)) if fault.name in options.only]
+    chosen = [fault for fault in (*usual, *further(quick=options.quick)) if fault.name in options.only]
+    if not chosen:
+        raise ValueError(f"no fault is called {', '.join(sorted(options.only))}")
+    return chosen
 
 
 async def _capacity(world: World, options: Options) -> Account:
