@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -52,6 +52,19 @@ class Caller:
             return await method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise _refused(error) from error
+
+    async def stream(
+        self, method: Callable[..., Any], request: Any, *, timeout_s: float = 20.0
+    ) -> AsyncGenerator[Any, None]:
+        """Yield what a stream tells; raise Refused."""
+        call = method(request, timeout=timeout_s, metadata=self._metadata)
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise _refused(error) from error
+        finally:
+            call.cancel()
 
 
 def _refused(error: grpc.aio.AioRpcError) -> Refused:
