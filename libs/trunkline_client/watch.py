@@ -13,8 +13,8 @@ from trunkline_client.settings import ClientSettings
 class RouterWatch:
     """Checks the health of routers that are in doubt, at rest, or drain; one task for each of them, none otherwise.
 
-    In doubt is a router that leaves a call waiting longer than `suspect_after_s` while it answers no other: it, and
-    with it the others of its region, get `probe_timeout_s` to answer a health check, and rest at once if they do not.
+    In doubt is a router that leaves a call waiting (see `expect_answer`) while it answers no other: it, and with it the
+    others of its region, get `probe_timeout_s` to answer a health check, and rest at once if they do not.
     A router at rest comes back when a check says that it serves.
     """
 
@@ -24,10 +24,14 @@ class RouterWatch:
         self._tasks: dict[Router, asyncio.Task[None]] = {}
         pool.on_leave = self.follow
 
-    def expect_answer(self, router: Router) -> asyncio.TimerHandle:
-        """Note that a call waits for the router; the caller cancels the handle when it has ended."""
-        asked_s = self._pool.clock()
-        return asyncio.get_running_loop().call_later(self._settings.suspect_after_s, self._doubt, router, asked_s)
+    def expect_answer(self, router: Router, usual_s: float, most_s: float) -> asyncio.TimerHandle:
+        """Note that a call waits for the router; the caller cancels the handle when it has ended.
+
+        Doubt begins after `suspect_after_s`, or after twice the `usual_s` that such calls take there, but in the latter
+        case no later than half of the `most_s` that this one has.
+        """
+        after_s = max(self._settings.suspect_after_s, min(2.0 * usual_s, most_s / 2.0))
+        return asyncio.get_running_loop().call_later(after_s, self._doubt, router, self._pool.clock())
 
     def follow(self, router: Router) -> None:
         """Check a router until it can be used again."""

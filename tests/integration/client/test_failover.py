@@ -7,11 +7,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
 import pytest
-from tests.integration.client.fake_router import FakeRouter, Refuse, running, start_server
+from grpc_health.v1 import health_pb2
+from tests.integration.client.fake_router import Cut, FakeRouter, Hang, Refuse, running, start_server
 from tests.integration.client.router_process import RouterProcess, router_processes
 
 from trunkline_client import ClientSettings, ResidencyRefused, TrunklineClient, Unavailable
+from trunkline_client.channel import open_channel
+from trunkline_client.health import check_health
+
+_SERVICE = "trunkline.routing.v1.RoutingService"
 
 
 @asynccontextmanager
@@ -72,6 +78,51 @@ async def test_a_frozen_router_takes_one_share_and_is_then_left() -> None:
     assert 1 <= len(waited) <= 3
     assert all(item.attempts[0].elapsed_s < 0.9 for item in waited)
     assert len(results[-1].attempts) == 1
+
+
+async def test_behind_a_frozen_router_another_region_is_asked() -> None:
+    """Its neighbours may be frozen too, and no attempt would be left for the far region."""
+    async with running("near", "near", "near", "far") as routers:
+        for near in routers[:3]:
+            near.act = lambda _: Hang()
+        async with TrunklineClient([each.address for each in routers], token="jwt") as client:
+            result = await client.search("text", deadline_s=2.0)
+
+    assert [(item.region, item.outcome) for item in result.attempts] == [("near", "DEADLINE_EXCEEDED"), ("far", "OK")]
+
+
+async def test_a_router_is_used_again_when_it_says_that_it_serves() -> None:
+    """That it speaks is not enough: one that has no map yet says NOT_SERVING and would refuse."""
+    settings = ClientSettings(failures_to_rest=1, rest_s=0.02, max_rest_s=0.02, probe_interval_s=0.02)
+    async with (
+        running("near", "far") as (near, far),
+        TrunklineClient([near.address, far.address], token="jwt", settings=settings) as client,
+    ):
+        near.health.set(_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        near.script = [Cut()]
+        assert [(await client.search("text")).router.region for _ in range(200)] == ["far"] * 200
+
+        near.health.set(_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        async with asyncio.timeout(30):
+            while (await client.search("text")).router.region != "near":
+                pass
+
+
+async def test_a_server_without_health_counts_as_a_router_when_it_speaks() -> None:
+    """A server of another kind, or an old one, cannot be asked for more."""
+    server = grpc.aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with open_channel(f"127.0.0.1:{port}", 1 << 20) as channel:
+            found = await check_health(channel, 10.0)
+    finally:
+        await server.stop(None)
+        async with open_channel(f"127.0.0.1:{port}", 1 << 20) as channel:
+            gone = await check_health(channel, 10.0)
+
+    assert (found.speaks, found.serves) == (True, True)
+    assert (gone.speaks, gone.serves) == (False, False)
 
 
 async def test_a_router_that_accepts_and_never_speaks_costs_the_connect_time() -> None:
