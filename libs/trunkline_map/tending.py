@@ -26,6 +26,10 @@ _SCAN_KEYS = 5000
 """Keys compared before the event loop gets its turn: about 1 ms."""
 
 
+class _StreamLagsError(StoreError):
+    """The stream does not bring what the store has."""
+
+
 class Tended(Protocol):
     """What tending needs of the watcher."""
 
@@ -47,8 +51,8 @@ class Tending:
         clock: Clock = MONOTONIC,
     ) -> None:
         """Serve `watcher`."""
-        self.wanted = asyncio.Event()
-        """Set when somebody waits for a later revision."""
+        self._wanted = asyncio.Event()
+        self._wanted_revision = 0
         self._heard = 0
         self._hearing = asyncio.Event()
         self._relist = False
@@ -64,6 +68,14 @@ class Tending:
         self._heard += 1
         self._hearing.set()
         self._hearing = asyncio.Event()
+
+    def want(self, revision: int) -> None:
+        """Note that somebody waits for a revision; the least one that is still ahead counts, so that no token of a
+        future that never comes hides another.
+        """
+        if self._wanted_revision <= self._watcher.feed.revision or revision < self._wanted_revision:
+            self._wanted_revision = revision
+        self._wanted.set()
 
     def take_relist(self) -> bool:
         """Return True, once, if the map was found to differ and must be listed anew."""
@@ -154,32 +166,37 @@ class Tending:
         stream does not bring it, the stream is given up: its member may be frozen, or cut off from the others.
         """
         while True:
-            await self.wanted.wait()
+            await self._wanted.wait()
             # Most waits end within this pause by the event itself; it also bounds what a wrong token can cost.
             await asyncio.sleep(self._settings.catch_up_every_s)
-            self.wanted.clear()
-            feed, heard = self._watcher.feed, self._heard
-            revision = feed.revision
+            self._wanted.clear()
+            if self._wanted_revision <= self._watcher.feed.revision:
+                continue
             try:
-                quiet = await self._store.quiet_since(
-                    PREFIX, revision, keys=len(feed.revisions), timeout_s=self._settings.call_timeout_s
-                )
+                await self._help_one(self._wanted_revision)
             except StoreUnavailableError:
-                self.wanted.set()  # whoever waits still does
-                continue
-            if feed.revision != revision:
-                continue
-            if quiet is not None:
-                feed.advance(quiet)
-                self._watcher.confirm()
-            elif not await self._next_signal(heard, Deadline.after(self._settings.lag_s)):
-                self._give_up_lagging(revision)
+                self._wanted.set()  # whoever waits still does
+
+    async def _help_one(self, wanted: int) -> None:
+        feed, heard, timeout_s = self._watcher.feed, self._heard, self._settings.call_timeout_s
+        revision = feed.revision
+        # Cheap, unlike the question below, for which a store of 100,000 keys reads them all.
+        if (await self._store.read([_EPOCH], timeout_s=timeout_s)).revision < wanted:
+            return  # nobody has been there yet: such a token was never given out
+        quiet = await self._store.quiet_since(PREFIX, revision, keys=len(feed.revisions), timeout_s=timeout_s)
+        if feed.revision != revision:
+            return
+        if quiet is not None:
+            feed.advance(quiet)
+            self._watcher.confirm()
+        elif not await self._next_signal(heard, Deadline.after(self._settings.lag_s)):
+            self._give_up_lagging(revision)
 
     def _give_up_lagging(self, revision: int) -> None:
-        """Raise StoreUnavailableError. If the stream before stopped at the same revision, have the map listed anew."""
+        """Raise _StreamLagsError. If the stream before stopped at the same revision, have the map listed anew."""
         self._relist = self._relist or self._lagged_at == revision
         self._lagged_at = revision
-        raise StoreUnavailableError("the watch stream lags behind its store")
+        raise _StreamLagsError("the watch stream lags behind its store")
 
     async def _audit_now_and_then(self, watch: Watch) -> None:
         while True:

@@ -94,7 +94,7 @@ class MapWatcher(MapHolder):
     def missing(self, wanted: MapToken) -> None:
         """Have the store asked whether `wanted` differs from what we have: other keys move its revision, too."""
         if wanted.revision > self.feed.revision:
-            self._tending.wanted.set()
+            self._tending.want(wanted.revision)
 
     def confirm(self) -> None:
         """Note that the store spoke, and publish what it said."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from trunkline_map.etcd import open_etcd
 from trunkline_map.settings import WatchSettings
-from trunkline_map.store import Signal
+from trunkline_map.store import ReadResult, Signal
 from trunkline_map.tending import Tending
 from trunkline_map.watcher import MapWatcher
 
@@ -127,7 +127,10 @@ async def test_after_a_pause_of_this_process_a_stream_that_lives_is_kept() -> No
 
 
 class BehindStore:
-    """A store that has something newer than any stream brings."""
+    """A store that is at revision 10, and has something newer than any stream brings."""
+
+    async def read(self, _keys: object, *, timeout_s: float) -> ReadResult:
+        return ReadResult({}, 10)
 
     async def quiet_since(self, _prefix: bytes, _revision: int, *, keys: int, timeout_s: float) -> int | None:
         return None
@@ -140,16 +143,46 @@ async def test_a_stream_that_does_not_bring_what_the_store_has_is_given_up() -> 
     async with open_etcd(["127.0.0.1:1"]) as unused:  # nothing is sent
         behind: Any = BehindStore()
         tending = QuietTending(MapWatcher(unused), behind, settings, random.Random(1))
-    tending.wanted.set()
+    tending.want(9)
 
     async with tending.of(watch):
         tending.hear()
         await asyncio.wait_for(watch.aborted.wait(), 20)
     assert not tending.take_relist()
 
-    tending.wanted.set()
+    tending.want(9)
     again = ScriptedWatch()
     async with tending.of(again):
         tending.hear()
         await asyncio.wait_for(again.aborted.wait(), 20)
     assert tending.take_relist(), "two streams stopped at the same revision: the map itself may be wrong"
+
+
+async def test_the_store_is_not_asked_for_what_has_come_or_never_will() -> None:
+    """A map of 100,000 keys makes the question costly: only a wait that goes on, for what exists, is worth it."""
+    asked = asyncio.Event()
+
+    class CountingStore(BehindStore):
+        async def read(self, _keys: object, *, timeout_s: float) -> ReadResult:
+            asked.set()
+            return ReadResult({}, 10)
+
+        async def quiet_since(self, _prefix: bytes, revision: int, *, keys: int, timeout_s: float) -> int | None:
+            raise AssertionError(f"asked what came after {revision}")
+
+    watch = ScriptedWatch()
+    async with open_etcd(["127.0.0.1:1"]) as unused:  # nothing is sent
+        watcher, counting = MapWatcher(unused), cast("Any", CountingStore())
+        settings = WatchSettings(catch_up_every_s=0.01)
+        tending = QuietTending(watcher, counting, settings, random.Random(1))
+    watcher.feed.advance(7)
+
+    async with tending.of(watch):
+        tending.hear()
+        tending.want(7)
+        await asyncio.sleep(0.05)
+        assert not asked.is_set()
+        tending.want(99)
+        await asyncio.wait_for(asked.wait(), 20)
+
+        assert not watch.aborted.is_set()
