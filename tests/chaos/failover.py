@@ -28,7 +28,8 @@ from typing import Any, Final
 
 from tests.chaos import stack_world as world
 from tests.chaos.failover_faults import Drain, Fault, Kill, Pause, Slow
-from tests.chaos.failover_run import FaultRun, Times, run_fault
+from tests.chaos.failover_figures import FaultRun
+from tests.chaos.failover_run import Times, run_fault
 from tests.chaos.load_answer import Account
 from tests.chaos.stack import DEADLINE_S, ChaosStack, open_chaos_stack
 from trunkline_client import ClientSettings
@@ -39,7 +40,7 @@ AIM_OF_CAPACITY: Final = 0.27
 """Below the most, because arrivals at random come to a little more or less than their mean."""
 MOST_RPS: Final = 60.0
 """Enough to find the first good answer within some 20 ms; more would only tell about the machine."""
-CAPACITY_IN_FLIGHT: Final = 6
+CAPACITY_IN_FLIGHT: Final = 4
 FAULTS: Final = ("kill", "pause", "slow", "drain")
 SHOWN: Final = 5
 

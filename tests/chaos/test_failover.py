@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos import stack_world as world
 from tests.chaos.failover import AIM_OF_CAPACITY, MOST_OF_CAPACITY, MOST_RPS, arguments, offered_rps, result, times_of
-from tests.chaos.failover_run import FaultRun, Moments, bound_groups
+from tests.chaos.failover_figures import FaultRun, Moments, bound_groups
 from tests.chaos.load_answer import Account, Answer
 from tests.chaos.load_spec import LoadSpec
 
@@ -55,6 +55,15 @@ def test_the_return_is_told_for_each_way_of_serving() -> None:
     store = _answer(26.0, "far", router=US)._replace(regions=(EU,))
     both = _run(store).figures()
     assert (both["back_in_use_s"], both["back_as_router_s"], both["back_as_store_s"]) == (3.01, 3.01, 4.01)
+
+
+def test_when_its_callers_are_home_again_is_told() -> None:
+    """The first answer after the return says little while most callers still go elsewhere."""
+    away = [_answer(22.5 + tenth / 10, "near", router=US) for tenth in range(20)]
+    run = _run(_answer(22.1, "near"), *away)
+    assert run.figures()["back_in_use_s"] == pytest.approx(0.11)
+    assert run.figures()["at_home_s"] == pytest.approx(3.01)
+    assert _run(*(_answer(29.0 + tenth / 10, "near", router=US) for tenth in range(9))).figures()["at_home_s"] is None
 
 
 def test_a_victim_that_is_never_left_shows() -> None:
