@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline.control.v1 import policy_service_pb2 as policies_pb
-from trunkline_client import ControlClient, Versioned, if_known
+from trunkline_client import ControlClient, TrunklineError, Versioned, if_known
 from trunkline_local.spec import Service
 from trunkline_local.state import RegionRecord, StackState
 
@@ -86,9 +86,21 @@ async def _put_regions(client: ControlClient, state: StackState) -> Sequence[str
     known = (await client.regions()).value
     for entry in known:
         if state.region(entry.region_id) is None and entry.state != entries_pb.REGION_STATE_DOWN:
-            entry.state = entries_pb.REGION_STATE_DOWN
-            await client.put_region(entry)
+            await _put_absent(client, entry)
     return sorted({entry.jurisdiction for entry in known})
+
+
+async def _put_absent(client: ControlClient, entry: entries_pb.Region) -> None:
+    """Take an absent region out of service; one that some collection has no other than stays, without addresses."""
+    entry.state = entries_pb.REGION_STATE_DOWN
+    try:
+        await client.put_region(entry)
+    except TrunklineError as exc:
+        if exc.reason != "LAST_ALLOWED_REGION":
+            raise
+        entry.state = entries_pb.REGION_STATE_SERVING
+        entry.ClearField("endpoints")
+        await client.put_region(entry)
 
 
 async def _put_region(client: ControlClient, region: RegionRecord) -> bytes:

@@ -30,8 +30,14 @@ async def require_others_serve(
     jurisdictions, regions_unchanged = await _serving(maps, state, deadline)
     jurisdictions.pop(region_id, None)
 
+    known: dict[tuple[tuple[str, ...], frozenset[str]], bool] = {}
+
     def stranded(collection: CollectionEntry) -> bool:
-        return region_id in collection.placement and not _served(collection, jurisdictions)
+        # Of many collections few differ in this, so most are a look-up.
+        asked = collection.placement, collection.jurisdictions
+        if asked not in known:
+            known[asked] = region_id in collection.placement and not _served(collection, jurisdictions)
+        return known[asked]
 
     # A malformed collection has its last good entry on the map, which is what is served, and counts by that.
     scan = await scan_collections(maps, state, stranded, deadline, malformed_use=False)

@@ -141,3 +141,18 @@ async def test_a_smaller_stack_goes_on_with_an_earlier_ones_map(state: StackStat
     assert states == {"eu-west": entries_pb.REGION_STATE_SERVING, "us-east": entries_pb.REGION_STATE_DOWN}
     assert jurisdictions == ["eu", "us"]
     assert back.state == entries_pb.REGION_STATE_SERVING
+
+
+async def test_a_region_that_a_collection_has_alone_stays_without_addresses(state: StackState, operator: str) -> None:
+    """The control role lets nobody take it out of service; and nobody waits for where it listened."""
+    everywhere = replace(ACME, jurisdictions=())
+    there = replace(FILES, placement=("us-east",))
+    await seed_map(state, operator, tenants=[everywhere], collections=[there])
+    smaller = state.model_copy(update={"regions": state.regions[:1]})
+
+    await seed_map(smaller, operator, tenants=[everywhere])
+
+    async with ControlClient([state.control_endpoint], operator) as client:
+        left = (await client.region("us-east")).value
+    assert left.state == entries_pb.REGION_STATE_SERVING
+    assert not left.endpoints.ListFields()
