@@ -31,7 +31,7 @@ class ClientSettings:
     max_rest_s: float = 15.0
     """Longest rest."""
     suspect_after_s: float = 0.25
-    """A router that leaves a call waiting for so long (twice the usual time, if that is longer), and answers no other, is
+    """A router that leaves a call waiting so long (twice the usual time, if that is longer), and answers no other, is
     asked for its health."""
     probe_timeout_s: float = 0.5
     """For a health check, which runs beside the calls; must exceed the longest round trip to a router."""
