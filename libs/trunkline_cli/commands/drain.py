@@ -12,7 +12,7 @@ import grpc
 import typer
 
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
-from trunkline_cli.exits import CliError
+from trunkline_cli.exits import CliError, Exit
 from trunkline_cli.groups import At, How
 from trunkline_cli.map_view import plain, show_entry
 from trunkline_client import ControlClient, Versioned
@@ -128,7 +128,7 @@ def _show(at: At, drained: Drained, *, waited: bool, wait_s: float) -> None:
     if waited and serving:
         out.line(f"after {wait_s:g} s these still take searches: {', '.join(serving)}", style="yellow")
     elif waited:
-        out.line(f"{region.region_id} takes no more searches; writes still reach it")
+        out.line(f"{region.region_id} is told to be left to everybody who watches the map; writes still reach it")
     else:
         out.line(f"{region.region_id}: {entries_pb.RegionState.Name(region.state)}")
     out.data(
@@ -139,6 +139,8 @@ def _show(at: At, drained: Drained, *, waited: bool, wait_s: float) -> None:
             "routers": [{"router": router, "state": state} for router, state in drained.routers],
         }
     )
+    if serving:
+        raise typer.Exit(Exit.FAILED)
 
 
 _WORDS: Final = {

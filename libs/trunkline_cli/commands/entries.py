@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from trunkline.control.v1 import changes_pb2 as changes_pb
 from trunkline_cli.change_view import event_data, event_line, show_changes
+from trunkline_cli.exits import CliError, Exit
 from trunkline_cli.groups import At, How, YesOption, confirm, grouped
 from trunkline_cli.map_view import show_entries, show_entry
 from trunkline_client import ControlClient, Versioned
@@ -127,11 +128,11 @@ def show_removed(at: At, subject: str, map_token: bytes, how: How) -> None:
 
 
 def token_of(after: str) -> bytes:
-    """Return the token that was given in hexadecimal. Raises BadParameter."""
+    """Return the token that was given in hexadecimal. Raises CliError."""
     try:
         return bytes.fromhex(after)
     except ValueError:
-        raise typer.BadParameter("--after must be a map token in hexadecimal") from None
+        raise CliError("--after must be a map token in hexadecimal", code=Exit.USAGE) from None
 
 
 def tell(at: At, watch: Callable[[ControlClient], AsyncGenerator[changes_pb.MapEvent, None]]) -> None:

@@ -51,3 +51,20 @@ class Command:
         out, err = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode is not None
         return Done(process.returncode, out.decode(), err.decode())
+
+
+class Map(Command):
+    """`trunkline map` as operator."""
+
+    async def data(self, *arguments: str) -> Any:
+        """Run a command that must succeed; return the entry, or the entries."""
+        done = await self("map", *arguments, "--json")
+        assert done.code == 0, (arguments, done.out, done.err)
+        assert bytes.fromhex(done.data["map_token"])
+        return done.data.get("entry") or done.data["entries"]
+
+    async def run(self, *arguments: str) -> Done:
+        """Run a command that must succeed."""
+        done = await self(*arguments)
+        assert done.code == 0, (arguments, done.out, done.err)
+        return done

@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from tests.integration.cli.command import Command
-from tests.integration.control.conftest import Control, serving
-from tests.integration.control.entries import furnish
-from tests.integration.map.etcd_server import EtcdServer, running_etcd
-from tests.integration.mesh.credentials import Issuer
-
-from trunkline_routing.edge.policy_text import check_policy
+from tests.integration.cli.command import Map
+from tests.integration.control.conftest import Control
 
 POLICY: Final = "version: 1\ncollections:\n  notes: {keywords: [otters]}\n"
 NOTES: Final = ("put-collection", "notes", "--tenant", "acme")
-
-
-@pytest.fixture(scope="session")
-async def map_etcd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EtcdServer]:
-    """An etcd of these tests' own: the control role's keys have one place."""
-    async with running_etcd(tmp_path_factory.mktemp("cli-etcd")) as server:
-        yield server
-
-
-@pytest.fixture
-async def control(map_etcd: EtcdServer, tmp_path: Path) -> AsyncIterator[Control]:
-    """A control role with two regions, one space and the tenant `acme` of both jurisdictions."""
-    await map_etcd.clear()
-    async with serving(map_etcd, Issuer(tmp_path), tmp_path / "blobs", check_policy) as opened:
-        await furnish(opened.operator)
-        yield opened
-
-
-class Map(Command):
-    """`trunkline map` as operator."""
-
-    async def data(self, *arguments: str) -> Any:
-        """Run a command that must succeed; return the entry, or the entries."""
-        done = await self("map", *arguments, "--json")
-        assert done.code == 0, (arguments, done.out, done.err)
-        assert bytes.fromhex(done.data["map_token"])
-        return done.data.get("entry") or done.data["entries"]
-
-
-@pytest.fixture
-def trunkline(control: Control, tmp_path: Path) -> Map:
-    token = control.issuer.token(tenant=None, roles=["operator"])
-    return Map(tmp_path, {"TRUNKLINE_CONTROL": control.endpoint, "TRUNKLINE_TOKEN": token})
 
 
 @pytest.mark.parametrize(("kind", "name"), [("region", "eu-west"), ("tenant", "acme"), ("space", "minilm")])
