@@ -55,7 +55,12 @@ def _fits(answer: Answer, ledger: Ledger) -> bool:
     if answer.revision < answer.asked_revision or not (answer.right or answer.detail.startswith(_OLDER)):
         return False
     expected = ledger.region_at(answer.question, answer.revision)
-    return expected is None or answer.regions == (expected,)
+    return expected is None or answer.regions == (expected,) or served_elsewhere(answer)
+
+
+def served_elsewhere(answer: Answer) -> bool:
+    """Tell whether the router says that not the first region served, so that the answer cannot show which that was."""
+    return any("SERVED_FROM_OTHER_REGION" in each for each in answer.degraded)
 
 
 def account(done: Done, answers: Sequence[Answer], ledger: Ledger, found: Judgement) -> dict[str, Any]:
