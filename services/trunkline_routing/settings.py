@@ -44,6 +44,12 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
         0.005, ge=0, description="Kept back from each hop, so that its expiry still reaches us."
     )
 
+    hedge_share: float = Field(
+        0.0,
+        ge=0,
+        le=0.05,
+        description="Searches that may ask a second region after the first one's own p95; 0 for none.",
+    )
     rerank_depth: int = Field(
         20, ge=1, le=100, description="Candidates that are reranked unless the caller says otherwise."
     )

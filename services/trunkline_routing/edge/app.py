@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from trunkline_lease import LeaseHolder, open_lease_holder
 from trunkline_map.blob import FileBlobStore
+from trunkline_map.entries import RegionState
 from trunkline_map.source import MapSource
 from trunkline_map.watcher import MapWatcher, open_map_watcher
 from trunkline_mesh import metrics
 from trunkline_mesh.app import MeshApp, ServiceBinding
+from trunkline_mesh.background import background
 from trunkline_mesh.breaker import Transition
 from trunkline_mesh.breaker_policy import BULK_INFERENCE_POLICY, INFERENCE_POLICY, REGION_POLICY
 from trunkline_mesh.breaker_registry import BreakerRegistry
@@ -25,20 +28,25 @@ from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.decide import Decider, DecisionCache
 from trunkline_routing.edge.embedding import Embedding
 from trunkline_routing.edge.failover import Failover
+from trunkline_routing.edge.hedging import Hedges
 from trunkline_routing.edge.inference_client import InferenceClient
 from trunkline_routing.edge.policy import POLICY
 from trunkline_routing.edge.policy_book import BlobReader, PolicyBook
 from trunkline_routing.edge.ports import Inference, Quota, Rerank, Retrieval
 from trunkline_routing.edge.query_vectors import QueryVectors
+from trunkline_routing.edge.region_probe import RegionProber
+from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.rerank_client import RerankClient
 from trunkline_routing.edge.reranking import Reranking
-from trunkline_routing.edge.retrieval_client import RetrievalClient
+from trunkline_routing.edge.retrieval_client import Listener, RetrievalClient
 from trunkline_routing.edge.retrieving import Retrieving
 from trunkline_routing.edge.route import Route
 from trunkline_routing.edge.search import Search, SearchParts
 from trunkline_routing.edge.servicer import RoutingServicer
 from trunkline_routing.edge.write import Write
 from trunkline_routing.settings import RoutingSettings
+
+SERVICE: Final = "trunkline.routing.v1.RoutingService"
 
 log = get_logger("edge")
 
@@ -54,15 +62,21 @@ def build_servicer(
     quota: Quota,
     breakers: BreakerRegistry,
     settings: RoutingSettings,
+    view: RegionView | None = None,
 ) -> RoutingServicer:
-    """Wire use cases over ports; no I/O. Tests and benches give their own ports."""
+    """Wire use cases over ports; no I/O. Tests and benches give their own ports.
+
+    `view` is what is known of the regions; without one they are known only by how calls to them end.
+    """
+    view = view or RegionView()
     budget = RetryBudget()
     budgets = StageBudgets.of(settings)
     vectors = QueryVectors(embedding, capacity=settings.decision_cache_size)
     cache = DecisionCache(size=settings.decision_cache_size, ttl_s=settings.decision_cache_ttl_s)
     decider = Decider(policies, vectors, cache)
-    searching = Failover("retrieval", "Search", REGION_POLICY, breakers, budget)
-    reordering = Failover("rerank", "Rerank", REGION_POLICY, breakers, budget)
+    hedges = Hedges(settings.hedge_share)
+    searching = Failover("retrieval", "Search", REGION_POLICY, breakers, budget, view=view, probed=True, hedges=hedges)
+    reordering = Failover("rerank", "Rerank", REGION_POLICY, breakers, budget, view=view)
     parts = SearchParts(
         source=source,
         decider=decider,
@@ -76,28 +90,51 @@ def build_servicer(
     return RoutingServicer(
         Search(parts),
         Route(source, decider, searching, budgets, settings),
-        Write(source, embedding, retrieval, quota, breakers, settings),
+        Write(source, embedding, retrieval, quota, breakers, settings, view.is_out),
         rerank_depth=settings.rerank_depth,
     )
 
 
-def build_embedding(inference: Inference, breakers: BreakerRegistry) -> Embedding:
+def build_embedding(inference: Inference, breakers: BreakerRegistry, view: RegionView | None = None) -> Embedding:
     """Wire embeddings with failover behind the wall."""
+    view = view or RegionView()
     return Embedding(
         inference,
-        queries=Failover("inference", "EmbedQueries", INFERENCE_POLICY, breakers, RetryBudget()),
-        passages=Failover("inference", "EmbedPassages", BULK_INFERENCE_POLICY, breakers, RetryBudget()),
+        queries=Failover("inference", "EmbedQueries", INFERENCE_POLICY, breakers, RetryBudget(), view=view),
+        passages=Failover("inference", "EmbedPassages", BULK_INFERENCE_POLICY, breakers, RetryBudget(), view=view),
     )
+
+
+def pressure_listener(view: RegionView) -> Callable[[str], Listener | None]:
+    """Return what gives the view the pressure that answers tell: now and then, because reading it is not free."""
+
+    def listener_of(region_id: str) -> Listener | None:
+        if not view.wants_pressure(region_id):
+            return None
+        return lambda state: view.pressed(region_id, state.pressure)
+
+    return listener_of
 
 
 def binding_of(servicer: RoutingServicer) -> ServiceBinding:
     """Bind the front door's service."""
     return ServiceBinding(
-        service="trunkline.routing.v1.RoutingService",
+        service=SERVICE,
         servicer=servicer,
         register=routing_grpc.add_RoutingServiceServicer_to_server,
         policy=POLICY,
     )
+
+
+def leaving(source: MapSource, region_id: str) -> bool:
+    """Return True while callers should prefer another region's router: the map says that this region does not serve.
+
+    A region that is not in the map (yet) asks for nothing.
+    """
+    if not source.ready():
+        return False
+    region = source.snapshot.region(region_id)
+    return region is not None and region.state is not RegionState.SERVING
 
 
 def note_transition(transition: Transition) -> None:
@@ -115,39 +152,43 @@ def note_transition(transition: Transition) -> None:
 @asynccontextmanager
 async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
     """Open the map, the channels and the lease; yield the front door; close in reverse order."""
-    breakers = BreakerRegistry(on_transition=note_transition)
+    breakers, view = BreakerRegistry(on_transition=note_transition), RegionView()
     async with (
         ChannelPool(max_channels=settings.max_channels) as channels,
         open_map_watcher(settings.etcd_access()) as watcher,
         open_lease_holder(
             channels.get(settings.admission_endpoints), credential=lambda: _service_credential(settings)
         ) as lease,
+        background(RegionProber(watcher, channels, view).run()),
     ):
-        embedding = build_embedding(InferenceClient(channels), breakers)
+        embedding = build_embedding(InferenceClient(channels), breakers, view)
         blobs: BlobReader = FileBlobStore(settings.blob_dir)
         policies = PolicyBook(blobs, embedding, capacity=settings.policy_cache_size)
         servicer = build_servicer(
             watcher,
             policies,
             embedding,
-            RetrievalClient(channels),
+            RetrievalClient(channels, pressure_listener(view)),
             RerankClient(channels),
             lease,
             breakers,
             settings,
+            view,
         )
         try:
-            yield _app(servicer, watcher, lease)
+            yield _app(servicer, watcher, lease, settings.region)
         finally:
             await policies.close()
 
 
-def _app(servicer: RoutingServicer, watcher: MapWatcher, lease: LeaseHolder) -> MeshApp:
+def _app(servicer: RoutingServicer, watcher: MapWatcher, lease: LeaseHolder, region_id: str) -> MeshApp:
     return MeshApp(
         name="routing",
         bindings=(binding_of(servicer),),
         checks={"map": watcher.ready},
         soft_checks={"etcd": watcher.connected, "admission": lambda: lease.healthy},
+        service_checks={SERVICE: lambda: not leaving(watcher, region_id)},
+        draining=lambda: leaving(watcher, region_id),
     )
 
 

@@ -17,7 +17,7 @@ from trunkline_routing.edge.model import Vectors
 MAX_TEXT_BYTES: Final = 4096
 MAX_TOP_K: Final = 100
 MAX_DEPTH: Final = 100
-MAX_COLLECTIONS: Final = 16
+MAX_COLLECTIONS: Final = 64
 MAX_FIELDS: Final = 32
 MAX_CONDITIONS: Final = 16
 MAX_VECTOR: Final = 4096
@@ -66,7 +66,8 @@ def check_vector(request: routing_pb.SearchRequest, found: Violations) -> Vector
     found.check(NAME.fullmatch(request.vector.space_id) is not None, "vector.space_id", "must name a space")
     found.check(1 <= count <= MAX_VECTOR, "vector.values", f"must be 1 to {MAX_VECTOR} numbers")
     found.check(all(map(math.isfinite, values)), "vector.values", "must be finite numbers")
-    found.check(bool(request.collections), "collections", "must be named where a vector is given")
+    named = bool(request.collections) or request.all_collections
+    found.check(named, "collections", "must be named where a vector is given")
     return {request.vector.space_id: values}
 
 
@@ -74,6 +75,11 @@ def check_names(names: Sequence[str], field: str, found: Violations) -> None:
     """Note violations of a list of collections."""
     found.check(len(names) <= MAX_COLLECTIONS, field, f"must be at most {MAX_COLLECTIONS}")
     found.check(all(map(NAME.fullmatch, names[:MAX_COLLECTIONS])), field, "must each be 1 to 63 of [a-z0-9-]")
+
+
+def check_all(everything: bool, names: Sequence[str], found: Violations) -> None:
+    """Note a violation of a request for all collections that also names some."""
+    found.check(not (everything and names), "all_collections", "must not be set where collections are named")
 
 
 def check_fields(names: Sequence[str], found: Violations) -> None:

@@ -14,14 +14,13 @@ from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import CollectionUnknown, DomainError, SpaceUnknown, invalid_field
 from trunkline_routing.edge import gate as gates
+from trunkline_routing.edge.bounds import MAX_COLLECTIONS
 from trunkline_routing.edge.model import Choice, Decision, Gate, Query
 from trunkline_routing.edge.policy_book import PolicyBook, PreparedPolicy
 from trunkline_routing.edge.query_vectors import QueryVectors
 from trunkline_routing.edge.semantics import choose
 from trunkline_routing.edge.trail import TrailRecorder
 
-MAX_COLLECTIONS: Final = 16
-"""Collections of one search; the contract's bound."""
 FALLBACK_CONFIDENCE: Final = 0.2
 
 Collections: TypeAlias = tuple[CollectionEntry, ...]
@@ -85,6 +84,8 @@ class Decider:
     async def _decide(self, gate: Gate, query: Query, deadline: Deadline, trail: TrailRecorder) -> Decision:
         if query.collections:
             return self._explicit(gate, query)
+        if query.all_collections:
+            return _everything(gate)
         tenant_id = gate.tenant.tenant_id
         pointer = gate.snapshot.policy(tenant_id)
         if pointer is None:
@@ -206,6 +207,18 @@ def _without_policy(gate: Gate) -> Decision:
     return Decision(strategy, FALLBACK_CONFIDENCE if choices else 0.0, choices)
 
 
+def _everything(gate: Gate) -> Decision:
+    """All of the tenant's collections, which must not be more than one search may hold."""
+    entries = gate.snapshot.collections_of(gate.tenant.tenant_id)
+    if len(entries) > MAX_COLLECTIONS:
+        raise invalid_field(
+            "all_collections",
+            f"must not be set: there are {len(entries)} collections, and at most {MAX_COLLECTIONS} fit",
+        )
+    confidence = 1.0 if entries else 0.0
+    return Decision(trail_pb.STRATEGY_ALL, confidence, tuple(Choice(entry, 1.0) for entry in entries))
+
+
 def _readable_part(gate: Gate, query: Query, decision: Decision, trail: TrailRecorder) -> Decision:
     """Leave out collections that may not be read here, and say so; refuse if the best one is among them."""
     for name in decision.not_considered:
@@ -216,7 +229,7 @@ def _readable_part(gate: Gate, query: Query, decision: Decision, trail: TrailRec
     inside = tuple(choice for choice in decision.choices if gates.readable(gate, choice.entry))
     best_inside = max((choice.confidence for choice in inside), default=0.0)
     best_is_outside = max(choice.confidence for choice in outside) > best_inside
-    explicit = decision.strategy == trail_pb.STRATEGY_EXPLICIT
+    explicit = decision.strategy in (trail_pb.STRATEGY_EXPLICIT, trail_pb.STRATEGY_ALL)
     if not inside or ((best_is_outside or explicit) and not query.allow_partial):
         gates.refuse_unreadable(gate, decision.choices if explicit else outside)
     for choice in outside:

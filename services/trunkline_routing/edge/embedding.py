@@ -52,7 +52,11 @@ class Embedding:
                 return await self._inference.embed(region, space, batch, passages=passages, deadline=share)
 
             region, embedded = await failover.first(
-                candidates.within(gate, wall), attempt, deadline=deadline, subject={"space": space.space_id}
+                candidates.within(gate, wall, failover.tier),
+                attempt,
+                deadline=deadline,
+                subject={"space": space.space_id},
+                tenant_id=gate.tenant.tenant_id,
             )
             vectors.extend(embedded)
             if trail is not None and region.region_id != gate.region.region_id:

@@ -31,6 +31,8 @@ class Query:
     include_fields: tuple[str, ...] = ()
     consistency: options_pb.Consistency.ValueType = options_pb.CONSISTENCY_ANY
     collections: tuple[str, ...] = ()
+    all_collections: bool = False
+    """True for all of the tenant's; `collections` is empty then."""
     allow_partial: bool = False
     explain: bool = False
     rerank: bool = True

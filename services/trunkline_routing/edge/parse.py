@@ -17,6 +17,7 @@ from trunkline_routing.edge.bounds import (
     MAX_TOP_K,
     NAME,
     Violations,
+    check_all,
     check_consistency,
     check_document,
     check_fields,
@@ -45,6 +46,7 @@ def parse_search(request: routing_pb.SearchRequest, *, default_depth: int) -> Qu
     min_score = request.min_score if request.HasField("min_score") else None
     found.check(min_score is None or math.isfinite(min_score), "min_score", "must be a finite number")
     check_names(request.collections, "collections", found)
+    check_all(request.all_collections, request.collections, found)
     check_fields(request.include_fields, found)
     condition = request.filter if request.HasField("filter") else None
     if condition is not None:
@@ -61,6 +63,7 @@ def parse_search(request: routing_pb.SearchRequest, *, default_depth: int) -> Qu
         include_fields=tuple(request.include_fields),
         consistency=request.consistency or options_pb.CONSISTENCY_ANY,
         collections=tuple(dict.fromkeys(request.collections)) if request.collections else (),
+        all_collections=request.all_collections,
         allow_partial=request.allow_partial,
         explain=request.explain,
         rerank=not rerank.disabled and kind == "text",
@@ -93,6 +96,7 @@ def parse_route(request: routing_pb.RouteRequest) -> Query:
     found = Violations()
     check_text(request.text, found)
     check_names(request.collections, "collections", found)
+    check_all(request.all_collections, request.collections, found)
     check_consistency(request.consistency, found)
     check_token(request.map_token, found)
     found.settle()
@@ -102,6 +106,7 @@ def parse_route(request: routing_pb.RouteRequest) -> Query:
         top_k=1,
         consistency=request.consistency or options_pb.CONSISTENCY_ANY,
         collections=tuple(dict.fromkeys(request.collections)) if request.collections else (),
+        all_collections=request.all_collections,
         explain=request.explain,
     )
 

@@ -10,6 +10,7 @@ from trunkline.common.v1 import document_pb2 as document_pb
 from trunkline_lease.spent import Spent
 from trunkline_map.entries import RegionEntry, SpaceEntry
 from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import DomainError
 from trunkline_routing.edge.model import Hit, Query, Vector, Vectors
 
 
@@ -40,15 +41,18 @@ class Retrieval(Protocol):
         self,
         region: RegionEntry,
         tenant_id: str,
-        collection: str,
+        collections: Sequence[str],
         query: Query,
         vectors: Vectors,
         *,
         limit: int,
         map_token: bytes,
         deadline: Deadline,
-    ) -> Sequence[Hit]:
-        """Return the collection's hits, best first. Raises domain errors."""
+    ) -> Sequence[Sequence[Hit] | DomainError]:
+        """Return each collection's hits, best first, or why it alone could not be searched. Raises domain errors.
+
+        `vectors` are of the collections' spaces: for each of them, or for none.
+        """
 
     async def upsert(
         self,

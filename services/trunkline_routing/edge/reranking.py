@@ -53,11 +53,15 @@ class Reranking:
         async def attempt(region: RegionEntry, share: Deadline) -> Sequence[Scored]:
             return await self._rerank.rerank(region, query.text, passages, top_n=depth, deadline=share)
 
-        usable = [one for one in candidates.within(gate, wall) if not self._failover.would_skip(one)]
         with trail.stage(trail_pb.STAGE_NAME_RERANK, budget) as stage:
             try:
                 region, order = await self._failover.first(
-                    usable[:MAX_REGIONS], attempt, deadline=budget, subject={"stage": STAGE}
+                    candidates.within(gate, wall, self._failover.tier),
+                    attempt,
+                    deadline=budget,
+                    subject={"stage": STAGE},
+                    tenant_id=gate.tenant.tenant_id,
+                    attempts=MAX_REGIONS,
                 )
             except DomainError as error:
                 stage.skipped = True

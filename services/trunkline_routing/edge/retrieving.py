@@ -1,10 +1,9 @@
-"""Retrieval of one query: its vectors, all collections in parallel, each with failover, and the merge."""
+"""Retrieval of one query: its vectors, all collections with failover and one call for each region, and the merge."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import RegionEntry
@@ -13,17 +12,17 @@ from trunkline_mesh.errors import DomainError, SpaceMismatch, SpaceUnknown, inva
 from trunkline_routing.edge import candidates
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.budgets import StageBudgets
+from trunkline_routing.edge.course import Course
 from trunkline_routing.edge.failover import Failover
 from trunkline_routing.edge.merge import merge
 from trunkline_routing.edge.model import Choice, Decision, Gate, Hit, Query, Vector
 from trunkline_routing.edge.ports import Retrieval
 from trunkline_routing.edge.query_vectors import QueryVectors
+from trunkline_routing.edge.together import together
 from trunkline_routing.edge.trail import TrailRecorder
 
 MAX_SPACES: Final = 4
 """Embedding spaces of one query; collections of further ones are searched by keywords alone."""
-
-T = TypeVar("T")
 
 
 class Retrieving:
@@ -50,14 +49,8 @@ class Retrieving:
         vectors = query.vectors or await self._query_vectors(gate, query, decision, trail, deadline)
         limit = max(query.top_k, query.rerank_depth) if rerank else query.top_k
         budget = self._budgets.retrieval(deadline, rerank=rerank)
-        accounts = [trail.collection(choice) for choice in decision.choices]
         with trail.stage(trail_pb.STAGE_NAME_RETRIEVAL, budget):
-            results = await _together(
-                [
-                    self._collection(gate, query, choice, account, vectors, limit, trail, budget, deadline)
-                    for choice, account in zip(decision.choices, accounts, strict=True)
-                ]
-            )
+            results = await self._search(gate, query, decision, vectors, limit, trail, budget, deadline)
         if len(results) < 2:
             return merge(results, limit)
         with trail.stage(trail_pb.STAGE_NAME_MERGE, budget):
@@ -74,7 +67,7 @@ class Retrieving:
             for space_id in spaces[MAX_SPACES:]:
                 trail.degrade(trail_pb.DEGRADATION_REASON_SPARSE_ONLY, space_id)
         budget = self._budgets.embedding(deadline)
-        embedded = await _together(
+        embedded = await together(
             [self._embedded(gate, query, decision, space_id, trail, budget) for space_id in spaces[:MAX_SPACES]]
         )
         return {space_id: vector for space_id, vector in embedded if vector is not None}
@@ -97,54 +90,40 @@ class Retrieving:
             return space_id, None
         return space_id, vector
 
-    async def _collection(
+    async def _search(
         self,
         gate: Gate,
         query: Query,
-        choice: Choice,
-        account: trail_pb.CollectionTrail,
+        decision: Decision,
         vectors: Mapping[str, Vector],
         limit: int,
         trail: TrailRecorder,
         budget: Deadline,
         deadline: Deadline,
-    ) -> tuple[float, Sequence[Hit]]:
-        """Search one collection with failover; nothing, and say so, where it fails and the caller allows that."""
-        entry = choice.entry
-        own = {entry.space_id: vectors[entry.space_id]} if entry.space_id in vectors else {}
+    ) -> list[tuple[float, Sequence[Hit]]]:
+        """Search all collections, those of one region in one call; say so where one is missing, if that is allowed."""
+        courses = courses_of(gate, query, decision, trail, self._failover, vectors)
+        space_of = {choice.entry.collection_id: choice.entry.space_id for choice in decision.choices}
 
-        async def attempt(region: RegionEntry, share: Deadline) -> Sequence[Hit]:
+        async def attempt(
+            region: RegionEntry, asked: Sequence[Course[Sequence[Hit]]], share: Deadline
+        ) -> Sequence[Sequence[Hit] | DomainError]:
+            names = [course.subject["collection"] for course in asked]
+            spaces = {space_of[name] for name in names}
             return await self._retrieval.search(
                 region,
                 gate.tenant.tenant_id,
-                entry.collection_id,
+                names,
                 query,
-                own,
+                {space: vectors[space] for space in sorted(spaces) if space in vectors},
                 limit=limit,
                 map_token=gate.snapshot.token,
                 deadline=share,
             )
 
-        listed = candidates.for_collection(gate, entry, query.consistency)
-        try:
-            region, hits = await self._failover.first(
-                listed,
-                attempt,
-                deadline=self._budgets.hop(deadline),
-                budget=budget,
-                subject={"collection": entry.collection_id},
-                trail=account,
-            )
-        except DomainError:
-            if not query.allow_partial:
-                raise
-            trail.degrade(trail_pb.DEGRADATION_REASON_COLLECTION_MISSING, entry.collection_id)
-            return choice.confidence, ()
-        account.served_region = region.region_id
-        account.hit_count = len(hits)
-        if region.region_id != listed[0].region_id:
-            trail.degrade(trail_pb.DEGRADATION_REASON_SERVED_FROM_OTHER_REGION, entry.collection_id)
-        return choice.confidence, hits
+        hop = self._budgets.hop(deadline)
+        await self._failover.serve(courses, attempt, deadline=hop, budget=budget, partial=query.allow_partial)
+        return [_outcome(choice, course, trail) for choice, course in zip(decision.choices, courses, strict=True)]
 
 
 def _check_own_vector(gate: Gate, query: Query, decision: Decision) -> None:
@@ -157,10 +136,40 @@ def _check_own_vector(gate: Gate, query: Query, decision: Decision) -> None:
             raise SpaceMismatch(metadata={"collection": entry.collection_id, "space": entry.space_id})
 
 
-async def _together(pending: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all at once; the first failure cancels the others. One alone needs no task of its own."""
-    if len(pending) == 1:
-        return [await pending[0]]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one) for one in pending]
-    return [task.result() for task in tasks]
+def courses_of(
+    gate: Gate,
+    query: Query,
+    decision: Decision,
+    trail: TrailRecorder,
+    failover: Failover,
+    vectors: Mapping[str, Vector],
+) -> list[Course[Sequence[Hit]]]:
+    """Return the way of each collection through its candidates, and begin its account.
+
+    Collections with a vector and those without do not share a call: a region searches all of a call in the same way.
+    """
+    lot = failover.lot(gate.tenant.tenant_id)
+    return [
+        Course(
+            candidates.for_collection(gate, choice.entry, query.consistency, failover.tier),
+            subject={"collection": choice.entry.collection_id},
+            lot=lot,
+            account=trail.collection(choice),
+            explain=query.explain,
+            key=choice.entry.space_id in vectors,
+        )
+        for choice in decision.choices
+    ]
+
+
+def _outcome(choice: Choice, course: Course[Sequence[Hit]], trail: TrailRecorder) -> tuple[float, Sequence[Hit]]:
+    """Finish a collection's account: who served it, or that nobody did."""
+    name, account = choice.entry.collection_id, course.account
+    if course.region is None or course.result is None or account is None:
+        trail.degrade(trail_pb.DEGRADATION_REASON_COLLECTION_MISSING, name)
+        return choice.confidence, ()
+    account.served_region = course.region.region_id
+    account.hit_count = len(course.result)
+    if course.region.region_id != course.listed[0].region_id:
+        trail.degrade(trail_pb.DEGRADATION_REASON_SERVED_FROM_OTHER_REGION, name)
+    return choice.confidence, course.result

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.source import MapSource
 from trunkline_mesh.request import RequestScope
-from trunkline_routing.edge import candidates
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.decide import Decider
 from trunkline_routing.edge.failover import Failover
 from trunkline_routing.edge.model import Query
-from trunkline_routing.edge.trail import TrailRecorder, add_attempt
+from trunkline_routing.edge.retrieving import courses_of
+from trunkline_routing.edge.trail import TrailRecorder
 from trunkline_routing.settings import RoutingSettings
 
 
@@ -44,12 +46,7 @@ class Route:
         with trail.stage(trail_pb.STAGE_NAME_DECISION, budget):
             decision = await self._decider.decide(gate, query, deadline=budget, trail=trail)
         trail.decision(decision, explain=query.explain)
-        for choice in decision.choices:
-            account = trail.collection(choice)
-            for candidate in candidates.for_collection(gate, choice.entry, query.consistency):
-                outcome = self._failover.would_skip(candidate)
-                if not outcome and not account.served_region:
-                    outcome = trail_pb.ATTEMPT_OUTCOME_SERVED
-                    account.served_region = candidate.region_id
-                add_attempt(account, candidate.region_id, outcome or trail_pb.ATTEMPT_OUTCOME_NOT_NEEDED)
+        explained = replace(query, explain=True)
+        for course in courses_of(gate, explained, decision, trail, self._failover, {}):
+            course.explain_only(self._failover)
         return trail.finish(explain=query.explain)

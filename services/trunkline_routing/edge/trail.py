@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf import duration_pb2
@@ -113,6 +114,8 @@ class TrailRecorder:
             for collection in message.collections:
                 del collection.attempts[: len(collection.attempts) - kept]  # the last one tells how it ended
             message.truncated = True
+        if not explain and message.truncated:
+            _cut_collections(message)
         return message
 
 
@@ -135,11 +138,29 @@ class Timed:
         set_seconds(self._entry.elapsed, time.perf_counter() - self._began_s)
 
 
+def _cut_collections(message: trail_pb.Trail) -> None:
+    """Leave out the accounts that do not fit: first of those that were served, which say least."""
+    room = max(0, MAX_ENTRIES - len(message.stages) - len(message.degradations))
+    if len(message.collections) > room:
+        kept = sorted(message.collections, key=lambda account: bool(account.served_region))[:room]
+        del message.collections[:]
+        message.collections.extend(kept)
+
+
 def _entries(message: trail_pb.Trail) -> int:
     own = len(message.stages) + len(message.degradations) + len(message.collections)
     if own + len(message.collections) * MAX_ATTEMPTS <= MAX_ENTRIES:
         return own  # there cannot be too many, so they need not be counted
     return own + sum(len(collection.attempts) for collection in message.collections)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known of a candidate when it was considered."""
+
+    breaker: trail_pb.BreakerState.ValueType
+    pressure: float | None = None
+    round_trip_s: float | None = None
 
 
 def add_attempt(
@@ -149,6 +170,8 @@ def add_attempt(
     *,
     error: DomainError | None = None,
     elapsed_s: float | None = None,
+    known: Known | None = None,
+    hedge: bool = False,
 ) -> None:
     """Tell how one candidate region fared; nothing to do where no collection is concerned."""
     if trail is None or len(trail.attempts) >= MAX_ATTEMPTS:
@@ -158,3 +181,11 @@ def add_attempt(
         attempt.error = error.reason
     if elapsed_s is not None:
         set_seconds(attempt.elapsed, elapsed_s)
+    if hedge:
+        attempt.hedge = True
+    if known is not None:
+        attempt.breaker = known.breaker
+        if known.pressure is not None:
+            attempt.pressure = known.pressure
+        if known.round_trip_s is not None:
+            set_seconds(attempt.round_trip, known.round_trip_s)

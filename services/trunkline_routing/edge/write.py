@@ -29,6 +29,7 @@ from trunkline_mesh.errors import (
 from trunkline_mesh.request import RequestScope
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.embedding import Embedding
+from trunkline_routing.edge.evidence import guarded
 from trunkline_routing.edge.model import Choice, Gate
 from trunkline_routing.edge.ports import Quota, Retrieval
 from trunkline_routing.edge.trail import TrailRecorder, add_attempt
@@ -38,6 +39,11 @@ WriteOne = Callable[[RegionEntry, Deadline], Awaitable[None]]
 
 WRITE_POLICY: Final[BreakerPolicy] = replace(REGION_POLICY, slow_call_s=10.0)
 """A region's rules, but a durable write of 64 documents may take longer than a search."""
+
+
+def never_out(_region_id: str) -> bool:
+    """Know of no region that is out."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,10 @@ class Write:
         quota: Quota,
         breakers: BreakerRegistry,
         settings: RoutingSettings,
+        is_out: Callable[[str], bool] = never_out,
     ) -> None:
-        """Compose from parts."""
+        """Compose from parts. `is_out` says of a region that it does not serve, by its own health."""
+        self._is_out = is_out
         self._breakers = breakers
         self._source = source
         self._embedding = embedding
@@ -193,7 +201,7 @@ class Write:
         breaker = self._breakers.get("retrieval", region_id, method, WRITE_POLICY)
         error: DomainError | None = None
         try:
-            await breaker.call(lambda: write(region, deadline))
+            await guarded(breaker, lambda: write(region, deadline), is_out=lambda: self._is_out(region_id))
         except DomainError as exc:
             error = exc
         return time.perf_counter() - began_s, error

@@ -49,6 +49,8 @@ class Region:
     name: str
     refuses: dict[str, DomainError] = field(default_factory=dict)
     """By method."""
+    broken: dict[str, DomainError] = field(default_factory=dict)
+    """By collection; told beside those of the same call that are not."""
     vendor_text: str = ""
     """If set, retrieval fails with this as a bare status, as a broken proxy does."""
     hangs: set[str] = field(default_factory=set)
@@ -87,15 +89,18 @@ class Retrieval(retrieval_grpc.RetrievalServiceServicer):
 
     async def Search(self, request: retrieval_pb.SearchRequest, context: Context) -> retrieval_pb.SearchResponse:
         await self._region.arrive("Search", request, context)
-        [collection] = request.collections
+        return retrieval_pb.SearchResponse(results=[self._found(request, name) for name in request.collections])
+
+    def _found(self, request: retrieval_pb.SearchRequest, collection: str) -> retrieval_pb.CollectionHits:
+        if request.allow_partial and collection in self._region.broken:
+            return retrieval_pb.CollectionHits(collection=collection, error=self._region.broken[collection].reason)
         hits = [
             retrieval_pb.Hit(document=document_pb.Document(document_id=f"{collection}-{n}", text="text"), score=1 / n)
             for n in (1, 2)
         ]
-        found = retrieval_pb.CollectionHits(
+        return retrieval_pb.CollectionHits(
             collection=collection, hits=hits[: request.limit], score_kind=options_pb.SCORE_KIND_RRF
         )
-        return retrieval_pb.SearchResponse(results=[found])
 
     async def Upsert(self, request: retrieval_pb.UpsertRequest, context: Context) -> retrieval_pb.UpsertResponse:
         await self._region.arrive("Upsert", request, context)

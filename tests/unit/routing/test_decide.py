@@ -94,10 +94,27 @@ async def test_without_a_policy_all_collections_are_searched() -> None:
     strategy, names, _, told = await decide(world, query("gdpr"))
     assert (strategy, names) == ("FALLBACK", ["both", "europe"])
     assert told["COLLECTION_OUTSIDE_JURISDICTION"] == {"states"}
-    world.map.put(*[maps.collection(TENANT, f"more-{n}", [EU], ["eu"]) for n in range(14)])
+    world.map.put(*[maps.collection(TENANT, f"more-{n}", [EU], ["eu"]) for n in range(62)])
     with pytest.raises(FieldInvalid) as refused:
         await decide(world, query("gdpr"))
     assert [one.field for one in refused.value.violations] == ["collections"]
+
+
+async def test_all_collections_are_all_or_a_refusal() -> None:
+    """What may not be read here is left out only if the caller allows that; too many are counted for the caller."""
+    world = World(EU)
+    with pytest.raises(ResidencyRouterOutside):
+        await decide(world, query("gdpr", all_collections=True))
+    strategy, names, _, told = await decide(world, query("gdpr", all_collections=True, allow_partial=True))
+    assert (strategy, names) == ("ALL", ["both", "europe"])
+    assert told["COLLECTION_OUTSIDE_JURISDICTION"] == {"states"}
+    assert world.inference.calls == [], "no policy decides"
+    world.map.put(*[maps.collection(TENANT, f"more-{n}", [EU], ["eu"]) for n in range(62)])
+    with pytest.raises(FieldInvalid) as refused:
+        await decide(world, query("gdpr", all_collections=True))
+    [violation] = refused.value.violations
+    assert violation.field == "all_collections"
+    assert "65" in violation.description
 
 
 @pytest.mark.parametrize(

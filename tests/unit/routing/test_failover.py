@@ -65,7 +65,13 @@ class Play:
         self.account = trail_pb.CollectionTrail()
 
     async def first(
-        self, script: Script, candidates: Sequence[Candidate], *, left_s: float = 8.0, budget_s: float | None = None
+        self,
+        script: Script,
+        candidates: Sequence[Candidate],
+        *,
+        left_s: float = 8.0,
+        budget_s: float | None = None,
+        tenant_id: str = "",
     ) -> str:
         scope(left_s)
         budget = Deadline.after(budget_s) if budget_s is not None else None
@@ -76,6 +82,7 @@ class Play:
             budget=budget,
             subject={"collection": "c"},
             trail=self.account,
+            tenant_id=tenant_id,
         )
         assert answer == f"served by {region.region_id}"
         return region.region_id
@@ -190,9 +197,9 @@ async def test_repeats_keep_to_the_budget() -> None:
     """A first attempt is always made; a second one only while the budget lasts."""
     play = Play(floor=2)
     for _ in range(2):
-        assert await play.first(Script(a=errors.Overloaded()), listed("a", "b")) == "b"
-    with pytest.raises(errors.Overloaded):
-        await play.first(Script(a=errors.Overloaded()), listed("a", "b"))
+        assert await play.first(Script(a=errors.StaleMap()), listed("a", "b")) == "b"
+    with pytest.raises(errors.StaleMap):
+        await play.first(Script(a=errors.StaleMap()), listed("a", "b"))
     assert play.outcomes[-1] == ("b", "SKIPPED_BUDGET")
     assert await play.first(Script(), listed("a", "b")) == "a"
 
@@ -235,8 +242,8 @@ def test_overload_and_expiry_stay_what_they_are(error: type[DomainError]) -> Non
 async def test_failures_open_the_regions_breaker_and_overload_does_not() -> None:
     """Overload moves traffic, it opens no breaker."""
     play = Play()
-    for _ in range(6):
-        await play.first(Script(a=errors.Overloaded()), listed("a", "b"))
+    for number in range(6):
+        await play.first(Script(a=errors.Overloaded()), listed("a", "b"), tenant_id=f"tenant-{number}")
     assert not play.breakers.get("retrieval", "a", "Search", REGION_POLICY).is_open()
     for _ in range(6):
         await play.first(Script(a=errors.BackendUnavailable()), listed("a", "b"))

@@ -32,6 +32,7 @@ from trunkline_routing.edge.model import Answer, Gate, Hit, Query, Vector, Vecto
 from trunkline_routing.edge.policy_book import PolicyBook
 from trunkline_routing.edge.ports import Scored
 from trunkline_routing.edge.query_vectors import QueryVectors
+from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.reranking import Reranking
 from trunkline_routing.edge.retrieving import Retrieving
 from trunkline_routing.edge.route import Route
@@ -133,6 +134,9 @@ class FakeRetrieval:
     """By region, collection or `region/collection`."""
     text: str = "text"
     searches: list[dict[str, Any]] = field(default_factory=list)
+    """One for each collection that was asked for."""
+    calls: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
+    """Region, collections and spaces of each call."""
     written: dict[str, list[str]] = field(default_factory=dict)
     deleted: dict[str, list[str]] = field(default_factory=dict)
 
@@ -140,15 +144,16 @@ class FakeRetrieval:
         self,
         region: RegionEntry,
         tenant_id: str,
-        collection: str,
+        collections: Sequence[str],
         query: Query,
         vectors: Vectors,
         *,
         limit: int,
         map_token: bytes,
         deadline: Deadline,
-    ) -> Sequence[Hit]:
-        self.searches.append(
+    ) -> Sequence[Sequence[Hit] | DomainError]:
+        self.calls.append((region.region_id, tuple(collections), tuple(vectors)))
+        self.searches.extend(
             {
                 "region": region.region_id,
                 "tenant": tenant_id,
@@ -158,10 +163,19 @@ class FakeRetrieval:
                 "map_token": map_token,
                 "left_s": deadline.remaining_s(),
             }
+            for collection in collections
         )
-        self._fail(region.region_id, collection)
+        if region.region_id in self.failing:
+            raise self.failing[region.region_id]
+        return [self._found(region.region_id, collection, limit) for collection in collections]
+
+    def _found(self, region_id: str, collection: str, limit: int) -> Sequence[Hit] | DomainError:
+        try:
+            self._fail(region_id, collection)
+        except DomainError as error:
+            return error
         names = self.documents.get(collection, [])
-        found = [hit(name, collection, region.region_id, 1 / (1 + n), self.text) for n, name in enumerate(names)]
+        found = [hit(name, collection, region_id, 1 / (1 + n), self.text) for n, name in enumerate(names)]
         return found[:limit]
 
     async def upsert(
@@ -275,6 +289,7 @@ class World:
         self.inference, self.retrieval, self.rerank = FakeInference(), FakeRetrieval(), FakeRerank()
         self.quota, self.blobs = FakeQuota(), FakeBlobs()
         self.breakers = BreakerRegistry()
+        self.view = RegionView()
         self.budget = RetryBudget(floor=100)
         self.embedding = Embedding(
             self.inference,
@@ -291,7 +306,8 @@ class World:
 
     def failover(self, dependency: str, method: str) -> Failover:
         rules = INFERENCE_POLICY if dependency == "inference" else REGION_POLICY
-        return Failover(dependency, method, rules, self.breakers, self.budget)
+        probed = dependency == "retrieval"
+        return Failover(dependency, method, rules, self.breakers, self.budget, view=self.view, probed=probed)
 
     def set_policy(self, text: str | bytes, version: int = 1) -> None:
         digest = hashlib.sha256(text if isinstance(text, bytes) else text.encode()).hexdigest()
@@ -333,7 +349,9 @@ class World:
         return Route(self.map, self.decider, self.failover("retrieval", "Search"), self.budgets, self.settings)
 
     def write(self) -> Write:
-        return Write(self.map, self.embedding, self.retrieval, self.quota, self.breakers, self.settings)
+        return Write(
+            self.map, self.embedding, self.retrieval, self.quota, self.breakers, self.settings, self.view.is_out
+        )
 
     def servicer(self) -> RoutingServicer:
         """Return the whole front door, wired as the service wires it."""
@@ -346,6 +364,7 @@ class World:
             self.quota,
             self.breakers,
             self.settings,
+            self.view,
         )
 
 
