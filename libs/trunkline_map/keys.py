@@ -24,7 +24,10 @@ class Kind(StrEnum):
     POLICY = "policies"
 
 
-_KINDS: Final = {kind.value: kind for kind in Kind}
+_PARTS: Final = dict.fromkeys(Kind, 2) | {Kind.EPOCH: 1, Kind.COLLECTION: 3}
+_KINDS: Final = {kind.value: (kind, _PARTS[kind]) for kind in Kind}
+"""By folder: the kind, and of how many parts its keys are made. Looked up by text: an enumerator's hash is slow."""
+_NONE: Final = (None, 0)
 
 
 class MapKey(NamedTuple):
@@ -54,13 +57,11 @@ class MapKey(NamedTuple):
             parts = raw[len(PREFIX) :].decode().split("/")
         except UnicodeDecodeError:
             return None
-        kind = _KINDS.get(parts[0])
-        if kind is None or not all(parts) or len(parts) != _PARTS[kind]:
+        kind, count = _KINDS.get(parts[0], _NONE)
+        if kind is None or len(parts) != count or "" in parts:
             return None
         return cls(kind, *parts[1:])
 
-
-_PARTS: Final = dict.fromkeys(Kind, 2) | {Kind.EPOCH: 1, Kind.COLLECTION: 3}
 
 EPOCH_KEY: Final = MapKey(Kind.EPOCH)
 

@@ -52,6 +52,8 @@ class MalformedRecordError(ValueError):
 def decode(key: MapKey, value: bytes, revision: int) -> Entry:
     """Return the entry that `value` holds; raise MalformedRecordError."""
     try:
+        if key.kind is Kind.COLLECTION:  # before the others: an enumerator's hash is slow, and most are collections
+            return _decode_collection(key, value, revision)
         return _DECODERS[key.kind](key, value, revision)
     except DecodeError as exc:
         raise MalformedRecordError(f"no {key.kind} record") from exc

@@ -148,6 +148,8 @@ class MapSnapshot:
     def entry(self, key: MapKey) -> Entry | None:
         """Return whatever the key holds, or None."""
         match key.kind:
+            case Kind.COLLECTION:
+                return self.collection(key.name, key.collection_id)
             case Kind.EPOCH:
                 return EpochEntry(self.epoch) if self.epoch else None
             case Kind.REGION:
@@ -158,8 +160,6 @@ class MapSnapshot:
                 return self.tenant(key.name)
             case Kind.POLICY:
                 return self.policy(key.name)
-            case Kind.COLLECTION:
-                return self.collection(key.name, key.collection_id)
 
     def entries(self) -> Iterator[Entry]:
         """Yield every entry but the epoch, in no order."""
