@@ -23,8 +23,8 @@ from tests.chaos.load_spec import LoadSpec
 from trunkline_map.etcd import open_etcd
 from trunkline_map.watcher import MapWatcher, watching
 
-LOAD_PART: Final = 0.3
-"""Offered load as a part of the capacity measured first."""
+LOAD_PART: Final = 0.28
+"""Offered load as a part of the capacity measured first: with what chance adds, it stays within 30 %."""
 MAX_RPS: Final = 60.0
 IN_FLIGHT: Final = 8
 COLLECTIONS: Final = 9
