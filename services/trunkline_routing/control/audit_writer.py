@@ -56,7 +56,11 @@ class AuditWriter:
                     await self._write()
             except (WatchCanceledError, StoreCompactedError):
                 told = None  # what was missed is in the history: list it
-            except (AuditBusyError, AuditDamagedError, OSError, ValueError, StoreUnavailableError, DomainError) as exc:
+            except AuditBusyError:
+                if told is not AuditBusyError:
+                    told = AuditBusyError
+                    _log.info("another process writes the audit log; waiting for its end")
+            except (AuditDamagedError, OSError, ValueError, StoreUnavailableError, DomainError) as exc:
                 AUDIT_FAILURES.inc()
                 if type(exc) is not told:
                     told = type(exc)

@@ -98,6 +98,7 @@ class _Stream:
         self._deadline = deadline
         self._sign_of_life_s = sign_of_life_s
         self._epoch = b""
+        self._epoch_watched = maps.present_epoch()
         self._revision = 0
         self._keys: set[bytes] = set()
 
@@ -192,9 +193,11 @@ class _Stream:
             after = page.items[-1].key if page.items else after
 
     def _require_epoch(self) -> None:
-        """A restored store has another history: what comes next does not follow from what was told."""
-        present = self._maps.present_epoch()
-        if present and present != self._epoch:
+        """A restored store has another history: what comes next does not follow from what was told.
+
+        The watched map may have lagged behind the epoch with which the stream began.
+        """
+        if self._maps.present_epoch() not in (self._epoch, self._epoch_watched):
             raise MapTokenInvalid("the map has a new epoch; begin anew")
 
     def _step(self) -> Step:

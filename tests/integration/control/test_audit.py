@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.integration.map.etcd_server import EtcdServer
 
 from trunkline_local.child import Command
@@ -21,10 +22,12 @@ from trunkline_map.etcd import open_etcd
 from trunkline_map.keys import CONTROL_PREFIX, MapKey, parse_history_key
 from trunkline_map.testing import StaticMap, region
 from trunkline_mesh.deadline import Deadline
+from trunkline_routing.control.app import open_control
 from trunkline_routing.control.how import How
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.regions import Regions
 from trunkline_routing.control.scans import pages
+from trunkline_routing.settings import RoutingSettings
 
 WRITER = """
 import asyncio, sys
@@ -75,6 +78,21 @@ async def test_a_killed_writer_loses_and_repeats_nothing(etcd: EtcdServer, tmp_p
     report = audit.verify(directory)
     assert report.whole
     assert report.files > 1
+
+
+async def test_the_control_role_writes_the_log_that_its_settings_name(etcd: EtcdServer, tmp_path: Path) -> None:
+    """Of changes that any control role made; and a setting that is none stops the start."""
+    settings = RoutingSettings(
+        role="control", etcd_endpoints=etcd.endpoint, blob_dir=tmp_path / "blobs", audit_dir=tmp_path / "audit"
+    )
+    async with open_control(settings), open_etcd([etcd.endpoint]) as store:
+        await Regions(MapStore(store, StaticMap())).put(_new("r"), How("olga"), Deadline.after(20))
+        await _until(partial(_more_than, tmp_path / "audit", 0))
+    assert audit.verify(tmp_path / "audit").whole
+
+    with pytest.raises(ValueError, match="drain-all"):
+        async with open_control(settings.model_copy(update={"two_person_acts": "drain-all"})):
+            pass
 
 
 def _writer(name: str, etcd: EtcdServer, directory: Path) -> Command:

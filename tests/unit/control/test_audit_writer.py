@@ -227,3 +227,17 @@ async def test_what_cannot_be_read_is_told_as_it_is(tmp_path: Path) -> None:
         await until(lambda: told(tmp_path) == happened(store))
 
     assert lines(tmp_path)[-1]["before"] == {"unreadable": base64.b64encode(b"\xff").decode()}
+
+
+async def test_a_second_writer_waits_for_the_end_of_the_first(tmp_path: Path) -> None:
+    """Of several control roles with one folder."""
+    store = MemoryStore()
+    side = use_cases(store)
+    async with writing(side, tmp_path):
+        async with writing(side, tmp_path):
+            await furnish(side, "a")
+            await until(lambda: told(tmp_path) == happened(store))
+        await side.regions.put(new_region("b"), OPERATOR, soon())
+        await until(lambda: told(tmp_path) == happened(store))
+
+    assert audit.verify(tmp_path).whole

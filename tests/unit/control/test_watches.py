@@ -147,6 +147,9 @@ async def test_a_new_epoch_ends_the_streams() -> None:
     await furnish(side, "a")
     async with aclosing(regions_of(side)) as steps:
         await take(steps, 2)
+        source.publish(static_snapshot(epoch=await side.maps.ensure_epoch(soon())))
+        await side.regions.put(new_region("seen"), OPERATOR, soon())
+        await take(steps, 1)
         source.publish(static_snapshot(epoch=b"restored"))
         await side.regions.put(new_region("b"), OPERATOR, soon())
         await side.regions.put(new_region("c"), OPERATOR, soon())
