@@ -104,8 +104,9 @@ def _map_group() -> typer.Typer:
         audit,
         "verify",
         whole_map.audit_verify,
-        "Check that each change begins where the one before it ended, and that the last ones led to what is live.",
-        "trunkline map audit verify",
+        "Check that each change begins where the one before it ended, and that the last ones led to what is live. With "
+        "a folder: check that the audit log there is an unbroken chain, and tell the hash of its last line.",
+        "trunkline map audit verify /var/log/trunkline-audit",
     )
     group.add_typer(audit, name="audit")
     for name, command, example in (

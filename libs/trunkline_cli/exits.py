@@ -20,6 +20,14 @@ R = TypeVar("R")
 
 START: Final = "start one with `trunkline up`"
 _NOT_REPEATED: Final = frozenset({"--approval", "--token"})
+_TOLD: Final = {
+    "entry": "entry",
+    "usedBy": "used by",
+    "nextBatch": "next batch",
+    "limit": "limit",
+    "allowed": "allowed",
+}
+"""Variables of refusals without which a person cannot act, and the words before them."""
 _LOCAL_EXTRA: Final = "pip install 'trunkline[local]'"
 
 
@@ -93,6 +101,7 @@ def explain(exc: BaseException) -> CliError | None:
         return exc
     if isinstance(exc, TrunklineError):
         fields = "".join(f"; {problem.field} {problem.description}" for problem in exc.fields)
+        fields += "".join(f" ({word} {exc.metadata[key]})" for key, word in _TOLD.items() if key in exc.metadata)
         return CliError(
             f"{exc.message.rstrip('. ')}{fields}",
             advice=_approval_advice(exc) or exc.hint,

@@ -63,9 +63,9 @@ def _write(stream: IO[str], live: LiveMap) -> None:
     from trunkline_cli.mapfile.schema import EntryKind
     from trunkline_cli.mapfile.write import MapFileWriter
 
-    counts = ", ".join(f"{len(live.entries[kind]):,} {kind.section}" for kind in EntryKind)
+    counts = ", ".join(f"{kind.section} {len(live.entries[kind]):,}" for kind in EntryKind)
     comments = (
-        f"Trunkline's collection map: {counts}. Policies are not in it.",
+        f"Trunkline's collection map: {counts}; policies are not in it.",
         f"Read at {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}, {shown_state(live.map_token)}.",
     )
     writer = MapFileWriter(stream, comments)

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from trunkline_map.backup import Snapshot
     from trunkline_map.etcd_access import EtcdAccess
 
-_PREFIX: Final = "ENTRY_KIND_"
+_PLURALS: Final = {
+    changes_pb.ENTRY_KIND_REGION: "regions",
+    changes_pb.ENTRY_KIND_TENANT: "tenants",
+    changes_pb.ENTRY_KIND_SPACE: "spaces",
+    changes_pb.ENTRY_KIND_COLLECTION: "collections",
+    changes_pb.ENTRY_KIND_POLICY: "policies",
+}
 
 
 def status(at: At) -> None:
@@ -33,9 +39,7 @@ def status(at: At) -> None:
 def _show_status(out: Output, found: map_pb.GetMapStatusResponse) -> None:
     age_s = found.age.ToNanoseconds() / 1e9
     out.line(f"revision {found.revision}, confirmed {age_s:.1f} s ago, listed anew {found.relist_count} times")
-    counts = [
-        f"{each.count:,} {changes_pb.EntryKind.Name(each.kind).removeprefix(_PREFIX).lower()}" for each in found.counts
-    ]
+    counts = (f"{_PLURALS.get(each.kind, 'others')} {each.count:,}" for each in found.counts)
     out.line(f"entries: {', '.join(counts)}")
     if found.malformed_count:
         out.line(
@@ -118,8 +122,16 @@ def _save(access: EtcdAccess, file: Path) -> Snapshot:
             raise CliError(str(exc), advice="nothing was left behind; an earlier file is as it was") from None
 
 
-def audit_verify(at: At) -> None:
+def audit_verify(
+    at: At,
+    log: Annotated[
+        Path | None, typer.Argument(help="Folder of the control role's audit log, or one of its files.", exists=True)
+    ] = None,
+) -> None:
     """Check the history."""
+    if log is not None:
+        _verify_log(at, log)
+        return
     with progress("reading the history") as view:
         found = at.ask(lambda client: verify_history(client, view.update))
     out = at.out()
@@ -128,6 +140,32 @@ def audit_verify(at: At) -> None:
     out.line(_audit_line(found))
     out.data({"entries": found.entries, "changes": found.changes, "problems": found.problems})
     if found.problems:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _verify_log(at: At, log: Path) -> None:
+    from trunkline_map import audit
+
+    found = audit.verify(log)
+    out = at.out()
+    problem = found.problem
+    if problem is not None:
+        out.line(f"{problem.path}, line {problem.line}: {problem.reason}", style="red")
+    elif found.begins_with != audit.GENESIS:
+        out.line("older files were taken away: the chain is followed from the first line that is there", style="yellow")
+    out.line(f"{found.lines:,} lines in {found.files} files, the last of revision {found.last_revision}")
+    out.line(f"hash of the last line: {found.last_hash}")
+    out.data(
+        {
+            "files": found.files,
+            "lines": found.lines,
+            "last_revision": found.last_revision,
+            "begins_with": found.begins_with,
+            "last_hash": found.last_hash,
+            "problem": None if problem is None else f"{problem.path}, line {problem.line}: {problem.reason}",
+        }
+    )
+    if problem is not None:
         raise typer.Exit(Exit.FAILED)
 
 

@@ -26,7 +26,7 @@ class MapFileWriter:
         stream.write(f"version: {FORMAT}\n")
 
     def entry(self, kind: EntryKind, values: Values) -> None:
-        """Write one entry; fields that have their default are left out, states and layouts are not."""
+        """Write one entry; fields that have their default are left out, states never."""
         if kind is not self._kind:
             self._stream.write(f"{kind.section}:\n")
             self._kind = kind

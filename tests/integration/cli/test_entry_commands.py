@@ -17,6 +17,7 @@ from tests.integration.control.conftest import Control
 from tests.integration.map.etcd_server import EtcdServer
 
 from trunkline_cli.commands.drain import ROUTING_SERVICE
+from trunkline_map import audit
 from trunkline_map.store import Transaction
 
 NOTES: Final = ("notes", "--tenant", "acme")
@@ -215,3 +216,17 @@ async def test_a_backup_is_whole(trunkline: Map, map_etcd: EtcdServer) -> None:
     assert path.stat().st_size == done.data["size_bytes"]
     assert (lost.code, (trunkline.home / "none").exists()) == (1, False)
     assert (await trunkline("map", "backup", str(path), "--etcd", "nonsense")).code == 2
+
+
+async def test_an_audit_log_is_verified(trunkline: Map, tmp_path: Path) -> None:
+    """An unbroken chain tells its last hash; an altered line is named."""
+    log = tmp_path / audit.file_name(1)
+    first = audit.line_of({"revision": 5, "entry": "tenants/acme", "token": ""}, audit.GENESIS)
+    second = audit.line_of({"revision": 6, "entry": "tenants/acme", "token": ""}, audit.hash_of(first))
+    log.write_bytes(first + b"\n" + second + b"\n")
+    whole = await trunkline.run("map", "audit", "verify", str(log), "--json")
+    log.write_bytes(first.replace(b"5", b"4") + b"\n" + second + b"\n")
+    broken = await trunkline("map", "audit", "verify", str(log))
+
+    assert (whole.data["lines"], whole.data["last_hash"], whole.data["problem"]) == (2, audit.hash_of(second), None)
+    assert (broken.code, "line 2: " in broken.out) == (1, True)
