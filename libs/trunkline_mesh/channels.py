@@ -13,6 +13,9 @@ import grpc
 CLOSE_GRACE_S: Final = 5.0
 """A channel that is pushed out may finish its calls for so long."""
 
+MAX_ANSWER_BYTES: Final = 64 << 20
+"""Largest answer between our own services. Requests are bounded by each server's `max_message_bytes`."""
+
 _SERVICE_CONFIG: Final = json.dumps(
     {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
 )
@@ -28,7 +31,8 @@ CLIENT_OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.max_receive_message_length", 8 << 20),
+    # A search of many collections in one region brings all their candidates in one answer.
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", 8 << 20),
     # Retries belong to trunkline_client and to failover, which know reasons and budgets.
     ("grpc.enable_retries", 0),

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 from trunkline_mesh import metrics
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.background import background
-from trunkline_mesh.channels import SERVER_OPTIONS
+from trunkline_mesh.channels import MAX_ANSWER_BYTES, SERVER_OPTIONS
 from trunkline_mesh.composition import staged_handlers
 from trunkline_mesh.drain import Drain
 from trunkline_mesh.health import HealthPoller
@@ -96,7 +96,7 @@ def _server(app: MeshApp, settings: ServiceSettings, health: HealthPoller, stage
     options = (
         *SERVER_OPTIONS,
         ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
     )
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.max_connections_rpcs)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
