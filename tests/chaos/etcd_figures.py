@@ -82,7 +82,7 @@ def figures_of(seen: Outcomes, found: Judgement) -> dict[str, Any]:
 
 def _is_good(figures: Mapping[str, Any]) -> bool:
     return not any(figures[goal] for goal in GOALS) and all(
-        fault["caught_up_after_s"] is not None for fault in figures["faults"]
+        fault["reads"] > 0 and fault["caught_up_after_s"] is not None for fault in figures["faults"]
     )
 
 

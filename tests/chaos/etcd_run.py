@@ -27,6 +27,7 @@ LOAD_PART: Final = 0.28
 """Offered load as a part of the capacity measured first: with what chance adds, it stays within 30 %."""
 MAX_RPS: Final = 60.0
 IN_FLIGHT: Final = 8
+LOAD_WITHIN_S: Final = 60.0
 COLLECTIONS: Final = 9
 CHANGES_PER_S: Final = 6.0
 Say = Callable[[str], None]
@@ -68,6 +69,8 @@ async def run(options: Options, run_dir: Path, say: Say) -> Outcomes:
         async with LoadProcess(spec) as load:
             changer = _changer(world, ledger, rng, load)
             await changer.begin(await world.entries())
+            if await load.until(lambda answer: answer.asked_revision > 0, within_s=LOAD_WITHIN_S) is None:
+                raise TimeoutError("the load did not begin")
             async with _running(changer.run(CHANGES_PER_S)):
                 faults = await _disturb(options, world, ledger, rng, say)
             await changer.read_back()
