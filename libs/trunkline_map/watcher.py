@@ -17,15 +17,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import islice
-from typing import Final
 
 from trunkline_map import metrics
 from trunkline_map.etcd import open_etcd
 from trunkline_map.etcd_access import EtcdAccess
 from trunkline_map.feed import MapFeed
 from trunkline_map.heap import LARGE_ENTRIES, no_collections, settle
-from trunkline_map.keys import PREFIX, MapKey
+from trunkline_map.keys import PREFIX
 from trunkline_map.listing import read_listing
 from trunkline_map.settings import WatchSettings
 from trunkline_map.source import MapHolder
@@ -45,10 +43,6 @@ from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.logs import get_logger
 
 _log = get_logger(__name__)
-
-
-MAX_MALFORMED_TOLD: Final = 100
-"""Malformed entries that are named; all are counted."""
 
 
 class MapWatcher(MapHolder):
@@ -85,11 +79,6 @@ class MapWatcher(MapHolder):
     def connected(self) -> bool:
         """Return True while a watch is in place."""
         return self._connected
-
-    def malformed(self) -> tuple[MapKey, ...]:
-        """Return the keys whose present value cannot be read, at most MAX_MALFORMED_TOLD, in the order of names."""
-        keys = (MapKey.parse(raw) for raw in sorted(self.feed.malformed))
-        return tuple(islice((key for key in keys if key is not None), MAX_MALFORMED_TOLD))
 
     def missing(self, wanted: MapToken) -> None:
         """Have the store asked whether `wanted` differs from what we have: other keys move its revision, too."""

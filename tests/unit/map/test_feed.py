@@ -203,3 +203,50 @@ def test_fields_of_a_newer_version_do_no_harm() -> None:
 
     assert feed.snapshot.tenant("a") == replace(tenant("a", "eu"), revision=2)
     assert feed.malformed == {}
+
+
+def relisted(before: MapFeed, events: list[Event], *, reuse: bool, epoch: EpochEntry = EPOCH) -> Listing:
+    """List what the store holds after `events` upon what `before` has."""
+    held = {EPOCH.key.encode(): KeyValue(EPOCH.key.encode(), encode(epoch), 1)}
+    for event in events:
+        held.pop(event.key, None)
+        if event.value is not None:
+            held[event.key] = KeyValue(event.key, event.value, event.mod_revision)
+    listing = Listing(before.snapshot, reuse=reuse)
+    listing.add(held[key] for key in sorted(held))
+    return listing
+
+
+@given(STEPS, STEPS)
+def test_a_list_that_reuses_entries_is_one_that_reads_them_all(
+    first: list[tuple[Entry, bool]], then: list[tuple[Entry, bool]]
+) -> None:
+    """What did not change is kept, what changed is read, what is gone is gone."""
+    events = history(first + then)
+    before = started(events[: len(first)])
+    end = events[-1].mod_revision if events else 1
+
+    fed, anew = started(events[: len(first)]), started(events[: len(first)])
+    fed.replace(relisted(before, events, reuse=True), end)
+    anew.replace(relisted(before, events, reuse=False), end)
+
+    assert state(fed) == state(anew)
+
+
+def test_a_list_reads_only_what_changed() -> None:
+    """The epoch is always read: it tells whether the entries are of this history."""
+    events = [put(tenant("a", "eu"), 2), put(tenant("b", "eu"), 3)]
+    before = started(events)
+
+    listing = relisted(before, [*events, put(tenant("b", "us"), 4)], reuse=True)
+
+    assert listing.decoded == 2
+    assert listing.build(4).tenant("a") is before.snapshot.tenant("a")
+    assert not listing.foreign()
+
+
+def test_entries_of_another_history_are_not_kept() -> None:
+    """A restored store may have other values at the same revisions."""
+    events = [put(tenant("a", "eu"), 2)]
+
+    assert relisted(started(events), events, reuse=True, epoch=EpochEntry(b"restored")).foreign()

@@ -109,11 +109,11 @@ async def test_a_clock_that_is_set_changes_no_age(watcher: MapWatcher, monkeypat
 
 
 async def test_malformed_entries_are_named(watcher: MapWatcher) -> None:
-    """By their keys, in order, for whoever has to mend them."""
+    """By their keys, for whoever has to mend them, until they are mended or removed."""
     for revision, name in enumerate(["b", "a"], start=11):
         key = MapKey(Kind.TENANT, name).encode()
         watcher._take(Changes((Event(key, b"\xff", revision),)))
 
-    assert watcher.malformed() == (MapKey(Kind.TENANT, "a"), MapKey(Kind.TENANT, "b"))
+    assert watcher.feed.malformed == {b"/trunkline/v1/tenants/b": 11, b"/trunkline/v1/tenants/a": 12}
     watcher._take(Changes((Event(MapKey(Kind.TENANT, "a").encode(), None, 20),)))
-    assert watcher.malformed() == (MapKey(Kind.TENANT, "b"),)
+    assert list(watcher.feed.malformed) == [b"/trunkline/v1/tenants/b"]
