@@ -142,7 +142,7 @@ class Journey(Generic[RequestT, ResponseT]):
             ("trunkline-attempt", str(self._sent)),
             (TIMEOUT_KEY, str(int(share_s * 1_000_000))),
         )
-        waiting = self._context.watch.expect_answer(router, router.latency(self._method.name).mean_s, share_s)
+        waiting = self._context.watch.expect_answer(router, router.latency(self._method.name).usual_s, share_s)
         try:
             call = router.bound(self._method)(self._request, timeout=share_s, metadata=metadata)
             response = await call

@@ -19,7 +19,7 @@ from trunkline_client.signals import SILENT, Signals
 
 MAX_ROUTERS: Final = 64
 # A later router is preferred to an earlier one only if it is this much quicker: an order that flips with every
-# wobble of the mean would spread one caller's warm caches over all regions.
+# wobble of a time would spread one caller's warm caches over all regions.
 _CLEARLY_QUICKER: Final = 0.5
 # From here on a router is no place to move other routers' traffic to, as long as it said so not too long ago.
 _BUSY: Final = 0.95
@@ -48,7 +48,7 @@ def _nothing(_router: Router) -> None:
 class RouterPool:
     """The routers of one client, in the order in which their owner calls them near.
 
-    That order holds until measurements say otherwise: a router whose mean time for the method is less than half of an
+    That order holds until measurements say otherwise: a router whose usual time for the method is less than half of an
     earlier one's goes before it. Behind all of them, by `Reluctance`, go routers that drain, are busy or fail. A region
     of which two routers fail in a row is taken for lost, and all of its routers rest.
 
@@ -214,4 +214,4 @@ class RouterPool:
 
     def _clearly_quicker(self, router: Router, other: Router, method_name: str) -> bool:
         mine, theirs, now = router.latency(method_name), other.latency(method_name), self.clock()
-        return mine.trusted(now) and theirs.trusted(now) and mine.mean_s < theirs.mean_s * _CLEARLY_QUICKER
+        return mine.trusted(now) and theirs.trusted(now) and mine.usual_s < theirs.usual_s * _CLEARLY_QUICKER

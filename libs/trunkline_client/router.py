@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Final
 
 import grpc
 
 from trunkline_client.methods import AnyMethod, Method, RequestT, ResponseT
 
-_EWMA_WEIGHT: Final = 0.2
+_SAMPLES: Final = 9
 _MIN_SAMPLES: Final = 5
 _FRESH_S: Final = 15.0
 """Without a new one for so long, samples prove nothing any more: a router that was slow is tried again."""
@@ -40,25 +42,28 @@ class RouterAddress:
 
 @dataclass(slots=True)
 class Latency:
-    """Exponentially weighted mean of one method's times at one router."""
+    """The usual time of one method at one router: the median of its last answers.
 
-    mean_s: float = 0.0
-    samples: int = 0
+    A mean would hold the first answers of a router that has just started against it for a long time.
+    """
+
+    usual_s: float = 0.0
+    """0 without samples."""
     latest_s: float = 0.0
     """When the last sample came, by the clock of whoever records."""
+    _samples: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
 
     def record(self, elapsed_s: float, now_s: float) -> None:
         """Take in one answer's time; what came before a long silence is forgotten."""
         if now_s - self.latest_s > _FRESH_S:
-            self.samples = 0
-        weight = _EWMA_WEIGHT if self.samples else 1.0
-        self.mean_s += weight * (elapsed_s - self.mean_s)
-        self.samples += 1
+            self._samples.clear()
+        self._samples.append(elapsed_s)
+        self.usual_s = median(self._samples)
         self.latest_s = now_s
 
     def trusted(self, now_s: float) -> bool:
         """Return whether there are enough samples to go by, and fresh ones."""
-        return self.samples >= _MIN_SAMPLES and now_s - self.latest_s <= _FRESH_S
+        return len(self._samples) >= _MIN_SAMPLES and now_s - self.latest_s <= _FRESH_S
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +125,7 @@ class Router:
         return self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
     def latency(self, method_name: str) -> Latency:
-        """Return the mean time of a method at this router."""
+        """Return the usual time of a method at this router."""
         return self.latencies.setdefault(method_name, Latency())
 
 

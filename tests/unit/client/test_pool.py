@@ -83,6 +83,16 @@ def test_a_clearly_quicker_router_goes_first_and_a_slightly_quicker_one_does_not
     assert setup.order() == ["r2", "r0", "r1"]
 
 
+def test_a_slow_start_is_not_held_against_a_router() -> None:
+    """The first answers after a start are slow; the usual ones count."""
+    setup = Setup()
+    for seconds in (3.0, 1.0, 0.05, 0.05, 0.05):
+        setup.took(setup.routers[0], seconds)
+        setup.took(setup.routers[1], 0.05)
+
+    assert setup.order() == ["r0", "r1", "r2"]
+
+
 def test_few_samples_prove_nothing() -> None:
     """One lucky answer does not move the traffic."""
     setup = Setup()
