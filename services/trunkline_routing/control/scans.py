@@ -19,7 +19,7 @@ from trunkline_map.store import KeyValue, KeyValueStore, Page, StoreCompactedErr
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import RevisionConflict
 from trunkline_routing.control.errors import unreachable
-from trunkline_routing.control.map_state import MapState
+from trunkline_routing.control.map_state import PLACEMENTS_FENCE, MapState
 from trunkline_routing.control.map_store import MapStore, call_timeout_s
 
 MAX_USERS_NAMED: Final = 5
@@ -60,7 +60,8 @@ async def scan_collections(
     found, revision = await _found(maps, state, uses, deadline, prefix, malformed_use)
     users = [_name(entry.key) for entry in pending.values() if entry is not None and uses(entry)]
     users += (_name(key) for key in found if key not in pending)
-    return Scan(tuple(users[:MAX_USERS_NAMED]), len(users), Unchanged(prefix, revision))
+    fence = prefix if tenant_id else PLACEMENTS_FENCE
+    return Scan(tuple(users[:MAX_USERS_NAMED]), len(users), Unchanged(fence, revision))
 
 
 async def _found(

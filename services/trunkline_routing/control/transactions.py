@@ -8,13 +8,13 @@ from dataclasses import replace
 from google.protobuf.message import DecodeError
 
 from trunkline_map import records
-from trunkline_map.entries import Entry
+from trunkline_map.entries import CollectionEntry, Entry
 from trunkline_map.keys import MapKey
 from trunkline_map.store import Transaction
 from trunkline_mesh.errors import ApprovalInvalid, invalid_field
 from trunkline_routing.control.history import history_records
 from trunkline_routing.control.how import How
-from trunkline_routing.control.map_state import ControlChange, MapState, Plan, Prepared
+from trunkline_routing.control.map_state import PLACEMENTS_FENCE, ControlChange, MapState, Plan, Prepared
 
 
 def require_distinct(prepared: Sequence[Prepared]) -> None:
@@ -50,6 +50,8 @@ def transaction_of(state: MapState, plan: Plan, extra: ControlChange, how: How, 
     after: dict[MapKey, bytes | None] = {entry.key: _encoded(state, entry) for entry in plan.puts}
     after |= dict.fromkeys(plan.deletes)
     written = {key.encode(): value for key, value in after.items() if value is not None}
+    if any(isinstance(entry, CollectionEntry) for entry in plan.puts):
+        written[PLACEMENTS_FENCE] = b"1"
     return Transaction(
         compares={key: state.raw[key].mod_revision if key in state.raw else 0 for key in state.asked},
         unchanged=plan.unchanged,

@@ -22,7 +22,7 @@ from trunkline_mesh.errors import (
 )
 from trunkline_routing.control.change_lists import read_change
 from trunkline_routing.control.how import Approved, How
-from trunkline_routing.control.map_state import ControlChange, MapState, Plan, Prepared
+from trunkline_routing.control.map_state import PLACEMENTS_FENCE, ControlChange, MapState, Plan, Prepared
 
 DRY = replace(OPERATOR, dry_run=True)
 
@@ -256,3 +256,18 @@ async def test_a_change_overtaken_again_and_again_is_told() -> None:
     store.meanwhile = write
     with pytest.raises(RevisionConflict):
         await side.collections.put(new_collection("docs", "eu-a"), OPERATOR, soon())
+
+
+async def test_every_transaction_that_puts_a_collection_raises_the_fence() -> None:
+    """By which region-wide acts know that none was put since they looked; other changes leave it."""
+    store = MemoryStore()
+    side = use_cases(store)
+    await furnish(side, "eu-a")
+    assert PLACEMENTS_FENCE not in store.state()
+
+    entry, _ = await side.collections.put(new_collection("docs", "eu-a"), OPERATOR, soon())
+    assert store.state()[PLACEMENTS_FENCE].mod_revision == entry.revision
+    await side.collections.delete("acme", "docs", 0, OPERATOR, soon())
+    await side.regions.delete("eu-a", 0, OPERATOR, soon())
+
+    assert store.state()[PLACEMENTS_FENCE].mod_revision == entry.revision
