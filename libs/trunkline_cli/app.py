@@ -47,8 +47,14 @@ app.command()(doctor.version)
 def _map_group() -> typer.Typer:
     group = typer.Typer(no_args_is_help=True, help="The collection map as a whole (needs the role operator).")
     add(group, "status", whole_map.status, "Tell how the map and its store are.", "trunkline map status --json")
-    group.command("list")(collection_map.list_entries)
-    group.command("get")(collection_map.get_entry)
+    add(group, "list", collection_map.list_entries, "List entries of one kind.", "trunkline map list region --json")
+    add(
+        group,
+        "get",
+        collection_map.get_entry,
+        "Read one entry.",
+        "trunkline map get collection notes --tenant acme",
+    )
     add(
         group,
         "history",

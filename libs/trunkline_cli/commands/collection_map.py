@@ -13,7 +13,7 @@ from trunkline_cli.change_view import show_changes
 from trunkline_cli.commands import entries
 from trunkline_cli.commands.entries import AfterOption, LimitOption, tell, token_of
 from trunkline_cli.exits import CliError, Exit
-from trunkline_cli.groups import At, grouped
+from trunkline_cli.groups import At
 from trunkline_cli.map_view import show_entries, show_entry
 from trunkline_client import ControlClient, Versioned
 
@@ -31,7 +31,6 @@ class Kind(StrEnum):
 TenantName = Annotated[str, typer.Option("--tenant", help="Whose collections.")]
 
 
-@grouped
 def list_entries(
     kind: Annotated[Kind, typer.Argument(help="What to list; policies are read one by one.")],
     at: At,
@@ -57,7 +56,6 @@ def list_entries(
     show_entries(at.out(), at.ask(work))
 
 
-@grouped
 def get_entry(
     kind: Annotated[Kind, typer.Argument(help="What to read.")],
     name: Annotated[str, typer.Argument(help="Its name; for a policy the tenant's.")],

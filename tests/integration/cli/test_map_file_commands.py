@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from tests.integration.cli.command import Map
-from tests.integration.control.conftest import Control
+from tests.integration.control.conftest import Control, serving
+from tests.integration.map.etcd_server import EtcdServer
 
 from trunkline_cli.mapfile.apply import apply_plan, first_batch_number
 from trunkline_cli.mapfile.diff import Diff, compare
@@ -18,6 +19,7 @@ from trunkline_cli.mapfile.parse import MapFile, read_map_file
 from trunkline_cli.mapfile.plan import plan_import
 from trunkline_client import ControlClient
 from trunkline_client.control import PLAINLY
+from trunkline_routing.edge.policy_text import check_policy
 
 HEAD = """\
 version: 1
@@ -236,3 +238,37 @@ async def test_of_two_imports_at_once_one_goes_on(control: Control, tmp_path: Pa
         ("Conflict", "REVISION_CONFLICT")
     ]
     assert sorted(len(each.differences) for each in left) == [0, 40]
+
+
+async def test_a_control_role_that_goes_away_stops_no_import(
+    map_etcd: EtcdServer, control: Control, tmp_path: Path
+) -> None:
+    """The batch under way is sent to another one, which knows whether it was applied."""
+    begun, first_batch = asyncio.Event(), asyncio.Event()
+    endpoints = [control.endpoint]
+
+    async def serve_for_one_batch() -> None:
+        async with serving(map_etcd, control.issuer, tmp_path / "other", check_policy) as other:
+            endpoints.insert(0, other.endpoint)
+            begun.set()
+            await first_batch.wait()
+
+    file = read_map_file(write(tmp_path, text_of(100)))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve_for_one_batch())
+        await begun.wait()
+        async with ControlClient(endpoints, control.issuer.token(tenant=None, roles=["operator"])) as client:
+            plan = plan_import(await _difference(client, file))
+            told: list[int] = []
+
+            def applied(done: int, _total: int) -> None:
+                told.append(done)
+                if done:
+                    first_batch.set()
+
+            await apply_plan(client, plan, "moved", 1, PLAINLY, applied)
+            left = await _difference(client, file)
+            state = await client.import_state("moved")
+
+    assert left.differences == ()
+    assert told[-1] == plan.count == state.applied_count

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from trunkline_cli.exits import CliError, Exit, explain, guarded
-from trunkline_client import Failure, QuotaExhausted, ResidencyRefused, Unavailable
+from trunkline_client import Conflict, Failure, QuotaExhausted, ResidencyRefused, Unavailable
 from trunkline_local import LocalError, StackNotRunningError
 
 _REFUSED = QuotaExhausted(Failure("QUOTA_EXHAUSTED", "RESOURCE_EXHAUSTED", "the quota is spent"), request_id="r1")
@@ -120,3 +120,36 @@ def test_a_residency_violation_advises_on_the_map() -> None:
     assert failure is not None
     assert "placement" in failure.advice
     assert "router" not in failure.advice
+
+
+def test_a_second_person_is_told_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repeat is the command itself with the new approval; a credential is never shown."""
+    typed = [
+        "trunkline",
+        "region",
+        "drain",
+        "eu-west",
+        "--comment",
+        "new kernel",
+        "--token",
+        "secret",
+        "--approval=old",
+    ]
+    monkeypatch.setattr("sys.argv", typed)
+    failure = Failure("APPROVAL_REQUIRED", "FAILED_PRECONDITION", "needs a second", {"approvalId": "4f1c"})
+
+    told = explain(Conflict(failure))
+
+    assert told is not None
+    assert told.advice == (
+        "another operator runs `trunkline approval approve 4f1c`, then you run "
+        "`trunkline region drain eu-west --comment 'new kernel' --approval 4f1c`"
+    )
+
+
+def test_a_refusal_tells_who_is_in_the_way() -> None:
+    """Names without which a person cannot act stand in the message."""
+    told = explain(Conflict(Failure("ENTRY_IN_USE", "FAILED_PRECONDITION", "in use", {"usedBy": "acme/notes"})))
+
+    assert told is not None
+    assert told.message == "in use (used by acme/notes)"
