@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Final
 
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
-from trunkline_lease import LeaseHolder, open_lease_holder
+from trunkline_lease import open_lease_holder
 from trunkline_map.blob import FileBlobStore
 from trunkline_map.entries import RegionState
 from trunkline_map.source import MapSource
-from trunkline_map.watcher import MapWatcher, open_map_watcher
+from trunkline_map.watcher import open_map_watcher
 from trunkline_mesh import metrics
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.background import background
@@ -176,19 +177,26 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
             view,
         )
         try:
-            yield _app(servicer, watcher, lease, settings.region)
+            soft_checks = {"etcd": watcher.connected, "admission": lambda: lease.healthy}
+            yield edge_app(servicer, watcher, settings.region, soft_checks)
         finally:
             await policies.close()
 
 
-def _app(servicer: RoutingServicer, watcher: MapWatcher, lease: LeaseHolder, region_id: str) -> MeshApp:
+def edge_app(
+    servicer: RoutingServicer,
+    source: MapSource,
+    region_id: str,
+    soft_checks: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
+) -> MeshApp:
+    """Return the front door of a region, ready to be served. It tells its callers when its region does not serve."""
     return MeshApp(
         name="routing",
         bindings=(binding_of(servicer),),
-        checks={"map": watcher.ready},
-        soft_checks={"etcd": watcher.connected, "admission": lambda: lease.healthy},
-        service_checks={SERVICE: lambda: not leaving(watcher, region_id)},
-        draining=lambda: leaving(watcher, region_id),
+        checks={"map": source.ready},
+        soft_checks=soft_checks,
+        service_checks={SERVICE: lambda: not leaving(source, region_id)},
+        draining=lambda: leaving(source, region_id),
     )
 
 

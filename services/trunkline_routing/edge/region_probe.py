@@ -17,6 +17,7 @@ from trunkline_mesh.background import background
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.errors import MapNotReady
+from trunkline_mesh.logs import get_logger
 from trunkline_mesh.stall import PROCESS_STALLS, StallDetector
 from trunkline_mesh.trailers import peer_state
 from trunkline_routing.edge.region_view import RegionView
@@ -35,6 +36,8 @@ WATCH_LIFE_S: Final = 20.0
 """A watch is renewed after about so long, before servers that retire old connections would break it."""
 MAX_REGIONS: Final = 32
 """Regions that are probed; the others count as usable until calls to them fail."""
+
+log = get_logger("regions")
 
 _NO_HEALTH: Final = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND})
 """Answers of a server that lives but keeps no such health."""
@@ -61,6 +64,7 @@ class RegionProber:
         self._rng = rng or random.Random()  # noqa: S311 - it spreads probes, it keeps no secret
         self._stubs = Stubs(channels, health_pb2_grpc.HealthStub)
         self._probes: dict[str, tuple[tuple[str, ...], asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Probe the map's regions until cancelled; every probe has ended then."""
@@ -69,10 +73,9 @@ class RegionProber:
                 self._follow()
                 await asyncio.sleep(FOLLOW_S)
         finally:
-            tasks = [task for _, task in self._probes.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for region_id, (_, task) in self._probes.items():
+                self._end(region_id, task)
+            await asyncio.gather(*self._ending, return_exceptions=True)
 
     @property
     def probed(self) -> frozenset[str]:
@@ -88,13 +91,21 @@ class RegionProber:
         wanted = {region.region_id: region.retrieval_endpoints for region in _probed(regions)}
         for region_id, (endpoints, task) in list(self._probes.items()):
             if wanted.get(region_id) != endpoints or task.done():
-                task.cancel()
                 del self._probes[region_id]
+                self._end(region_id, task)
         self._view.forget_others(self._probes)
         for region_id, endpoints in wanted.items():
             if region_id not in self._probes:
                 task = asyncio.create_task(self._probe(region_id, endpoints), name=f"probe-{region_id}")
                 self._probes[region_id] = (endpoints, task)
+
+    def _end(self, region_id: str, task: asyncio.Task[None]) -> None:
+        """Cancel a probe, and remember it until it has ended; one that failed is logged."""
+        if task.done() and not task.cancelled() and task.exception() is not None:
+            log.error("probe ended", name=region_id, error_type=type(task.exception()).__name__)
+        task.cancel()
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _probe(self, region_id: str, endpoints: tuple[str, ...]) -> None:
         wake = asyncio.Event()

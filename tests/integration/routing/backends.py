@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trunkline.common.v1 import document_pb2 as document_pb
 from trunkline.common.v1 import search_options_pb2 as options_pb
@@ -20,7 +21,10 @@ from trunkline.rerank.v1 import rerank_service_pb2_grpc as rerank_grpc
 from trunkline.retrieval.v1 import retrieval_service_pb2 as retrieval_pb
 from trunkline.retrieval.v1 import retrieval_service_pb2_grpc as retrieval_grpc
 from trunkline_mesh.errors import DomainError
+from trunkline_mesh.health_servicer import HealthServicer
 from trunkline_mesh.status import to_trailers
+from trunkline_mesh.trailers import AnswerTrailers
+from trunkline_routing.edge.region_probe import SERVICE
 
 DIMENSION = 4
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -57,6 +61,9 @@ class Region:
     vector: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0)
     seen: list[Seen] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    pressure: float = 0.0
+    """What every answer of its health tells."""
+    health: HealthServicer | None = None
     address: str = ""
     server: grpc.aio.Server | None = None
 
@@ -75,6 +82,12 @@ class Region:
             except asyncio.CancelledError:
                 self.cancelled.append(method)
                 raise
+
+    def tell(self, *, serving: bool) -> None:
+        """Say to whoever watches retrieval whether it serves."""
+        assert self.health is not None
+        states = health_pb2.HealthCheckResponse
+        self.health.set(SERVICE, states.SERVING if serving else states.NOT_SERVING)
 
     def calls(self, method: str) -> list[Seen]:
         """Return the calls of one method."""
@@ -155,14 +168,18 @@ class Rerank(rerank_grpc.RerankServiceServicer):
 
 
 @asynccontextmanager
-async def open_region(name: str) -> AsyncIterator[Region]:
-    """Serve one region on a port of its own."""
+async def open_region(name: str, port: int = 0) -> AsyncIterator[Region]:
+    """Serve one region on a port of its own, or on that one."""
     region = Region(name)
+    health = region.health = HealthServicer(AnswerTrailers(lambda: region.pressure, lambda: False))
+    for service in ("", SERVICE):
+        health.set(service, health_pb2.HealthCheckResponse.SERVING)
     server = region.server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     retrieval_grpc.add_RetrievalServiceServicer_to_server(Retrieval(region), server)
     inference_grpc.add_InferenceServiceServicer_to_server(Inference(region), server)
     rerank_grpc.add_RerankServiceServicer_to_server(Rerank(region), server)
-    region.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    region.address = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
     await server.start()
     try:
         yield region

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from tests.fixtures.proxy import TcpProxy
 from tests.integration.routing.backends import DIMENSION, Region, open_region
 from tests.unit.routing.world import FakeBlobs, FakeQuota
 
@@ -21,13 +23,15 @@ from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline_local.identity import AUDIENCE, ISSUER, DevIdentity
 from trunkline_map import testing as maps
 from trunkline_map.testing import StaticMap, static_map
-from trunkline_mesh.app import MeshApp
+from trunkline_mesh.background import background
 from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.serving import start
-from trunkline_routing.edge.app import binding_of, build_embedding, build_servicer
+from trunkline_routing.edge.app import build_embedding, build_servicer, edge_app, pressure_listener
 from trunkline_routing.edge.inference_client import InferenceClient
 from trunkline_routing.edge.policy_book import PolicyBook
+from trunkline_routing.edge.region_probe import RegionProber
+from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.rerank_client import RerankClient
 from trunkline_routing.edge.retrieval_client import RetrievalClient
 from trunkline_routing.settings import RoutingSettings
@@ -76,6 +80,9 @@ class FrontDoor:
     quota: FakeQuota
     channel: grpc.aio.Channel
     address: str
+    view: RegionView
+    breakers: BreakerRegistry
+    proxies: dict[str, TcpProxy]
 
     def token(self, **options: Any) -> str:
         """Mint a token of the tenant, or of whom the options say."""
@@ -132,8 +139,11 @@ def _refusal(error: grpc.aio.AioRpcError, took_s: float) -> Answer:
     )
 
 
-def built_map(regions: dict[str, Region]) -> StaticMap:
-    """Return a map of the regions, one tenant of {us, eu}, and one of {eu} alone."""
+def built_map(regions: dict[str, Region], reached: Mapping[str, str] = MappingProxyType({})) -> StaticMap:
+    """Return a map of the regions, one tenant of {us, eu}, and one of {eu} alone.
+
+    `reached` names addresses by which regions are reached instead of their own.
+    """
     digest = hashlib.sha256(POLICY.encode()).hexdigest()
     return static_map(
         *(
@@ -141,7 +151,7 @@ def built_map(regions: dict[str, Region]) -> StaticMap:
                 name,
                 JURISDICTIONS[name],
                 routing=f"{name}.test:7000",
-                retrieval=region.address,
+                retrieval=reached.get(name, region.address),
                 inference=region.address,
                 rerank=region.address,
             )
@@ -159,8 +169,13 @@ def built_map(regions: dict[str, Region]) -> StaticMap:
 
 
 @asynccontextmanager
-async def open_front_door(folder: Path, *, region: str = EU, **settings: Any) -> AsyncIterator[FrontDoor]:
-    """Serve the front door of one region, with all regions behind it."""
+async def open_front_door(
+    folder: Path, *, region: str = EU, probing: bool = False, proxied: bool = False, **settings: Any
+) -> AsyncIterator[FrontDoor]:
+    """Serve the front door of one region, with all regions behind it, which it probes if asked to.
+
+    `proxied` puts a proxy before each region's retrieval.
+    """
     async with AsyncExitStack() as stack:
         regions = {name: await stack.enter_async_context(open_region(name)) for name in JURISDICTIONS}
         identity = DevIdentity.create(folder)
@@ -173,18 +188,32 @@ async def open_front_door(folder: Path, *, region: str = EU, **settings: Any) ->
             drain_grace_s=0.5,
             **settings,
         )
-        source, quota = built_map(regions), FakeQuota()
+        proxies = {
+            name: await stack.enter_async_context(TcpProxy(one.address)) for name, one in regions.items() if proxied
+        }
+        reached = {name: proxy.address for name, proxy in proxies.items()}
+        source, quota = built_map(regions, reached), FakeQuota()
         channels = await stack.enter_async_context(ChannelPool())
-        breakers = BreakerRegistry()
-        embedding = build_embedding(InferenceClient(channels), breakers)
+        breakers, view = BreakerRegistry(), RegionView()
+        if probing:
+            await stack.enter_async_context(background(RegionProber(source, channels, view).run()))
+        embedding = build_embedding(InferenceClient(channels), breakers, view)
         blobs = FakeBlobs({hashlib.sha256(POLICY.encode()).hexdigest(): POLICY})
         policies = PolicyBook(blobs, embedding, capacity=8)
         stack.push_async_callback(policies.close)
         servicer = build_servicer(
-            source, policies, embedding, RetrievalClient(channels), RerankClient(channels), quota, breakers, made
+            source,
+            policies,
+            embedding,
+            RetrievalClient(channels, pressure_listener(view)),
+            RerankClient(channels),
+            quota,
+            breakers,
+            made,
+            view,
         )
-        app = MeshApp(name="routing", bindings=(binding_of(servicer),), checks={"map": source.ready})
+        app = edge_app(servicer, source, region)
         running = await start(app, made, stack)
         address = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-        yield FrontDoor(region, source, regions, identity, quota, channel, address)
+        yield FrontDoor(region, source, regions, identity, quota, channel, address, view, breakers, proxies)

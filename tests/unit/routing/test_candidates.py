@@ -10,7 +10,7 @@ from tests.unit.routing.world import AP, EU, NORTH, TENANT, US, World, endpoints
 from trunkline.common.v1 import search_options_pb2 as options_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map import testing as maps
-from trunkline_map.entries import RegionState
+from trunkline_map.entries import Preference, RegionState
 from trunkline_map.testing import static_map
 from trunkline_routing.edge import candidates
 from trunkline_routing.edge.candidates import Candidate
@@ -40,6 +40,32 @@ def test_this_routers_own_region_comes_first() -> None:
     assert of(World(EU), "both") == [(EU, "UNSPECIFIED"), (US, "UNSPECIFIED")]
     assert of(World(US), "both") == [(US, "UNSPECIFIED"), (EU, "UNSPECIFIED")]
     assert of(World(NORTH), "both") == [(US, "UNSPECIFIED"), (EU, "UNSPECIFIED")]
+
+
+def test_nearest_means_measured_and_placement_where_unknown() -> None:
+    """Own first, then by tier; as far or unknown: the placement's order, unknown ones last."""
+    world = World(NORTH)
+    world.map.put(maps.collection(TENANT, "both", [AP, US, EU, NORTH], ["us", "eu", "apac"]))
+    world.map.put(maps.tenant(TENANT, "us", "eu", "apac"))
+    gate = world.gate()
+    entry = gate.snapshot.collection(TENANT, "both")
+    assert entry is not None
+
+    def order(**tiers: int) -> list[str]:
+        known = {name.replace("_", "-"): tier for name, tier in tiers.items()}
+        return [one.region_id for one in candidates.for_collection(gate, entry, ANY, known.get)]
+
+    assert order() == [NORTH, AP, US, EU]
+    assert order(ap_south=5, us_east=3, eu_west=0) == [NORTH, EU, US, AP]
+    assert order(ap_south=2, us_east=2, eu_west=2) == [NORTH, AP, US, EU]
+    assert order(eu_west=7) == [NORTH, EU, AP, US]
+
+
+def test_placement_means_the_placements_order() -> None:
+    """Wherever the router is."""
+    world = World(EU)
+    world.map.put(maps.collection(TENANT, "both", [US, EU], ["us", "eu"], preference=Preference.PLACEMENT))
+    assert of(world, "both") == [(US, "UNSPECIFIED"), (EU, "UNSPECIFIED")]
 
 
 def test_primary_means_the_placements_first() -> None:
@@ -76,6 +102,8 @@ def test_work_without_data_of_its_own_stays_inside_the_wall() -> None:
     placement=st.lists(st.sampled_from([US, EU, NORTH, AP]), min_size=1, unique=True),
     own=st.sampled_from([US, EU, NORTH, AP]),
     consistency=st.sampled_from([ANY, PRIMARY]),
+    preference=st.sampled_from(Preference),
+    tiers=st.dictionaries(st.sampled_from([US, EU, NORTH, AP]), st.integers(0, 9)),
 )
 def test_no_candidate_ever_lies_outside_the_jurisdictions(
     tenant: frozenset[str],
@@ -83,11 +111,14 @@ def test_no_candidate_ever_lies_outside_the_jurisdictions(
     placement: list[str],
     own: str,
     consistency: options_pb.Consistency.ValueType,
+    preference: Preference,
+    tiers: dict[str, int],
 ) -> None:
     """Whatever tenant, collection, placement and router: residency beats everything."""
     world = static_map(
         maps.region(US, "us"), maps.region(EU, "eu"), maps.region(NORTH, "eu"), maps.region(AP, "apac"),
-        maps.space(), maps.tenant(TENANT, *tenant), maps.collection(TENANT, "c", placement, collection),
+        maps.space(), maps.tenant(TENANT, *tenant),
+        maps.collection(TENANT, "c", placement, collection, preference=preference),
     ).snapshot  # fmt: skip
     owner, region, entry = world.tenant(TENANT), world.region(own), world.collection(TENANT, "c")
     assert owner is not None
@@ -96,9 +127,9 @@ def test_no_candidate_ever_lies_outside_the_jurisdictions(
     gate = Gate(world, owner, region)
     walls = wall(gate, (entry,))
     assert walls == tenant & collection
-    found = candidates.for_collection(gate, entry, consistency)
+    found = candidates.for_collection(gate, entry, consistency, tiers.get)
     assert {one.region_id for one in found} <= set(placement)
-    for one in [*found, *candidates.within(gate, walls)]:
+    for one in [*found, *candidates.within(gate, walls, tiers.get)]:
         assert one.passed_over == trail_pb.ATTEMPT_OUTCOME_SKIPPED_RESIDENCY or (
             one.region is not None and inside(one.region, walls)
         )
