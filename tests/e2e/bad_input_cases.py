@@ -129,7 +129,7 @@ CASES: Final[dict[str, Bad]] = {
     "an open range": Bad(
         _ROUTING, "Search", search(filter=_filter(field="level", range=document_pb.NumberRange())), FIELD
     ),
-    "17 collections": Bad(_ROUTING, "Search", search(collections=[f"c{n}" for n in range(17)]), FIELD),
+    "65 collections": Bad(_ROUTING, "Search", search(collections=[f"c{n}" for n in range(65)]), FIELD),
     "a collection name that is none": Bad(_ROUTING, "Search", search(collections=["Debugging!"]), FIELD),
     "unknown collection": Bad(_ROUTING, "Search", search(collections=["nowhere"]), (NOT_FOUND, "COLLECTION_UNKNOWN")),
     "a foreign tenant's collection": Bad(
