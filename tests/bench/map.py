@@ -124,17 +124,19 @@ async def probed(world: World, targets: Targets, plan: Plan) -> dict[str, Any]:
         say(f"capacity {capacity_rps:.0f} reads/s; offering {offered_rps:.0f}/s")
         common = {"do": "probe", "changes_per_s": plan.changes_per_s, "load_rps": beside_rps}
         visible = await traffic.ask(**common, changes=plan.visible_changes, plain=False)
-        say(f"visible: {visible['changes']} changes, {visible['failures']} failures")
+        say(f"visible: {visible['changes']} changes, failures {visible['failures']}")
         world.late.faults.delay_s = DELAY_S
         proof = await traffic.ask(**common, changes=plan.proof_changes, plain=True)
-        say(f"proof: {proof['token_reads']} reads with a token, {proof['token_stale']} stale")
+        say(
+            f"proof: {proof['token_reads']} reads with a token, {proof['token_stale']} stale, failures {proof['failures']}"
+        )
     return {
         "routers": len(targets.routers),
         "capacity_rps": round(capacity_rps, 1),
         "offered_rps": round(offered_rps, 1),
         "changes_per_s": plan.changes_per_s,
         "changes": visible["changes"] + proof["changes"],
-        "failures": visible["failures"] + proof["failures"],
+        "failures": sum(visible["failures"].values()) + sum(proof["failures"].values()),
         "dropped": visible["dropped"] + proof["dropped"],
         **{
             f"{name}_p{percent}": round(quantile(visible[name], percent / 100), 2)

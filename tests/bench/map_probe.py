@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,8 +44,8 @@ class Seen:
     """What was read after the changes."""
 
     changes: int = 0
-    failures: int = 0
-    """Calls that were neither answered nor refused for the collection's absence."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Calls that were neither answered nor refused for the collection's absence, by what was said."""
     token_reads: int = 0
     token_stale: int = 0
     plain_reads: int = 0
@@ -53,6 +54,10 @@ class Seen:
     """From the start of the change's call until a router answered with the change in it."""
     after_answer_ms: list[float] = field(default_factory=list)
     """The same from the control role's answer."""
+
+    def note(self, exc: grpc.aio.AioRpcError) -> None:
+        """Count a failure."""
+        self.failures[f"{exc.code().name}: {exc.details()}"] += 1
 
 
 class Prober:
@@ -111,8 +116,8 @@ class Prober:
             if plain:
                 reads.append(self._read_plainly(seen, change))
             await asyncio.gather(*reads)
-        except grpc.aio.AioRpcError:
-            seen.failures += 1
+        except grpc.aio.AioRpcError as exc:
+            seen.note(exc)
 
     async def _read(self, seen: Seen, router: int, change: Change) -> None:
         fresh = await self.shows(router, change, change.token)

@@ -61,8 +61,8 @@ async def probe(prober: Prober, *, changes: int, changes_per_s: float, load_rps:
     async def beside(number: int) -> None:
         try:
             await prober.load(number)
-        except grpc.aio.AioRpcError:
-            seen.failures += 1
+        except grpc.aio.AioRpcError as exc:
+            seen.note(exc)
 
     loaded = round(changes / changes_per_s * load_rps)
     dropped = await asyncio.gather(

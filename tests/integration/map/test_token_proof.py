@@ -35,7 +35,7 @@ async def test_who_brings_the_token_never_sees_the_old_map(world: World) -> None
         for _ in range(CHANGES):
             await prober.step(seen, plain=True)
 
-    assert seen.failures == 0
+    assert not seen.failures
     assert seen.token_reads == 3 * CHANGES
     assert seen.token_stale == 0
     assert seen.no_token_stale > 0
