@@ -24,6 +24,10 @@ MAX_WAIT_S: Final = 600.0
 ROUTING_SERVICE: Final = "trunkline.routing.v1.RoutingService"
 """Health name by which a region's own routers ask to be left."""
 
+# Two messages of grpc.health.v1, as bytes: a caller's machine need not have the services' packages.
+_HEALTH_REQUEST: Final = b"\n" + bytes([len(ROUTING_SERVICE)]) + ROUTING_SERVICE.encode()
+_HEALTH_SERVING: Final = b"\x08\x01"
+
 
 @dataclass(frozen=True, slots=True)
 class Drained:
@@ -100,17 +104,14 @@ async def _told(client: ControlClient, region_id: str) -> None:
 
 async def _router_state(endpoint: str, within_s: float) -> str:
     """Return what a router of the region says of itself: `left` once it asks to be left."""
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
     heard = False
     async with grpc.aio.insecure_channel(endpoint) as channel:
-        call = health_pb2_grpc.HealthStub(channel).Watch(
-            health_pb2.HealthCheckRequest(service=ROUTING_SERVICE), timeout=within_s
-        )
+        watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/grpc.health.v1.Health/Watch")
+        call = watch(_HEALTH_REQUEST, timeout=within_s)
         try:
             async for response in call:
                 heard = True
-                if response.status != health_pb2.HealthCheckResponse.SERVING:
+                if response != _HEALTH_SERVING:
                     return "left"
         except grpc.aio.AioRpcError:
             return "serving" if heard else "unreachable"
