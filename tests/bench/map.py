@@ -127,9 +127,8 @@ async def probed(world: World, targets: Targets, plan: Plan) -> dict[str, Any]:
         say(f"visible: {visible['changes']} changes, failures {visible['failures']}")
         world.late.faults.delay_s = DELAY_S
         proof = await traffic.ask(**common, changes=plan.proof_changes, plain=True)
-        say(
-            f"proof: {proof['token_reads']} reads with a token, {proof['token_stale']} stale, failures {proof['failures']}"
-        )
+        say(f"proof: {proof['token_reads']} reads with a token, {proof['token_stale']} stale")
+        say(f"failures: {proof['failures']}")
     return {
         "routers": len(targets.routers),
         "capacity_rps": round(capacity_rps, 1),
