@@ -21,6 +21,8 @@ _PRESSURE: Final = trail_pb.ATTEMPT_OUTCOME_SKIPPED_PRESSURE
 _RAMP: Final = trail_pb.ATTEMPT_OUTCOME_SKIPPED_RAMP
 _NOT_NEEDED: Final = trail_pb.ATTEMPT_OUTCOME_NOT_NEEDED
 
+_PLAIN: Final = frozenset({_NOT_NEEDED, trail_pb.ATTEMPT_OUTCOME_SERVED})
+
 _PUT_OFF: Final[Mapping[Outcome, int]] = {_RAMP: 0, _PRESSURE: 1, _OVERLOAD: 2, _HEALTH: 3}
 """Candidates that were only put off, best first: there was a better choice, which is no reason never to try them."""
 _PUT_OFF_HOME_FULL: Final[Mapping[Outcome, int]] = {_RAMP: 0, _OVERLOAD: 1, _PRESSURE: 2, _HEALTH: 3}
@@ -170,8 +172,7 @@ class Course(Generic[T]):
         """Note what would become of each candidate, and try none."""
         candidate = self.next(judge)
         if candidate is not None and candidate.region is not None:
-            known = judge.known(candidate.region_id)
-            add_attempt(self.account, candidate.region_id, trail_pb.ATTEMPT_OUTCOME_SERVED, known=known)
+            self._note(candidate.region_id, trail_pb.ATTEMPT_OUTCOME_SERVED, judge)
             self.region = candidate.region
             if self.account is not None:
                 self.account.served_region = candidate.region_id
@@ -198,5 +199,7 @@ class Course(Generic[T]):
         add_attempt(self.account, region_id, outcome, error=error, elapsed_s=elapsed_s, known=known, hedge=hedge)
 
     def _note(self, region_id: str, outcome: Outcome, judge: Judge) -> None:
+        """Tell of a candidate; what was known of it only where that was asked for, or was the reason."""
         if self.account is not None:
-            add_attempt(self.account, region_id, outcome, known=judge.known(region_id))
+            plain = not self.explain and outcome in _PLAIN
+            add_attempt(self.account, region_id, outcome, known=None if plain else judge.known(region_id))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.source import MapSource
 from trunkline_mesh.request import RequestScope
@@ -46,7 +44,6 @@ class Route:
         with trail.stage(trail_pb.STAGE_NAME_DECISION, budget):
             decision = await self._decider.decide(gate, query, deadline=budget, trail=trail)
         trail.decision(decision, explain=query.explain)
-        explained = replace(query, explain=True)
-        for course in courses_of(gate, explained, decision, trail, self._failover, {}):
+        for course in courses_of(gate, query, decision, trail, self._failover, {}):
             course.explain_only(self._failover)
         return trail.finish(explain=query.explain)
