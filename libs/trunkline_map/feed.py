@@ -18,6 +18,7 @@ from trunkline_mesh.logs import get_logger, tenant_hash
 
 _log = get_logger(__name__)
 
+_EPOCH = EPOCH_KEY.encode()
 _TENANTS_OWN = frozenset({Kind.TENANT, Kind.POLICY, Kind.COLLECTION})
 
 
@@ -79,6 +80,15 @@ class MapFeed:
             return not self.snapshot.epoch
         entry = read_entry(EPOCH_KEY, item.value, item.mod_revision)
         return entry is None or (isinstance(entry, EpochEntry) and entry.epoch == self.snapshot.epoch)
+
+    def new_history(self, events: Sequence[Event]) -> bool:
+        """Return True if the map's epoch becomes another one: all that the feed has may belong to a lost history."""
+        return bool(self.snapshot.epoch) and any(
+            event.key == _EPOCH
+            and event.mod_revision > self.revision
+            and (event.value is None or not self.same_epoch(KeyValue(event.key, event.value, event.mod_revision)))
+            for event in events
+        )
 
     def _change_of(self, event: Event) -> Change | None:
         self.malformed.pop(event.key, None)

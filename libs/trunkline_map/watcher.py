@@ -142,6 +142,9 @@ class MapWatcher(MapHolder):
                 self._connected = True
                 self.wake()  # who waits with a token of another epoch is told now whether it is wrong
             case Changes(events):
+                if self.feed.new_history(events):
+                    # We may have followed a restored store from a revision of the lost one, and so from a wrong place.
+                    raise WatchCanceledError("the map has a new epoch")
                 self.feed.apply(events)
             case Progress(revision, requested):
                 if not requested:
