@@ -12,6 +12,7 @@ from tests.chaos.etcd_cluster import cluster_id, leader_of, running_cluster
 
 from trunkline_local.etcd import EtcdMember
 from trunkline_local.etcd_restore import RestoreError, restore_etcd
+from trunkline_local.readiness import eventually
 from trunkline_map.etcd import EtcdStore, open_etcd
 from trunkline_map.store import Transaction
 
@@ -48,9 +49,11 @@ async def test_a_restored_cluster_holds_what_the_snapshot_held(tmp_path: Path, m
             assert (found.items[KEY].value, found.items[KEY].mod_revision, found.revision) == (b"kept", kept, kept)
             assert await _put(fresh, b"new") == kept + 1
         assert await cluster_id(cluster.endpoints) != before
-        async with asyncio.timeout(20):
-            while await leader_of(cluster.endpoints) is None:  # on a busy machine they may be electing
-                await asyncio.sleep(0.05)
+
+        async def led() -> bool:  # on a busy machine they may be electing just now
+            return await leader_of(cluster.endpoints) is not None
+
+        assert await eventually(led, within_s=20)
 
 
 async def test_a_damaged_snapshot_leaves_nothing_behind(tmp_path: Path) -> None:
