@@ -13,10 +13,10 @@ from trunkline_mesh.logs import get_logger
 
 _log = get_logger(__name__)
 
-_PAGE_BYTES: Final = 1 << 20
-"""What a page should weigh: taking it apart holds the event loop for some 10 ms."""
+_PAGE_BYTES: Final = 1 << 19
+"""What a page should weigh: taking it apart holds the event loop for some 5 ms."""
 
-_PAGE_KEYS: Final = 5000
+_PAGE_KEYS: Final = 2500
 """Most keys of a page. etcd counts all keys that follow for every page, so small pages of a large map are costly."""
 
 
