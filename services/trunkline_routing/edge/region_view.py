@@ -99,8 +99,10 @@ class RegionView:
         status = self._status(region_id)
         cold, status.heard, status.misses = not status.heard, True, 0
         if took_s is not None and not cold:  # the first one also made the connection
-            status.distance = status.distance or Distance()
-            status.distance.add(took_s)
+            if status.distance is None:
+                status.distance = Distance(took_s)
+            else:
+                status.distance.add(took_s)
         self._set_out(region_id, status, not serving)
 
     def missed(self, region_id: str) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import RegionEntry
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DomainError, SpaceMismatch, SpaceUnknown, invalid_field
+from trunkline_mesh.errors import DomainError, FieldInvalid, SpaceMismatch, SpaceUnknown, invalid_field
 from trunkline_routing.edge import candidates
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.budgets import StageBudgets
@@ -21,6 +21,8 @@ from trunkline_routing.edge.query_vectors import QueryVectors
 from trunkline_routing.edge.together import together
 from trunkline_routing.edge.trail import TrailRecorder
 
+TOO_LARGE: Final = "limit"
+"""Field that a region names if no message can carry its answer; such an answer is asked for in halves."""
 MAX_SPACES: Final = 4
 """Embedding spaces of one query; collections of further ones are searched by keywords alone."""
 
@@ -108,18 +110,28 @@ class Retrieving:
         async def attempt(
             region: RegionEntry, asked: Sequence[Course[Sequence[Hit]]], share: Deadline
         ) -> Sequence[Sequence[Hit] | DomainError]:
-            names = [course.subject["collection"] for course in asked]
+            return await ask(region, [course.subject["collection"] for course in asked], share)
+
+        async def ask(
+            region: RegionEntry, names: Sequence[str], share: Deadline
+        ) -> Sequence[Sequence[Hit] | DomainError]:
             spaces = {space_of[name] for name in names}
-            return await self._retrieval.search(
-                region,
-                gate.tenant.tenant_id,
-                names,
-                query,
-                {space: vectors[space] for space in sorted(spaces) if space in vectors},
-                limit=limit,
-                map_token=gate.snapshot.token,
-                deadline=share,
-            )
+            try:
+                return await self._retrieval.search(
+                    region,
+                    gate.tenant.tenant_id,
+                    names,
+                    query,
+                    {space: vectors[space] for space in sorted(spaces) if space in vectors},
+                    limit=limit,
+                    map_token=gate.snapshot.token,
+                    deadline=share,
+                )
+            except FieldInvalid as error:
+                half = len(names) // 2
+                if not half or TOO_LARGE not in {violation.field for violation in error.violations}:
+                    raise
+                return [*await ask(region, names[:half], share), *await ask(region, names[half:], share)]
 
         hop = self._budgets.hop(deadline)
         await self._failover.serve(courses, attempt, deadline=hop, budget=budget, partial=query.allow_partial)

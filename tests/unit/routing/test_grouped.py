@@ -40,6 +40,27 @@ async def test_the_collections_of_one_region_go_in_one_call() -> None:
     assert degradations(answer.trail) == {}
 
 
+async def test_an_answer_that_no_message_can_carry_is_asked_for_in_halves() -> None:
+    """Each with the vectors of its own collections; one that is too large alone is the caller's to change."""
+    world = World(EU)
+    names = many(world, 5, EU, US)
+    world.map.put(maps.space("other", model_id="other", dimension=4))
+    world.map.put(maps.collection(TENANT, names[0], [EU, US], ["us", "eu"], space_id="other"))
+    world.retrieval.most_at_once = 2
+    answer = await world.ask_one(query(collections=names))
+    assert len(answer.hits) == 5
+    assert [(len(asked), spaces) for _, asked, spaces in world.retrieval.calls] == [
+        (5, ("minilm", "other")),
+        (2, ("minilm", "other")),
+        (3, ("minilm",)),
+        (1, ("minilm",)),
+        (2, ("minilm",)),
+    ]
+    world.retrieval.most_at_once = 0
+    with pytest.raises(errors.FieldInvalid):
+        await world.ask_one(query(collections=names[:1]))
+
+
 async def test_what_fails_alone_moves_alone_and_together_again() -> None:
     """Collections whose stores fail regroup on their next region; the others keep what they got."""
     world = World(EU)

@@ -20,7 +20,7 @@ from trunkline_map.testing import StaticMap, static_map
 from trunkline_mesh.breaker_policy import INFERENCE_POLICY, REGION_POLICY
 from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DomainError
+from trunkline_mesh.errors import DomainError, invalid_field
 from trunkline_mesh.request import RequestScope, enter_request
 from trunkline_mesh.retry_budget import RetryBudget
 from trunkline_routing.edge.app import build_servicer
@@ -133,6 +133,8 @@ class FakeRetrieval:
     failing: dict[str, DomainError] = field(default_factory=dict)
     """By region, collection or `region/collection`."""
     text: str = "text"
+    most_at_once: int = 64
+    """Collections whose answer one message can carry."""
     searches: list[dict[str, Any]] = field(default_factory=list)
     """One for each collection that was asked for."""
     calls: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
@@ -167,6 +169,8 @@ class FakeRetrieval:
         )
         if region.region_id in self.failing:
             raise self.failing[region.region_id]
+        if len(collections) > self.most_at_once:
+            raise invalid_field("limit", "the answer would be too large")
         return [self._found(region.region_id, collection, limit) for collection in collections]
 
     def _found(self, region_id: str, collection: str, limit: int) -> Sequence[Hit] | DomainError:
