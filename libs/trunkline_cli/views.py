@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from trunkline_cli.output import Output, one_line
-from trunkline_client import Attempt, CollectionTrail, Hit, RouteResult, SearchResult, Trail
+from trunkline_client import Attempt, CollectionTrail, Hit, RegionAttempt, RouteResult, SearchResult, Trail
 
 _SNIPPET_CHARS = 200
 
@@ -61,9 +62,18 @@ def _collection_line(item: CollectionTrail, *, explain: bool) -> str:
     served = item.served_region or "not served"
     line = f"{item.collection} ({item.confidence:.2f}) in {served}, {item.hit_count} hits"
     if explain or not item.served_region:
-        tries = [f"{each.region} {each.outcome}{f' {each.error}' if each.error else ''}" for each in item.attempts]
-        line += f" [{'; '.join(tries)}]" if tries else ""
+        line += f" [{'; '.join(map(_candidate_line, item.attempts))}]" if item.attempts else ""
     return line
+
+
+def _candidate_line(attempt: RegionAttempt) -> str:
+    """Say how a candidate region fared, and what of it was out of the ordinary."""
+    notes = [attempt.error, "hedge" if attempt.hedge else ""]
+    notes.append(f"breaker {attempt.breaker.lower()}" if attempt.breaker not in ("", "CLOSED") else "")
+    notes.append(f"pressure {attempt.pressure:.2f}" if attempt.pressure else "")
+    notes.append(f"{attempt.round_trip_s * 1000:.0f} ms away" if attempt.round_trip_s is not None else "")
+    told = ", ".join(filter(None, notes))
+    return f"{attempt.region} {attempt.outcome}{f' ({told})' if told else ''}"
 
 
 def _show_hit(out: Output, rank: int, hit: Hit) -> None:
@@ -135,10 +145,7 @@ def trail_data(trail: Trail) -> Mapping[str, Any]:
                 "confidence": item.confidence,
                 "served_region": item.served_region,
                 "hit_count": item.hit_count,
-                "attempts": [
-                    {"region": each.region, "outcome": each.outcome, "error": each.error, "elapsed_s": each.elapsed_s}
-                    for each in item.attempts
-                ],
+                "attempts": [asdict(each) for each in item.attempts],
             }
             for item in trail.collections
         ],

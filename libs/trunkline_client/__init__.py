@@ -4,7 +4,7 @@ Needs grpcio, protobuf, googleapis-common-protos and grpcio-status, and nothing 
 """
 
 from trunkline_client.client import TrunklineClient
-from trunkline_client.control import ControlClient, Versioned, if_known
+from trunkline_client.control import ControlClient, HowToChange, Versioned, if_known
 from trunkline_client.documents import (
     MAX_DELETE_IDS,
     MAX_UPSERT_BYTES,
@@ -59,6 +59,7 @@ __all__ = [
     "FieldValue",
     "Filter",
     "Hit",
+    "HowToChange",
     "InternalError",
     "InvalidRequest",
     "NotFound",

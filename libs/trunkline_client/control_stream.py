@@ -6,11 +6,15 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import grpc
 
 from trunkline.control.v1 import changes_pb2 as changes_pb
+from trunkline.control.v1 import collection_map_service_pb2 as collections_pb
+from trunkline.control.v1 import region_service_pb2 as regions_pb
+from trunkline.control.v1 import space_service_pb2 as spaces_pb
+from trunkline.control.v1 import tenant_service_pb2 as tenants_pb
 from trunkline_client.context import Context
 from trunkline_client.control_methods import StreamMethod
 from trunkline_client.errors import TrunklineError, error_class
@@ -77,12 +81,14 @@ def _error(failure: Failure, request_id: str) -> TrunklineError:
     return error_class(failure.reason, failure.status)(failure, request_id=request_id)
 
 
-class _TellsEvents(Protocol):
-    @property
-    def event(self) -> changes_pb.MapEvent: ...
-
-
-TellsT = TypeVar("TellsT", bound=_TellsEvents)
+TellsT = TypeVar(
+    "TellsT",
+    collections_pb.WatchCollectionsResponse,
+    regions_pb.WatchRegionsResponse,
+    spaces_pb.WatchSpacesResponse,
+    tenants_pb.WatchTenantsResponse,
+)
+"""What a watch's stream tells: each has one event."""
 
 
 async def events(

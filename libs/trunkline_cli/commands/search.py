@@ -24,12 +24,15 @@ from trunkline_cli.target import Target, TargetOptions
 from trunkline_cli.views import route_data, search_data, show_route, show_search
 from trunkline_client import Equals, Filter, Query, RouteResult, SearchResult, TrunklineClient
 
+AllOption = Annotated[bool, typer.Option("--all", help="All of the tenant's collections, at most 64.")]
+
 
 @guarded
 def search(
     text: Annotated[str, typer.Argument(help="The question.")],
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="Results wanted, 1 to 100.")] = 5,
     collections: CollectionsOption = None,
+    all_collections: AllOption = False,
     where: Annotated[
         list[str] | None, typer.Option("--where", help="Only documents whose field=value; repeat it.")
     ] = None,
@@ -55,6 +58,7 @@ def search(
         text=text,
         top_k=top_k,
         collections=collections or (),
+        all_collections=all_collections,
         filter=_filter(where or []),
         min_score=min_score,
         consistency="primary" if primary else "any",
@@ -81,6 +85,7 @@ async def _search(client: TrunklineClient, query: Query, deadline_s: float | Non
 def route(
     text: Annotated[str, typer.Argument(help="The question.")],
     collections: CollectionsOption = None,
+    all_collections: AllOption = False,
     deadline_s: DeadlineOption = None,
     tenant: TenantOption = None,
     routers: RouterOption = None,
@@ -94,15 +99,17 @@ def route(
     options = TargetOptions(
         run_dir=run_dir, routers=routers or (), token=token, token_file=token_file, tenant=tenant, near=near
     )
-    result = asyncio.run(_route(Target(options).client(), text, collections or [], deadline_s))
+
+    async def ask(client: TrunklineClient) -> RouteResult:
+        async with client:
+            return await client.route(
+                text, collections=collections or [], all_collections=all_collections, deadline_s=deadline_s
+            )
+
+    result = asyncio.run(ask(Target(options).client()))
     out = Output(json_output)
     show_route(out, result)
     out.data(route_data(result))
-
-
-async def _route(client: TrunklineClient, text: str, collections: list[str], deadline_s: float | None) -> RouteResult:
-    async with client:
-        return await client.route(text, collections=collections, deadline_s=deadline_s)
 
 
 def _filter(where: list[str]) -> Filter | None:

@@ -35,13 +35,16 @@ def up(
     keep_data: Annotated[
         bool, typer.Option("--keep-data", help="Go on with the documents and the map of an earlier stack.")
     ] = False,
+    front: Annotated[
+        bool, typer.Option("--front", help="Start an Envoy before all routers, for callers without our client.")
+    ] = False,
     run_dir: RunDirOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Start a local stack that goes on running: regions of five services over one etcd and one Triton."""
     from trunkline_local import start_background
 
-    spec = _spec(find_run_dir(run_dir), regions or [], small=small, keep_data=keep_data)
+    spec = _spec(find_run_dir(run_dir), regions or [], small=small, keep_data=keep_data, front=front)
     out = Output(json_output)
     with progress("starting") as view:
 
@@ -59,7 +62,7 @@ def up(
     out.data({"tenant": tenant, "stack": state.model_dump(mode="json")})
 
 
-def _spec(run_dir: Path, regions: list[str], *, small: bool, keep_data: bool) -> StackSpec:
+def _spec(run_dir: Path, regions: list[str], *, small: bool, keep_data: bool, front: bool) -> StackSpec:
     from trunkline_local import DEFAULT_REGIONS, Layout, RegionSpec, StackSpec
 
     named = []
@@ -74,6 +77,7 @@ def _spec(run_dir: Path, regions: list[str], *, small: bool, keep_data: bool) ->
             regions=tuple(RegionSpec.model_validate(item) for item in named) or DEFAULT_REGIONS,
             layout=Layout.PER_REGION if small else Layout.PER_SERVICE,
             keep_data=keep_data,
+            front=front,
         )
     except ValueError as exc:  # pydantic's ValidationError is one
         raise CliError(f"this stack cannot be: {exc}", code=Exit.USAGE) from None
@@ -112,6 +116,8 @@ def _describe(out: Output, state: StackState, tenant: str, where: str) -> None:
     out.table(("region", "jurisdiction", "", "", "", "", ""), rows)
     out.line(f"control {state.control_endpoint}, etcd {','.join(state.etcd_endpoints)}, Triton {state.triton_endpoint}")
     out.line("All regions share this etcd and this Triton: one failure domain that production does not have.")
+    if state.front_endpoint is not None:
+        out.line(f"front door {state.front_endpoint}, its admin page {state.front_admin_endpoint}")
     token = DevIdentity.load(state.identity_dir).mint("developer", tenant=tenant)
     routing = next(iter(state.regions)).endpoints[Service.ROUTING]
     search = "trunkline.routing.v1.RoutingService/Search"
@@ -171,3 +177,5 @@ def _show_status(out: Output, state: StackState, *, running: bool) -> None:
         endpoints = ", ".join(f"{name} {endpoint}" for name, endpoint in region.endpoints.items())
         out.line(f"{region.region_id} ({region.jurisdiction}): {endpoints}")
     out.line(f"control {state.control_endpoint}")
+    if state.front_endpoint is not None:
+        out.line(f"front door {state.front_endpoint}")
