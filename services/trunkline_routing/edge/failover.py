@@ -8,8 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import RegionEntry
@@ -20,8 +19,9 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DomainError, Draining, Overloaded
 from trunkline_mesh.retry_budget import RetryBudget
 from trunkline_routing.edge.candidates import Candidate
-from trunkline_routing.edge.course import Course, Judge, Lot, Outcome
+from trunkline_routing.edge.course import Course, Lot, Outcome
 from trunkline_routing.edge.evidence import guarded
+from trunkline_routing.edge.groups import Group, Limits, raise_refusal, settle
 from trunkline_routing.edge.hedged_call import Asking, Ended, hedged
 from trunkline_routing.edge.hedging import Hedges
 from trunkline_routing.edge.region_view import RegionView
@@ -143,27 +143,27 @@ class Failover:
         """
         self._budget.record_request()
         left: Sequence[Course[T]] = courses
-        limits = _Limits(deadline, budget or deadline, attempts)
+        limits = Limits(deadline, budget or deadline, attempts)
         while left:
             groups = [group for group in self._grouped(left) if self._may_ask(group, limits)]
-            _raise_refusal(left, partial=partial)
+            raise_refusal(left, partial=partial)
             await together([self._call(group, attempt, limits) for group in groups])
-            _raise_refusal(left, partial=partial)
+            raise_refusal(left, partial=partial)
             left = [course for course in left if course.is_open]
 
-    def _grouped(self, courses: Sequence[Course[T]]) -> list[_Group[T]]:
-        groups: dict[tuple[str, Hashable], _Group[T]] = {}
+    def _grouped(self, courses: Sequence[Course[T]]) -> list[Group[T]]:
+        groups: dict[tuple[str, Hashable], Group[T]] = {}
         for course in courses:
             candidate = course.next(self)
             if candidate is None or candidate.region is None:
                 continue
             group = groups.get((candidate.region_id, course.key))
             if group is None:
-                group = groups[candidate.region_id, course.key] = _Group(candidate, candidate.region, [])
+                group = groups[candidate.region_id, course.key] = Group(candidate, candidate.region, [])
             group.courses.append(course)
         return list(groups.values())
 
-    def _may_ask(self, group: _Group[T], limits: _Limits) -> bool:
+    def _may_ask(self, group: Group[T], limits: Limits) -> bool:
         """A first attempt is always made; another one only with time, tries and budget left."""
         tried = group.most_tried
         if not tried:
@@ -174,14 +174,14 @@ class Failover:
             course.out_of_budget(group.candidate, self)
         return False
 
-    def _share(self, group: _Group[T], limits: _Limits) -> Deadline:
+    def _share(self, group: Group[T], limits: Limits) -> Deadline:
         """Half of what is left if another candidate could follow, else all of it."""
         repeats = group.most_tried + 1 < limits.attempts
         if repeats and any(course.follower(self) is not None for course in group.courses):
             return limits.deadline.within((limits.budget.remaining_s() or limits.deadline.remaining_s()) / 2)
         return limits.deadline
 
-    async def _call(self, group: _Group[T], attempt: Attempt[T], limits: _Limits) -> None:
+    async def _call(self, group: Group[T], attempt: Attempt[T], limits: Limits) -> None:
         """Ask one region for a group, and another one beside it if that pays; note how that ended."""
         region, courses, hedges = group.region, group.courses, self._hedges
         share = self._share(group, limits)
@@ -196,10 +196,10 @@ class Failover:
         if hedges is not None and ended[0].is_good:
             hedges.took(region.region_id, ended[0].elapsed_s)
         for number, one in enumerate(ended):
-            _settle(courses, one, self, hedge=number > 0)
+            settle(courses, one, self, hedge=number > 0)
 
     async def _hedged(
-        self, group: _Group[T], attempt: Attempt[T], deadline: Deadline, share: Deadline, delay_s: float
+        self, group: Group[T], attempt: Attempt[T], deadline: Deadline, share: Deadline, delay_s: float
     ) -> list[Ended[T]]:
         """Ask a group's region, and after `delay_s` the next one beside it, if all its courses have the same."""
         asked = [(group.region, time.perf_counter())]
@@ -248,52 +248,3 @@ class Failover:
                 tenant = "" if isinstance(result, Draining) else course.lot.tenant_id
                 self._view.overloaded(self._dependency, region_id, tenant, result.retry_delay_s)
         return Ended(region, results, time.perf_counter() - began_s, known)
-
-
-@dataclass(slots=True)
-class _Group(Generic[T]):
-    """Courses that go to one region in one call."""
-
-    candidate: Candidate
-    region: RegionEntry
-    courses: list[Course[T]]
-
-    @property
-    def most_tried(self) -> int:
-        """Attempts of the course that has had most."""
-        if len(self.courses) == 1:
-            return len(self.courses[0].tried)
-        return max([len(course.tried) for course in self.courses])
-
-
-@dataclass(slots=True)  # frozen ones take twice as long to make
-class _Limits:
-    """How long a piece of work may go on."""
-
-    deadline: Deadline
-    budget: Deadline
-    attempts: int
-
-
-def _settle(courses: Sequence[Course[T]], ended: Ended[T], judge: Judge, *, hedge: bool = False) -> None:
-    """Note on each course how an attempt ended."""
-    region_id = ended.region.region_id
-    if not ended.results:
-        for course in courses:
-            course.lost(region_id, ended.elapsed_s, hedge=hedge)
-        return
-    for course, result in zip(courses, ended.results, strict=True):
-        if isinstance(result, DomainError):
-            course.failed(region_id, result, ended.elapsed_s, ended.known, hedge=hedge)
-        else:
-            course.served(ended.region, result, ended.elapsed_s, ended.known, hedge=hedge)
-            if course.explain:
-                course.explain_rest(judge)
-
-
-def _raise_refusal(courses: Sequence[Course[T]], *, partial: bool) -> None:
-    if partial:
-        return
-    for course in courses:
-        if course.refusal is not None:
-            raise course.refusal
