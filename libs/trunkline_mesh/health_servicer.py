@@ -29,6 +29,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # t
         self._states: dict[str, health_pb2.HealthCheckResponse.ServingStatus] = {}
         self._changed = asyncio.Event()
         self._draining = False
+        self._ended = False
 
     def set(self, name: str, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         """Tell `status` of a name from now on; ignored once it drains."""
@@ -40,6 +41,11 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # t
         """Say NOT_SERVING of every name, for good."""
         self._draining = True
         self._states = dict.fromkeys(self._states, _NOT_SERVING)
+        self._wake()
+
+    def end(self) -> None:
+        """End every watch, each later one after its first answer: a server that stops waits for its streams."""
+        self._ended = True
         self._wake()
 
     async def Check(  # noqa: N802 - the contract's name
@@ -55,7 +61,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # t
     async def Watch(  # noqa: N802 - as above
         self, request: health_pb2.HealthCheckRequest, context: _Context
     ) -> None:
-        """Tell the state of a name now and whenever it changes, until the caller leaves."""
+        """Tell the state of a name now and whenever it changes, until the caller leaves or the server ends."""
         told: int | None = None
         while True:
             changed = self._changed
@@ -63,6 +69,8 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # t
             if status != told:
                 await context.write(health_pb2.HealthCheckResponse(status=status))
                 told = status
+            if self._ended:
+                return
             await changed.wait()
 
     def _wake(self) -> None:

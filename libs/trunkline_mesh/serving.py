@@ -60,6 +60,7 @@ class Running:
         """
         self._health.drain()
         await asyncio.sleep(self.settings.drain_settle_s)  # probes and watchers need this long to look elsewhere
+        self._health.servicer.end()
         self._drain.begin()
         grace_s = self.settings.drain_grace_s
         stopping = asyncio.ensure_future(self._server.stop(grace_s))

@@ -74,6 +74,19 @@ async def test_health_says_so_before_calls_are_refused(serve: Serve) -> None:
     assert (await ours.caller.call(timeout_s=2.0)).code is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_watchers_of_health_do_not_hold_a_drain(serve: Serve) -> None:
+    """Who only watches is told and let go: routers watch every region, and each drain would last its whole grace."""
+    ours = await serve(drain_settle_s=0.05, drain_grace_s=60.0)
+    assert ours.running is not None
+    watch = health_pb2_grpc.HealthStub(ours.caller.channel).Watch(health_pb2.HealthCheckRequest(service=""))
+    states = [(await watch.read()).status]
+    async with asyncio.timeout(30):
+        await ours.running.drain()
+    states.append((await watch.read()).status)
+    assert states == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+    assert await watch.read() is grpc.aio.EOF
+
+
 async def test_callers_of_several_replicas_notice_nothing(serve: Serve, issuer: Issuer, stack: AsyncExitStack) -> None:
     """Calls go on over the other replica while one drains under load."""
     first, second = await serve(drain_settle_s=0.5), await serve()
