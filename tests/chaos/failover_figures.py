@@ -56,16 +56,24 @@ class FaultRun:
         after = between(self.answers, max(at.returned_s, at.settled_s), math.inf)
         since = between(self.answers, at.undo_s, math.inf)
         back_s = {way: _first_s(since, self.victim, met) - at.returned_s for way, met in WAYS.items()}
-        bound = bound_groups(before, self.victim)
-        theirs = [answer for answer in during if _group(answer) in bound]
+        bound = bound_groups(before, self.victim, Answer.met)
+        first_good, blackout = {}, {}
+        for way, met in WAYS.items():
+            groups = bound_groups(before, self.victim, met)
+            theirs = [answer for answer in during if _group(answer) in groups]
+            first_good[way] = (
+                min((a.done_s for a in theirs if a.good), default=math.inf) - at.fault_s if groups else 0.0
+            )
+            blackout[way] = _longest_gap_s(theirs, at.fault_s, at.undo_s) if groups else 0.0
         return {
             "seconds": round(at.undo_s - at.fault_s, 1),
             "requests": len(self.answers),
             "errors": sum(answer.failed for answer in self.answers),
             "wrong": sum(answer.right is False for answer in self.answers),
             "outcomes": outcomes(self.answers),
-            "first_good_ms": _ms(min((a.done_s for a in theirs if a.good), default=math.inf) - at.fault_s),
-            "blackout_ms": _ms(_longest_gap_s(theirs, at.fault_s, at.undo_s)),
+            "first_good_ms": _ms(max(first_good.values())),
+            **{f"first_good_{way}_ms": _ms(taken_s) for way, taken_s in first_good.items()},
+            "blackout_ms": _ms(max(blackout.values())),
             "p50_before_ms": latency_ms(before, 0.5),
             "p99_before_ms": latency_ms(before, 0.99),
             "p50_during_ms": latency_ms(during, 0.5),
@@ -88,11 +96,11 @@ class FaultRun:
         }
 
 
-def bound_groups(before: Sequence[Answer], victim: str) -> set[Group]:
-    """Return what the victim serves as long as nothing happens: at least four fifths of it, as measured."""
+def bound_groups(before: Sequence[Answer], victim: str, met: Callable[[Answer, str], bool]) -> set[Group]:
+    """Return what the victim serves in a way as long as nothing happens: at least four fifths of it, as measured."""
     asked = Counter(map(_group, before))
-    met = Counter(_group(answer) for answer in before if answer.met(victim))
-    return {group for group, count in asked.items() if met[group] >= _BOUND * count}
+    served = Counter(_group(answer) for answer in before if met(answer, victim))
+    return {group for group, count in asked.items() if served[group] >= _BOUND * count}
 
 
 def _group(answer: Answer) -> Group:

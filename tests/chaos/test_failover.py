@@ -33,7 +33,7 @@ def test_what_the_victim_serves_is_measured() -> None:
     """A caller's collection is the victim's if the victim served at least four fifths of it before."""
     near = [_answer(0.0, "near")] * 8 + [_answer(0.0, "near", router=US)] * 2
     mixed = [_answer(0.0, "mixed")] * 7 + [_answer(0.0, "mixed", router=US)] * 3
-    assert bound_groups([*near, *mixed], EU) == {("near", "atlas")}
+    assert bound_groups([*near, *mixed], EU, Answer.met) == {("near", "atlas")}
 
 
 def test_the_first_good_answer_is_of_a_request_that_was_the_victims() -> None:
@@ -42,6 +42,7 @@ def test_the_first_good_answer_is_of_a_request_that_was_the_victims() -> None:
     moved = _answer(10.2, "near", router=US, ms=600.0)
     figures = _run(_answer(9.9, "near", ms=200.0), failed, moved).figures()
     assert figures["first_good_ms"] == pytest.approx(800.0)
+    assert (figures["first_good_router_ms"], figures["first_good_store_ms"]) == (figures["first_good_ms"], 0.0)
     assert figures["errors"] == 1
     assert figures["outcomes"] == {"UNAVAILABLE": 1}
     assert figures["victim_share_before"] == 1.0
