@@ -48,51 +48,88 @@ class FaultRun:
     """All since the end of the warm-up."""
     account: Account
 
+    @property
+    def before(self) -> Sequence[Answer]:
+        """Return what was asked before the fault."""
+        return between(self.answers, self.moments.start_s, self.moments.fault_s)
+
+    @property
+    def during(self) -> Sequence[Answer]:
+        """Return what was asked while the fault lasted."""
+        return between(self.answers, self.moments.fault_s, self.moments.undo_s)
+
+    @property
+    def since(self) -> Sequence[Answer]:
+        """Return what was asked since undoing the fault began."""
+        return between(self.answers, self.moments.undo_s, math.inf)
+
+    @property
+    def after(self) -> Sequence[Answer]:
+        """Return what was asked after the victim served again."""
+        return between(self.answers, max(self.moments.returned_s, self.moments.settled_s), math.inf)
+
     def figures(self) -> dict[str, Any]:
         """Return the fault's part of RESULT; times in the unit of their name, None where something never came."""
         at = self.moments
-        before = between(self.answers, at.start_s, at.fault_s)
-        during = between(self.answers, at.fault_s, at.undo_s)
-        after = between(self.answers, max(at.returned_s, at.settled_s), math.inf)
-        since = between(self.answers, at.undo_s, math.inf)
-        back_s = {way: _first_s(since, self.victim, met) - at.returned_s for way, met in WAYS.items()}
-        bound = bound_groups(before, self.victim, Answer.met)
-        first_good, blackout = {}, {}
-        for way, met in WAYS.items():
-            groups = bound_groups(before, self.victim, met)
-            theirs = [answer for answer in during if _group(answer) in groups]
-            first_good[way] = (
-                min((a.done_s for a in theirs if a.good), default=math.inf) - at.fault_s if groups else 0.0
-            )
-            blackout[way] = _longest_gap_s(theirs, at.fault_s, at.undo_s) if groups else 0.0
         return {
             "seconds": round(at.undo_s - at.fault_s, 1),
             "requests": len(self.answers),
             "errors": sum(answer.failed for answer in self.answers),
             "wrong": sum(answer.right is False for answer in self.answers),
             "outcomes": outcomes(self.answers),
+            **self._failover(),
+            **self._latencies(),
+            **self._return(),
+            "degraded": dict(Counter(each.split(" ")[0] for answer in self.answers for each in answer.degraded)),
+            "offered_rps": self.account.offered_rps,
+            "generator_lag_ms_p99": self.account.generator_lag_ms_p99,
+            "generator_starved": self.account.starved,
+        }
+
+    def _failover(self) -> dict[str, Any]:
+        """Return how soon callers were served elsewhere: of both ways of serving, the one that took longer counts."""
+        at, during = self.moments, self.during
+        first_good, blackout = {}, {}
+        for way, met in WAYS.items():
+            groups = bound_groups(self.before, self.victim, met)
+            theirs = [answer for answer in during if _group(answer) in groups]
+            first_s = min((answer.done_s for answer in theirs if answer.good), default=math.inf)
+            first_good[way] = first_s - at.fault_s if groups else 0.0
+            blackout[way] = _longest_gap_s(theirs, at.fault_s, at.undo_s) if groups else 0.0
+        return {
             "first_good_ms": _ms(max(first_good.values())),
             **{f"first_good_{way}_ms": _ms(taken_s) for way, taken_s in first_good.items()},
             "blackout_ms": _ms(max(blackout.values())),
+            "left_s": _left_s(during, self.victim, at.fault_s),
+        }
+
+    def _latencies(self) -> dict[str, Any]:
+        at, before, during = self.moments, self.before, self.during
+        back = between(self.answers, at.undo_s, max(at.returned_s, at.settled_s))
+        return {
             "p50_before_ms": latency_ms(before, 0.5),
             "p99_before_ms": latency_ms(before, 0.99),
             "p50_during_ms": latency_ms(during, 0.5),
             "p99_during_ms": latency_ms(during, 0.99),
             "max_during_ms": latency_ms(during, 1.0),
-            "p99_return_ms": latency_ms(between(self.answers, at.undo_s, max(at.returned_s, at.settled_s)), 0.99),
-            "p99_after_ms": latency_ms(after, 0.99),
+            "p99_return_ms": latency_ms(back, 0.99),
+            "p99_after_ms": latency_ms(self.after, 0.99),
+        }
+
+    def _return(self) -> dict[str, Any]:
+        """Return how soon the victim served again what it served before."""
+        at, since, victim = self.moments, self.since, self.victim
+        back_s = {way: _first_s(since, victim, met) - at.returned_s for way, met in WAYS.items()}
+        bound = bound_groups(self.before, victim, Answer.met)
+        home = [answer for answer in since if _group(answer) in bound]
+        return {
             "return_took_s": round(at.returned_s - at.undo_s, 2),
             "back_in_use_s": _s(min(back_s.values())),
             **{f"back_as_{way}_s": _s(taken_s) for way, taken_s in back_s.items()},
-            "at_home_s": _s(_at_home_s([a for a in since if _group(a) in bound], self.victim) - at.returned_s),
-            "left_s": _left_s(during, self.victim, at.fault_s),
-            "victim_share_before": _share(before, bound, self.victim),
-            "victim_share_during": _share(during, bound, self.victim),
-            "victim_share_after": _share(after, bound, self.victim),
-            "degraded": dict(Counter(each.split(" ")[0] for answer in self.answers for each in answer.degraded)),
-            "offered_rps": self.account.offered_rps,
-            "generator_lag_ms_p99": self.account.generator_lag_ms_p99,
-            "generator_starved": self.account.starved,
+            "at_home_s": _s(_at_home_s(home, victim) - at.returned_s),
+            "victim_share_before": _share(self.before, bound, victim),
+            "victim_share_during": _share(self.during, bound, victim),
+            "victim_share_after": _share(self.after, bound, victim),
         }
 
 
