@@ -12,7 +12,7 @@ from tests.chaos.etcd_changes import FOLDER, TENANT
 from tests.chaos.etcd_faults import RECOVERED_WITHIN_S, Done
 from tests.chaos.etcd_ledger import Ledger, Outcome
 from tests.chaos.etcd_recorder import Recorder
-from tests.chaos.etcd_verdict import Judgement, account, counters, served_elsewhere
+from tests.chaos.etcd_verdict import STALE, Judgement, account, counters, served_elsewhere
 from tests.chaos.etcd_world import World
 from tests.chaos.load_answer import Account, Answer
 from trunkline_local import Service
@@ -56,6 +56,7 @@ def figures_of(seen: Outcomes, found: Judgement) -> dict[str, Any]:
         "reads_with_token": sum(answer.asked_revision > 0 for answer in seen.answers),
         "stale_reads_with_token": len(found.stale),
         "token_refusals": len(found.refused),
+        "token_refusals_hidden": sum(answer.outcome != STALE for answer in found.refused),
         "changes": ledger.count(Outcome.DONE),
         "changes_refused": ledger.count(Outcome.REFUSED),
         "changes_unknown": ledger.count(Outcome.UNKNOWN),

@@ -27,7 +27,8 @@ class Judgement:
     lost: list[Answer] = field(default_factory=list)
     """Failed, or never sent; a refusal of a map token as stale is none."""
     refused: list[Answer] = field(default_factory=list)
-    """A map token was sent along and its state did not arrive within the deadline."""
+    """A map token was sent along and its state did not arrive within the deadline. Where the client tried once more and
+    ran out of time, the caller saw another reason than the router's."""
     stale: list[Answer] = field(default_factory=list)
     """Rests on a map older than the token sent along, or does not fit the state that it says it rests on."""
     wrong: list[Answer] = field(default_factory=list)
