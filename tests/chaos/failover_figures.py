@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 from tests.chaos.load_answer import Account, Answer
@@ -89,17 +88,15 @@ class FaultRun:
     def _failover(self) -> dict[str, Any]:
         """Return how soon callers were served elsewhere: of both ways of serving, the one that took longer counts."""
         at, during = self.moments, self.during
-        first_good, blackout = {}, {}
+        first_good = {}
         for way, met in WAYS.items():
             groups = bound_groups(self.before, self.victim, met)
             theirs = [answer for answer in during if _group(answer) in groups]
             first_s = min((answer.done_s for answer in theirs if answer.good), default=math.inf)
             first_good[way] = first_s - at.fault_s if groups else 0.0
-            blackout[way] = _longest_gap_s(theirs, at.fault_s, at.undo_s) if groups else 0.0
         return {
             "first_good_ms": _ms(max(first_good.values())),
             **{f"first_good_{way}_ms": _ms(taken_s) for way, taken_s in first_good.items()},
-            "blackout_ms": _ms(max(blackout.values())),
             "left_s": _left_s(during, self.victim, at.fault_s),
         }
 
@@ -155,13 +152,6 @@ def _left_s(during: Sequence[Answer], victim: str, fault_s: float) -> float:
     return round(
         max((answer.done_s - fault_s for answer in during if answer.good and answer.met(victim)), default=0.0), 2
     )
-
-
-def _longest_gap_s(answers: Sequence[Answer], start_s: float, end_s: float) -> float:
-    """Return the longest time in a span in which no good answer came."""
-    done = sorted(answer.done_s for answer in answers if answer.good and start_s <= answer.done_s <= end_s)
-    edges = [start_s, *done, end_s]
-    return max(later - earlier for earlier, later in pairwise(edges))
 
 
 def _at_home_s(theirs: Sequence[Answer], victim: str) -> float:
