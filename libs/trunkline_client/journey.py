@@ -15,7 +15,7 @@ from trunkline_client.methods import Method, Repeat, RequestT, ResponseT
 from trunkline_client.residency import ROUTER_OUTSIDE, Allowed
 from trunkline_client.router import Router, RouterAddress, wait_connected
 from trunkline_client.signals import TIMEOUT_KEY, read_signals
-from trunkline_client.verdict import Verdict, judge
+from trunkline_client.verdict import TIME_IS_GONE, Verdict, judge
 
 # Less than this is no time in which anything could be answered.
 _MIN_LEFT_S: Final = 0.002
@@ -52,6 +52,8 @@ class Journey(Generic[RequestT, ResponseT]):
         self._useless: set[Router] = set()
         self._not_before_s: dict[Router | None, float] = {}
         self._last: Failure | None = None
+        self._said: Failure | None = None
+        self._last_share_s = 0.0
         self._next = Verdict(repeat=True, free=True)
         self._expired_token: str | None = None
         self._allowed: Allowed | None = context.memory.recall(scope) if scope else None
@@ -132,7 +134,7 @@ class Journey(Generic[RequestT, ResponseT]):
         token = await self._context.credential.token()
         if not self._next.free and not self._context.budget.try_spend():
             self._give_up(self._last or Failure("", "UNAVAILABLE", "the retry budget is spent"))
-        share_s = self._share_s(router)
+        share_s = self._last_share_s = self._share_s(router)
         self._sent += 1
         self._tried.add(router)
         began_s = self._context.clock()
@@ -169,6 +171,8 @@ class Journey(Generic[RequestT, ResponseT]):
     def _after(self, router: Router, failure: Failure, share_s: float, *, share_was_part: bool, token: str) -> None:
         """Record what a failure says of its router; return if another attempt shall be made, else raise."""
         self._last = failure
+        if not failure.is_transport and failure.reason not in TIME_IS_GONE:
+            self._said = failure
         if failure.is_transport:
             self._blame(router, failure, share_s)
         elif failure.reason != ROUTER_OUTSIDE:
@@ -219,6 +223,8 @@ class Journey(Generic[RequestT, ResponseT]):
                 raise ResidencyRefused(self._allowed.refusal, request_id=self._request_id, attempts=self._attempts)
             # What an allowed router said counts, also if it said so before another one refused to look.
             failure = inside[-1] if failure.reason == ROUTER_OUTSIDE else failure
+        if self._said is not None and self._last_share_s < self._context.settings.min_share_s and _is_late(failure):
+            failure = self._said  # an attempt without time to speak of hides no reason that was told before
         advice = (
             _OUTCOME_UNKNOWN if self._sent and failure.is_transport and self._method.repeat is Repeat.UNSENT else None
         )
@@ -226,6 +232,10 @@ class Journey(Generic[RequestT, ResponseT]):
             failure = _in_the_caller_s_terms(failure, time_is_gone=self._left_s() <= _MIN_LEFT_S)
         kind = error_class(failure.reason, failure.status)
         raise kind(failure, request_id=self._request_id, attempts=self._attempts, advice=advice)
+
+
+def _is_late(failure: Failure) -> bool:
+    return failure.is_timeout or failure.reason in TIME_IS_GONE
 
 
 def _in_the_caller_s_terms(failure: Failure, *, time_is_gone: bool) -> Failure:

@@ -15,7 +15,7 @@ _SAME_EVERYWHERE: Final = frozenset({"QUOTA_EXHAUSTED", "STORAGE_FULL", "WRITE_I
 # Refused before anything was done, so even a call that must not be doubled may be sent again.
 _REFUSED_AT_ENTRY: Final = frozenset({"OVERLOADED", "DRAINING", "MAP_NOT_READY", "STALE_MAP", "QUOTA_EXHAUSTED"})
 # The server names the caller's deadline, but an attempt was given only its share of it.
-_TIME_TOO_SHORT: Final = frozenset({"DEADLINE_EXCEEDED", "DEADLINE_UNREACHABLE"})
+TIME_IS_GONE: Final = frozenset({"DEADLINE_EXCEEDED", "DEADLINE_UNREACHABLE"})
 _ASKS_FOR_LESS: Final = frozenset({"OVERLOADED", "DRAINING"})
 
 
@@ -50,7 +50,7 @@ def judge(failure: Failure, *, repeat: Repeat, share_was_part: bool, renewed_tok
         return Verdict(repeat=True, pause=False, free=True)
     if reason == "CREDENTIAL_EXPIRED":
         return Verdict(repeat=True, pause=False, free=True) if renewed_token else _STOP
-    if reason in _TIME_TOO_SHORT:
+    if reason in TIME_IS_GONE:
         may = share_was_part and (repeat is Repeat.FREELY or reason == "DEADLINE_UNREACHABLE")
         return Verdict(repeat=True, pause=False, whole_rest=True) if may else _STOP
     if repeat is Repeat.UNSENT and reason not in _REFUSED_AT_ENTRY:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from trunkline_map.entries import CollectionEntry, RegionEntry, RegionState
 from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.source import MapSource
+from trunkline_map.token import encode
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import MapNotReady, ResidencyRouterOutside, TenantSuspended, TenantUnknown
 from trunkline_mesh.status import MAX_METADATA_VALUE_CHARS
@@ -39,6 +41,19 @@ async def enter(source: MapSource, *, tenant_id: str, region_id: str, map_token:
     if tenant.suspended:
         raise TenantSuspended
     return Gate(snapshot, tenant, region)
+
+
+def token_for(gate: Gate, region: RegionEntry, entries: Iterable[CollectionEntry]) -> bytes:
+    """Return the token of the oldest state that holds what this work in `region` rests on, as this router knows it.
+
+    Not of the whole map: a region that is cut off from the control store could do nothing more once anything else had
+    changed. What the caller's own token asks for is reflected in these entries, or does not concern them.
+    """
+    revision = max(gate.tenant.revision, region.revision, *(entry.revision for entry in entries), 1)
+    return _token(gate.snapshot.epoch, revision)
+
+
+_token: Final = lru_cache(maxsize=1024)(encode)
 
 
 def outside(snapshot: MapSnapshot, jurisdictions: frozenset[str]) -> ResidencyRouterOutside:

@@ -105,7 +105,7 @@ class Retrieving:
     ) -> list[tuple[float, Sequence[Hit]]]:
         """Search all collections, those of one region in one call; say so where one is missing, if that is allowed."""
         courses = courses_of(gate, query, decision, trail, self._failover, vectors)
-        space_of = {choice.entry.collection_id: choice.entry.space_id for choice in decision.choices}
+        entry_of = {choice.entry.collection_id: choice.entry for choice in decision.choices}
 
         async def attempt(
             region: RegionEntry, asked: Sequence[Course[Sequence[Hit]]], share: Deadline
@@ -115,7 +115,8 @@ class Retrieving:
         async def ask(
             region: RegionEntry, names: Sequence[str], share: Deadline
         ) -> Sequence[Sequence[Hit] | DomainError]:
-            spaces = {space_of[name] for name in names}
+            entries = [entry_of[name] for name in names]
+            spaces = {entry.space_id for entry in entries}
             try:
                 return await self._retrieval.search(
                     region,
@@ -124,7 +125,7 @@ class Retrieving:
                     query,
                     {space: vectors[space] for space in sorted(spaces) if space in vectors},
                     limit=limit,
-                    map_token=gate.snapshot.token,
+                    map_token=gates.token_for(gate, region, entries),
                     deadline=share,
                 )
             except FieldInvalid as error:

@@ -100,7 +100,7 @@ class Write:
                 space.space_id,
                 documents,
                 vectors,
-                map_token=gate.snapshot.token,
+                map_token=gates.token_for(gate, region, (entry,)),
                 deadline=share,
             )
 
@@ -121,7 +121,12 @@ class Write:
 
         async def write(region: RegionEntry, share: Deadline) -> None:
             await self._retrieval.delete(
-                region, tenant_id, collection, document_ids, map_token=gate.snapshot.token, deadline=share
+                region,
+                tenant_id,
+                collection,
+                document_ids,
+                map_token=gates.token_for(gate, region, (entry,)),
+                deadline=share,
             )
 
         async with self._charged(gate, len(document_ids), scope) as trail:

@@ -268,3 +268,17 @@ async def test_no_time_to_connect_is_a_deadline_not_a_dead_router(routers: list[
                 await client.search("text", deadline_s=0.0001)
 
         assert client._context.pool.all()[0].rest_until_s is None
+
+
+async def test_an_attempt_without_time_hides_no_reason_that_was_told(
+    client: TrunklineClient, routers: list[FakeRouter]
+) -> None:
+    """A router that waited long before it refused leaves too little for the next one; its reason is what is raised."""
+    near, far = routers
+    near.delay_s, near.script = 0.25, [Refuse("STALE_MAP", retry_delay_s=0.01)]
+    far.script = [Hang()]
+    settings = ClientSettings(share=0.9)
+    async with TrunklineClient([near.address, far.address], token="jwt", settings=settings) as patient:
+        with pytest.raises(TrunklineError) as raised:
+            await patient.search("text", deadline_s=0.33)
+    assert raised.value.reason == "STALE_MAP"

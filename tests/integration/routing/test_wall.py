@@ -65,7 +65,7 @@ async def ask(world: World, service: RetrievalService, *names: str, partial: boo
 
 
 @pytest.mark.parametrize(
-    ("name", "refusal"), [("far", errors.CollectionNotPlaced), ("outside", errors.ResidencyViolation)]
+    ("name", "refusal"), [("far", errors.StaleMap), ("outside", errors.ResidencyViolation)]
 )
 async def test_a_forged_placement_reads_nothing(
     retrieval: RetrievalService, name: str, refusal: type[errors.DomainError]

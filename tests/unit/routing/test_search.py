@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.unit.routing.world import (
     World,
     axis,
     degradations,
+    endpoints,
     outcomes,
     query,
     same_ids,
@@ -30,6 +32,7 @@ from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_lease.spent import TokenSource
 from trunkline_map import testing as maps
 from trunkline_map.entries import RegionState
+from trunkline_map.token import decode, encode
 from trunkline_mesh import errors
 from trunkline_routing.edge import search as search_module
 from trunkline_routing.edge.retrieving import MAX_SPACES
@@ -58,8 +61,32 @@ async def test_every_hop_gets_less_than_the_caller_has() -> None:
     world = World()
     await world.ask_one(query(collections=("both", "europe"), rerank=True), left_s=2.0)
     assert all(one["left_s"] < 2.0 for one in world.retrieval.searches)
-    assert {one["map_token"] for one in world.retrieval.searches} == {world.map.snapshot.token}
+    assert {one["map_token"] for one in world.retrieval.searches} == {encode(world.map.snapshot.epoch, 1)}
     assert {one["tenant"] for one in world.retrieval.searches} == {TENANT}
+
+
+async def test_a_region_need_only_know_what_the_search_rests_on() -> None:
+    """One that is cut off from the control store goes on serving what did not change."""
+    world = World()
+    world.map.put(*(maps.region(AP, "apac", **endpoints(AP)) for _ in range(3)))
+    moved = replace(maps.collection(TENANT, "europe", [EU, NORTH], ["eu"]), revision=7)
+    world.map.put(moved)
+    await world.ask_one(query(collections=("both",)))
+    await world.ask_one(query(collections=("europe",)))
+    tokens = {one["collection"]: decode(one["map_token"]).revision for one in world.retrieval.searches}
+    assert tokens == {"both": 1, "europe": 7}
+
+
+async def test_a_region_that_knows_a_later_map_moves_the_search_on() -> None:
+    """The collection left it: another one serves, and where none does the caller is told to come back."""
+    world = World()
+    world.retrieval.failing = {EU: errors.CollectionNotPlaced()}
+    answer = await world.ask_one(query(collections=("both",)))
+    assert outcomes(answer.trail.collections[0]) == [(EU, "FAILED"), (US, "SERVED")]
+    world.retrieval.failing = {"both": errors.CollectionNotPlaced()}
+    with pytest.raises(errors.StaleMap) as refused:
+        await world.ask_one(query(collections=("both",)))
+    assert refused.value.retry_delay_s is not None
 
 
 async def test_a_query_is_embedded_once_for_deciding_and_searching() -> None:
