@@ -40,7 +40,7 @@ async def enter(source: MapSource, *, tenant_id: str, region_id: str, map_token:
         raise outside(snapshot, tenant.jurisdictions)
     if tenant.suspended:
         raise TenantSuspended
-    return Gate(snapshot, tenant, region)
+    return Gate(snapshot, tenant, region, token_given=bool(map_token))
 
 
 def token_for(gate: Gate, region: RegionEntry, entries: Iterable[CollectionEntry]) -> bytes:

@@ -47,6 +47,8 @@ class Gate:
     tenant: TenantEntry
     region: RegionEntry
     """This router's own."""
+    token_given: bool = False
+    """True if the caller brought a map token: nobody may answer from an older map then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from typing import Final
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import RegionEntry
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DomainError, FieldInvalid, SpaceMismatch, SpaceUnknown, invalid_field
+from trunkline_mesh.errors import DomainError, SpaceMismatch, SpaceUnknown, invalid_field
 from trunkline_routing.edge import candidates
 from trunkline_routing.edge import gate as gates
+from trunkline_routing.edge.asking import Asking, Results
 from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.course import Course
 from trunkline_routing.edge.failover import Failover
@@ -21,8 +22,6 @@ from trunkline_routing.edge.query_vectors import QueryVectors
 from trunkline_routing.edge.together import together
 from trunkline_routing.edge.trail import TrailRecorder
 
-TOO_LARGE: Final = "limit"
-"""Field that a region names if no message can carry its answer; such an answer is asked for in halves."""
 MAX_SPACES: Final = 4
 """Embedding spaces of one query; collections of further ones are searched by keywords alone."""
 
@@ -106,33 +105,10 @@ class Retrieving:
         """Search all collections, those of one region in one call; say so where one is missing, if that is allowed."""
         courses = courses_of(gate, query, decision, trail, self._failover, vectors)
         entry_of = {choice.entry.collection_id: choice.entry for choice in decision.choices}
+        asking = Asking(self._retrieval, gate, query, vectors, limit)
 
-        async def attempt(
-            region: RegionEntry, asked: Sequence[Course[Sequence[Hit]]], share: Deadline
-        ) -> Sequence[Sequence[Hit] | DomainError]:
-            return await ask(region, [course.subject["collection"] for course in asked], share)
-
-        async def ask(
-            region: RegionEntry, names: Sequence[str], share: Deadline
-        ) -> Sequence[Sequence[Hit] | DomainError]:
-            entries = [entry_of[name] for name in names]
-            spaces = {entry.space_id for entry in entries}
-            try:
-                return await self._retrieval.search(
-                    region,
-                    gate.tenant.tenant_id,
-                    names,
-                    query,
-                    {space: vectors[space] for space in sorted(spaces) if space in vectors},
-                    limit=limit,
-                    map_token=gates.token_for(gate, region, entries),
-                    deadline=share,
-                )
-            except FieldInvalid as error:
-                half = len(names) // 2
-                if not half or TOO_LARGE not in {violation.field for violation in error.violations}:
-                    raise
-                return [*await ask(region, names[:half], share), *await ask(region, names[half:], share)]
+        async def attempt(region: RegionEntry, asked: Sequence[Course[Sequence[Hit]]], share: Deadline) -> Results:
+            return await asking.ask(region, [entry_of[course.subject["collection"]] for course in asked], share)
 
         hop = self._budgets.hop(deadline)
         await self._failover.serve(courses, attempt, deadline=hop, budget=budget, partial=query.allow_partial)

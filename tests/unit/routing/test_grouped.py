@@ -195,7 +195,7 @@ async def test_one_refusal_ends_the_search_unless_partial_answers_will_do() -> N
     """As one domain error, which names the collection."""
     world = World(EU)
     names = many(world, 3, EU, US)
-    world.retrieval.failing = {names[2]: errors.CollectionUnknown(metadata={"collection": names[2]})}
-    with pytest.raises(errors.CollectionUnknown):
+    world.retrieval.failing = {names[2]: errors.SpaceMismatch(metadata={"collection": names[2]})}
+    with pytest.raises(errors.SpaceMismatch):
         await world.ask_one(query(collections=names))
     assert len(world.retrieval.calls) == 1

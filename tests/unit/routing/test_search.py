@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.unit.routing.world import (
     POLICY,
     TENANT,
     US,
+    FakeRetrieval,
     World,
     axis,
     degradations,
@@ -35,6 +37,7 @@ from trunkline_map.entries import RegionState
 from trunkline_map.token import decode, encode
 from trunkline_mesh import errors
 from trunkline_routing.edge import search as search_module
+from trunkline_routing.edge.model import Hit
 from trunkline_routing.edge.retrieving import MAX_SPACES
 
 DOWN = errors.BackendUnavailable()
@@ -57,10 +60,14 @@ async def test_an_answer_is_found_merged_and_accounted_for() -> None:
 
 
 async def test_every_hop_gets_less_than_the_caller_has() -> None:
-    """And the map's token travels along, so that no region answers from an older map."""
+    """And a caller's map token travels along, so that no region answers from an older map."""
     world = World()
     await world.ask_one(query(collections=("both", "europe"), rerank=True), left_s=2.0)
     assert all(one["left_s"] < 2.0 for one in world.retrieval.searches)
+    assert {one["map_token"] for one in world.retrieval.searches} == {b""}
+    world.retrieval.searches.clear()
+    token = world.map.snapshot.token
+    await world.ask(query(collections=("both", "europe"), rerank=True), map_token=token)
     assert {one["map_token"] for one in world.retrieval.searches} == {encode(world.map.snapshot.epoch, 1)}
     assert {one["tenant"] for one in world.retrieval.searches} == {TENANT}
 
@@ -71,10 +78,29 @@ async def test_a_region_need_only_know_what_the_search_rests_on() -> None:
     world.map.put(*(maps.region(AP, "apac", **endpoints(AP)) for _ in range(3)))
     moved = replace(maps.collection(TENANT, "europe", [EU, NORTH], ["eu"]), revision=7)
     world.map.put(moved)
-    await world.ask_one(query(collections=("both",)))
-    await world.ask_one(query(collections=("europe",)))
+    token = world.map.snapshot.token
+    await world.ask(query(collections=("both",)), map_token=token)
+    await world.ask(query(collections=("europe",)), map_token=token)
     tokens = {one["collection"]: decode(one["map_token"]).revision for one in world.retrieval.searches}
     assert tokens == {"both": 1, "europe": 7}
+
+
+async def test_a_region_whose_map_lacks_something_is_asked_to_catch_up() -> None:
+    """Without a caller's token it answers from the map that it has; what it does not know yet is worth a wait."""
+    world = World()
+    behind = {"both": True}
+
+    class Behind(FakeRetrieval):
+        def _found(self, region_id: str, collection: str, limit: int) -> Sequence[Hit] | errors.DomainError:
+            if self.searches[-1]["map_token"] or collection != "both" or not behind.pop("both", False):
+                return super()._found(region_id, collection, limit)
+            return errors.CollectionUnknown()
+
+    world.retrieval = Behind()
+    answer = await world.ask_one(query(collections=("both", "europe")))
+    assert sorted(same_ids(list(answer.hits))) == ["b1", "b2", "e1"]
+    asked = [(one["collection"], bool(one["map_token"])) for one in world.retrieval.searches]
+    assert asked == [("both", False), ("europe", False), ("both", True)]
 
 
 async def test_a_region_that_knows_a_later_map_moves_the_search_on() -> None:
