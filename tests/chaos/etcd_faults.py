@@ -53,18 +53,13 @@ def plan(rng: random.Random, *, quick: bool) -> Sequence[Fault]:
         Fault("lose_quorum", 3.0 if quick else 8.0, _kill(rng.sample(range(MEMBERS), 2))),
         Fault("cut_streams", 4.0 if quick else 10.0, _chop),
         Fault("compact", 2.0 if quick else 4.0, _compact),
+        Fault("part_retrieval", 2.0 if quick else 5.0, _part_retrieval),
     )
 
 
 def names() -> Sequence[str]:
     """Return what disturbances are called."""
-    every = (*plan(random.Random(0), quick=True), *further(quick=True))
-    return tuple(fault.name for fault in every)
-
-
-def further(*, quick: bool) -> Sequence[Fault]:
-    """Return disturbances that only happen when they are asked for by name."""
-    return (Fault("part_retrieval", 2.0 if quick else 5.0, _part_retrieval),)
+    return tuple(fault.name for fault in plan(random.Random(0), quick=True))
 
 
 async def disturb(fault: Fault, world: World, ledger: Ledger) -> Done:
