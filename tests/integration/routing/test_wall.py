@@ -64,9 +64,7 @@ async def ask(world: World, service: RetrievalService, *names: str, partial: boo
     return {one.collection: one.hit_count for one in answer.trail.collections if one.served_region}
 
 
-@pytest.mark.parametrize(
-    ("name", "refusal"), [("far", errors.StaleMap), ("outside", errors.ResidencyViolation)]
-)
+@pytest.mark.parametrize(("name", "refusal"), [("far", errors.StaleMap), ("outside", errors.ResidencyViolation)])
 async def test_a_forged_placement_reads_nothing(
     retrieval: RetrievalService, name: str, refusal: type[errors.DomainError]
 ) -> None:
