@@ -41,7 +41,7 @@ class ClientSettings:
     """Pause before a repeat at the same router where the server named none; doubles, half of it is jitter."""
     retry_ratio: float = 0.2
     """Repeats as a share of the requests of ten seconds."""
-    retry_floor: int = 3
+    retry_floor: int = 10
     """Repeats in ten seconds that are always allowed."""
     residency_memory_s: float = 30.0
     """How long it is remembered where a refused collection may be asked."""

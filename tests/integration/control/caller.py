@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 from trunkline.control.v1 import (
     approval_service_pb2_grpc,
     collection_map_service_pb2_grpc,
+    map_service_pb2_grpc,
     policy_service_pb2_grpc,
     region_service_pb2_grpc,
     space_service_pb2_grpc,
@@ -42,6 +43,7 @@ class Caller:
         self.tenants = tenant_service_pb2_grpc.TenantServiceStub(channel)
         self.spaces = space_service_pb2_grpc.SpaceServiceStub(channel)
         self.approvals = approval_service_pb2_grpc.ApprovalServiceStub(channel)
+        self.map = map_service_pb2_grpc.MapServiceStub(channel)
         self.policies = policy_service_pb2_grpc.PolicyServiceStub(channel)
 
     async def __call__(

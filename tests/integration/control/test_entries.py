@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.integration.control.entries import collection, furnish, region, space
 
 from trunkline.control.v1 import collection_map_service_pb2 as collection_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
+from trunkline.control.v1 import map_service_pb2 as map_pb
 from trunkline.control.v1 import region_service_pb2 as region_pb
 from trunkline.control.v1 import space_service_pb2 as space_pb
 from trunkline.control.v1 import tenant_service_pb2 as tenant_pb
@@ -295,6 +297,9 @@ async def test_a_malformed_entry_is_told_and_can_be_removed(control: Control) ->
     with pytest.raises(Refused) as refused:
         await op(op.collections.GetCollection, get)
     assert refused.value.reason == "INTERNAL"
+    async with asyncio.timeout(10):  # what was not written by the control role is known once its watch has told it
+        while not (await op(op.map.GetMapStatus, map_pb.GetMapStatusRequest())).malformed_count:
+            pass
     with pytest.raises(Refused) as refused:
         await op(op.regions.DeleteRegion, region_pb.DeleteRegionRequest(region_id="us-east"))
     assert refused.value.reason == "ENTRY_IN_USE"
