@@ -140,7 +140,7 @@ async def test_the_retry_budget_bounds_repeats(routers: list[FakeRouter]) -> Non
     """Forty failing calls send at most a fifth more than forty requests, and never fewer than the floor allows."""
     for router in routers:
         router.act = lambda _: Refuse("BACKEND_UNAVAILABLE")
-    settings = ClientSettings(backoff_s=0.001)
+    settings = ClientSettings(backoff_s=0.001, retry_floor=3)
     async with TrunklineClient([router.address for router in routers], token="jwt", settings=settings) as client:
         for _ in range(40):
             with pytest.raises(Unavailable):
