@@ -1,4 +1,4 @@
-"""What the collection map costs and how soon a change is seen: `python -m tests.bench.map [--quick]`; last line `RESULT {json}`.
+"""What the collection map costs and how soon a change is seen: `python -m tests.bench.map`; last line `RESULT {json}`.
 
 1. A map of 10,000 tenants with 10 collections each is written into an etcd of one member. A process of its own loads
    it, several times: `load_s` from opening the watcher until it is ready, `bytes_per_collection` of resident memory
