@@ -215,7 +215,8 @@ async def test_leases_are_for_services_only(admission: Admission) -> None:
         admission.as_tenant("acme"),
         (("authorization", f"Bearer {admission.identity.mint('x', tenant='acme', roles=['admin'])}"),),
     ):
-        assert isinstance(await refusal(lease(admission, wish("acme", 1), metadata=metadata)), MethodNotAllowed)
+        # Without a wish: gRPC may reset a stream on which the refused caller still writes, and the reason with it.
+        assert isinstance(await refusal(lease(admission, metadata=metadata)), MethodNotAllowed)
 
 
 @pytest.mark.parametrize("bad", [wish("", 1), wish("acme", -1), wish("acme", 10_001), wish("acme", 0, -1)])
