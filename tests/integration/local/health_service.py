@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -21,12 +20,15 @@ def main() -> None:
     names = [f"TRUNKLINE_{service.upper()}" for service in sys.argv[1:]]
     if any(os.environ.get(f"{name}_LOG_LEVEL") == "error" for name in names):
         sys.exit("no such tier: gold")
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # The kernel may hand the signal to any thread, and then wakes no lock on which this one waits; this pipe it does.
+    stopped, stop = os.pipe()
+    os.set_blocking(stop, False)
+    signal.set_wakeup_fd(stop)
+    signal.signal(signal.SIGTERM, lambda *_: None)
     # In a session of its own, as an engine's worker that wants no terminal signals may be.
     worker = subprocess.Popen(["sleep", "600"], start_new_session=True)
     servers = [_serve(os.environ[f"{name}_LISTEN"]) for name in names]
-    stop.wait()
+    os.read(stopped, 1)
     for server in servers:
         server.stop(grace=0.2).wait()
     worker.kill()

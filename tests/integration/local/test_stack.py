@@ -185,8 +185,7 @@ async def test_frozen_processes_are_no_hindrance_to_a_stop(tmp_path: Path) -> No
         stack.pause("etcd-0", "triton", *stack.names("us-east"))
         run_id = stack.state.run_id
     assert marked_processes(run_id) == []
-    # Those that were frozen may need the second signal on a busy machine.
-    assert {each.exit_code for each in stack.state.processes if each.region_id == "eu-west"} == {0}
+    assert {each.exit_code for each in stack.state.processes if each.region_id} == {0}
 
 
 async def test_a_further_process_of_a_service_belongs_to_its_region(stack: LocalStack) -> None:
