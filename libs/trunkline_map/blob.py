@@ -16,8 +16,8 @@ from typing import Final, Protocol
 from trunkline_map.files import sync_folder
 from trunkline_mesh.errors import BackendUnavailable
 
-MAX_BLOB_BYTES: Final = 1 << 20
-"""Largest blob; the largest policy is a quarter of it."""
+MAX_BLOB_BYTES: Final = 8 << 20
+"""Largest blob; a trained head of 1,000 collections is a quarter of it, the largest policy too."""
 
 _JURISDICTION: Final = re.compile(r"[a-z0-9-]{1,16}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")

@@ -77,6 +77,7 @@ class RegionEntry:
     rerank_endpoints: tuple[str, ...] = ()
     inference_endpoints: tuple[str, ...] = ()
     admission_endpoints: tuple[str, ...] = ()
+    learning_endpoints: tuple[str, ...] = ()
     stores: tuple[StoreEntry, ...] = ()
     """Stores besides the default one, at most 64."""
     serving_since_s: float = 0.0
@@ -175,6 +176,60 @@ class CollectionEntry:
         return f"shard_{self.space_id}_{self.shard}"
 
 
+class RolloutState(Enum):
+    """How far a rollout has come."""
+
+    PROPOSED = "proposed"
+    """Waits for a person."""
+    SHADOW = "shadow"
+    """Decides beside the policy; its decisions are not used."""
+    CANARY = "canary"
+    """Decides its share of the queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPointer:
+    """Where what was trained for a policy's text lies, as a blob."""
+
+    policy_digest: str
+    """SHA-256 of the policy's text that it was made for."""
+    digest: str
+    """SHA-256 of the head; the blob's name."""
+    size_bytes: int
+    space_id: str
+    model_id: str
+    """The space's model when it was made; with another one the head is void."""
+    model_revision: str
+    basis_digest: str
+    """SHA-256 of everything that it was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutEntry:
+    """A policy that may replace the live one."""
+
+    rollout_id: str
+    state: RolloutState
+    share: float
+    """Share of the queries that it decides or shadows, 0 to 1."""
+    digest: str
+    """SHA-256 of its text; the blob's name."""
+    form_digest: str
+    """SHA-256 of its JSON form; the blob's name."""
+    size_bytes: int
+    base_version: int
+    """Version of the live policy when it began."""
+    actor: str
+    begin_time_s: float
+    """Unix time."""
+    change_time_s: float
+    """Unix time of its last change of state."""
+    comment: str = ""
+    evaluation: tuple[tuple[str, float], ...] = ()
+    """Figures of its evaluation, by name."""
+    heads: tuple[HeadPointer, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyPointer:
     """Where a tenant's policy lies: its text is a blob, the map holds version and digest."""
@@ -187,6 +242,12 @@ class PolicyPointer:
     jurisdictions: frozenset[str]
     """Where the blob lies."""
     size_bytes: int
+    form_digest: str = ""
+    """SHA-256 of the policy as routers read it, in JSON; empty where only the text is kept."""
+    heads: tuple[HeadPointer, ...] = ()
+    """What was trained for the text, one for each space, at most 4."""
+    rollout: RolloutEntry | None = None
+    """The rollout under way."""
     revision: int = 0
 
     @property

@@ -27,6 +27,7 @@ from trunkline_map.entries import (
     TenantEntry,
 )
 from trunkline_map.keys import Kind, MapKey
+from trunkline_map.policy_records import head_of, rollout_of, write_head, write_rollout
 from trunkline_map.token import EPOCH_BYTES
 
 _STATE_OF_RECORD: Final = {
@@ -114,6 +115,7 @@ def _decode_region(key: MapKey, value: bytes, revision: int) -> RegionEntry:
         rerank_endpoints=tuple(record.rerank_endpoints),
         inference_endpoints=tuple(record.inference_endpoints),
         admission_endpoints=tuple(record.admission_endpoints),
+        learning_endpoints=tuple(record.learning_endpoints),
         stores=tuple(_store_of(store) for store in record.stores),
         serving_since_s=record.serve_time.seconds + record.serve_time.nanos / _NANOS,
         ramp_s=record.ramp_ms / 1000,
@@ -191,6 +193,9 @@ def _decode_policy(key: MapKey, value: bytes, revision: int) -> PolicyPointer:
         digest=record.digest,
         jurisdictions=_shared(frozenset(record.jurisdictions)),
         size_bytes=record.size_bytes,
+        form_digest=record.form_digest,
+        heads=tuple(head_of(head) for head in record.heads),
+        rollout=rollout_of(record.rollout) if record.HasField("rollout") else None,
         revision=revision,
     )
 
@@ -223,6 +228,7 @@ def _encode_region(entry: RegionEntry, stored: bytes) -> bytes:
     record.rerank_endpoints[:] = entry.rerank_endpoints
     record.inference_endpoints[:] = entry.inference_endpoints
     record.admission_endpoints[:] = entry.admission_endpoints
+    record.learning_endpoints[:] = entry.learning_endpoints
     _set_stores(record, entry.stores)
     record.ClearField("serve_time")
     if entry.serving_since_s:
@@ -289,4 +295,12 @@ def _encode_policy(entry: PolicyPointer, stored: bytes) -> bytes:
     record.digest = entry.digest
     record.jurisdictions[:] = sorted(entry.jurisdictions)
     record.size_bytes = entry.size_bytes
+    record.form_digest = entry.form_digest
+    del record.heads[:]
+    for head in entry.heads:
+        write_head(head, record.heads.add())
+    if entry.rollout is None:
+        record.ClearField("rollout")
+    else:
+        write_rollout(entry.rollout, record.rollout)
     return record.SerializeToString()

@@ -406,6 +406,48 @@ class ImportOutOfOrder(DomainError):
     text = "the batch is not the import's next one"
 
 
+class DecisionUnknown(DomainError):
+    """The decision's id is not one of ours, or too old."""
+
+    reason = reasons_pb.ERROR_REASON_DECISION_UNKNOWN
+    text = "the decision is not known here"
+
+
+class FeedbackLimited(DomainError):
+    """The caller or its tenant has sent enough feedback for now."""
+
+    reason = reasons_pb.ERROR_REASON_FEEDBACK_LIMITED
+    text = "too much feedback; come back later"
+
+
+class NoCollectionMatches(DomainError):
+    """Nothing decides where the query belongs, and the policy refuses such queries."""
+
+    reason = reasons_pb.ERROR_REASON_NO_COLLECTION_MATCHES
+    text = "the query belongs to none of the tenant's collections"
+
+
+class PolicyVersionUnknown(DomainError):
+    """The policy has no such version, or it is no longer kept."""
+
+    reason = reasons_pb.ERROR_REASON_POLICY_VERSION_UNKNOWN
+    text = "the policy has no such version"
+
+
+class RolloutUnknown(DomainError):
+    """The tenant has no such rollout."""
+
+    reason = reasons_pb.ERROR_REASON_ROLLOUT_UNKNOWN
+    text = "there is no such rollout"
+
+
+class RolloutActive(DomainError):
+    """Another rollout of the policy is under way."""
+
+    reason = reasons_pb.ERROR_REASON_ROLLOUT_ACTIVE
+    text = "another rollout of the policy is under way"
+
+
 def invalid_field(field: str, description: str) -> FieldInvalid:
     """Build a FieldInvalid for one field."""
     return FieldInvalid(violations=(FieldViolation(field, description),))

@@ -44,6 +44,7 @@ def parse_region(message: entries_pb.Region) -> RegionEntry:
         rerank_endpoints=tuple(ends.rerank),
         inference_endpoints=tuple(ends.inference),
         admission_endpoints=tuple(ends.admission),
+        learning_endpoints=tuple(ends.learning),
         stores=tuple(StoreEntry(store.store_id, store.endpoint, store.tenant_id) for store in message.stores),
         ramp_s=ramp_s,
         revision=message.revision,
@@ -62,6 +63,7 @@ def render_region(entry: RegionEntry) -> entries_pb.Region:
             rerank=entry.rerank_endpoints,
             inference=entry.inference_endpoints,
             admission=entry.admission_endpoints,
+            learning=entry.learning_endpoints,
         ),
         revision=entry.revision,
         stores=[

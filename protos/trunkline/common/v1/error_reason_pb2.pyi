@@ -167,6 +167,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The batch is not the import's next one, or repeats the last one with other content. The metadata's `nextBatch` says
     where to go on.
     """
+    ERROR_REASON_DECISION_UNKNOWN: _ErrorReason.ValueType  # 49
+    """The decision's id is none that this jurisdiction's routers gave the tenant, or is too old."""
+    ERROR_REASON_FEEDBACK_LIMITED: _ErrorReason.ValueType  # 50
+    """The caller, or its tenant, has sent as much feedback as is taken from one for now."""
+    ERROR_REASON_NO_COLLECTION_MATCHES: _ErrorReason.ValueType  # 51
+    """Nothing decides where the query belongs, and the tenant's policy refuses such queries."""
+    ERROR_REASON_POLICY_VERSION_UNKNOWN: _ErrorReason.ValueType  # 52
+    """The tenant's policy has no such version, or it is no longer kept."""
+    ERROR_REASON_ROLLOUT_UNKNOWN: _ErrorReason.ValueType  # 53
+    """The tenant has no rollout of that id."""
+    ERROR_REASON_ROLLOUT_ACTIVE: _ErrorReason.ValueType  # 54
+    """Another rollout of the tenant's policy is under way; the metadata's `rolloutId` names it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that a Trunkline service may refuse or fail with. On the wire it travels as the name without its
@@ -283,6 +295,18 @@ ERROR_REASON_IMPORT_OUT_OF_ORDER: ErrorReason.ValueType  # 48
 """The batch is not the import's next one, or repeats the last one with other content. The metadata's `nextBatch` says
 where to go on.
 """
+ERROR_REASON_DECISION_UNKNOWN: ErrorReason.ValueType  # 49
+"""The decision's id is none that this jurisdiction's routers gave the tenant, or is too old."""
+ERROR_REASON_FEEDBACK_LIMITED: ErrorReason.ValueType  # 50
+"""The caller, or its tenant, has sent as much feedback as is taken from one for now."""
+ERROR_REASON_NO_COLLECTION_MATCHES: ErrorReason.ValueType  # 51
+"""Nothing decides where the query belongs, and the tenant's policy refuses such queries."""
+ERROR_REASON_POLICY_VERSION_UNKNOWN: ErrorReason.ValueType  # 52
+"""The tenant's policy has no such version, or it is no longer kept."""
+ERROR_REASON_ROLLOUT_UNKNOWN: ErrorReason.ValueType  # 53
+"""The tenant has no rollout of that id."""
+ERROR_REASON_ROLLOUT_ACTIVE: ErrorReason.ValueType  # 54
+"""Another rollout of the tenant's policy is under way; the metadata's `rolloutId` names it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

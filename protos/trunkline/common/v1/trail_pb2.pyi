@@ -41,6 +41,10 @@ class _StrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strategy.Val
     """Nothing decided and the policy names no fallback: the query belongs nowhere."""
     STRATEGY_ALL: _Strategy.ValueType  # 6
     """The caller asked for all of the tenant's collections."""
+    STRATEGY_CLASSIFIER: _Strategy.ValueType  # 7
+    """A language model named the collections."""
+    STRATEGY_OWN_ROUTER: _Strategy.ValueType  # 8
+    """The tenant's own routing service named the collections."""
 
 class Strategy(_Strategy, metaclass=_StrategyEnumTypeWrapper):
     """How a tenant's query came to its collections."""
@@ -59,7 +63,95 @@ STRATEGY_NONE: Strategy.ValueType  # 5
 """Nothing decided and the policy names no fallback: the query belongs nowhere."""
 STRATEGY_ALL: Strategy.ValueType  # 6
 """The caller asked for all of the tenant's collections."""
+STRATEGY_CLASSIFIER: Strategy.ValueType  # 7
+"""A language model named the collections."""
+STRATEGY_OWN_ROUTER: Strategy.ValueType  # 8
+"""The tenant's own routing service named the collections."""
 Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
+
+class _DecisionStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecisionStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecisionStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECISION_STAGE_UNSPECIFIED: _DecisionStage.ValueType  # 0
+    """Never sent."""
+    DECISION_STAGE_CACHE: _DecisionStage.ValueType  # 1
+    """Decisions remembered in this router."""
+    DECISION_STAGE_OWN_ROUTER: _DecisionStage.ValueType  # 2
+    """The tenant's own routing service."""
+    DECISION_STAGE_CLASSIFIER: _DecisionStage.ValueType  # 3
+    """A language model."""
+    DECISION_STAGE_LOGICAL: _DecisionStage.ValueType  # 4
+    """The policy's rules, keywords and patterns."""
+    DECISION_STAGE_SEMANTIC: _DecisionStage.ValueType  # 5
+    """The query's vector against the policy's trained head or prototypes."""
+    DECISION_STAGE_FALLBACK: _DecisionStage.ValueType  # 6
+    """What the policy names for queries that nothing decides."""
+
+class DecisionStage(_DecisionStage, metaclass=_DecisionStageEnumTypeWrapper):
+    """The steps by which the collections may be chosen."""
+
+DECISION_STAGE_UNSPECIFIED: DecisionStage.ValueType  # 0
+"""Never sent."""
+DECISION_STAGE_CACHE: DecisionStage.ValueType  # 1
+"""Decisions remembered in this router."""
+DECISION_STAGE_OWN_ROUTER: DecisionStage.ValueType  # 2
+"""The tenant's own routing service."""
+DECISION_STAGE_CLASSIFIER: DecisionStage.ValueType  # 3
+"""A language model."""
+DECISION_STAGE_LOGICAL: DecisionStage.ValueType  # 4
+"""The policy's rules, keywords and patterns."""
+DECISION_STAGE_SEMANTIC: DecisionStage.ValueType  # 5
+"""The query's vector against the policy's trained head or prototypes."""
+DECISION_STAGE_FALLBACK: DecisionStage.ValueType  # 6
+"""What the policy names for queries that nothing decides."""
+Global___DecisionStage: _TypeAlias = DecisionStage  # noqa: Y015
+
+class _DecisionStageOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecisionStageOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecisionStageOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECISION_STAGE_OUTCOME_UNSPECIFIED: _DecisionStageOutcome.ValueType  # 0
+    """Never sent."""
+    DECISION_STAGE_OUTCOME_DECIDED: _DecisionStageOutcome.ValueType  # 1
+    """It decided."""
+    DECISION_STAGE_OUTCOME_UNSURE: _DecisionStageOutcome.ValueType  # 2
+    """It was not sure enough."""
+    DECISION_STAGE_OUTCOME_OUT_OF_SCOPE: _DecisionStageOutcome.ValueType  # 3
+    """It found that the query belongs nowhere."""
+    DECISION_STAGE_OUTCOME_FAILED: _DecisionStageOutcome.ValueType  # 4
+    """It could not be asked, failed, or took too long."""
+    DECISION_STAGE_OUTCOME_SKIPPED_BREAKER: _DecisionStageOutcome.ValueType  # 5
+    """Left out: its circuit breaker is open."""
+    DECISION_STAGE_OUTCOME_SKIPPED_BUDGET: _DecisionStageOutcome.ValueType  # 6
+    """Left out: it would have cost more than the policy's budget allows."""
+    DECISION_STAGE_OUTCOME_SKIPPED_DEADLINE: _DecisionStageOutcome.ValueType  # 7
+    """Left out: too little time was left."""
+
+class DecisionStageOutcome(_DecisionStageOutcome, metaclass=_DecisionStageOutcomeEnumTypeWrapper):
+    """How one step ended."""
+
+DECISION_STAGE_OUTCOME_UNSPECIFIED: DecisionStageOutcome.ValueType  # 0
+"""Never sent."""
+DECISION_STAGE_OUTCOME_DECIDED: DecisionStageOutcome.ValueType  # 1
+"""It decided."""
+DECISION_STAGE_OUTCOME_UNSURE: DecisionStageOutcome.ValueType  # 2
+"""It was not sure enough."""
+DECISION_STAGE_OUTCOME_OUT_OF_SCOPE: DecisionStageOutcome.ValueType  # 3
+"""It found that the query belongs nowhere."""
+DECISION_STAGE_OUTCOME_FAILED: DecisionStageOutcome.ValueType  # 4
+"""It could not be asked, failed, or took too long."""
+DECISION_STAGE_OUTCOME_SKIPPED_BREAKER: DecisionStageOutcome.ValueType  # 5
+"""Left out: its circuit breaker is open."""
+DECISION_STAGE_OUTCOME_SKIPPED_BUDGET: DecisionStageOutcome.ValueType  # 6
+"""Left out: it would have cost more than the policy's budget allows."""
+DECISION_STAGE_OUTCOME_SKIPPED_DEADLINE: DecisionStageOutcome.ValueType  # 7
+"""Left out: too little time was left."""
+Global___DecisionStageOutcome: _TypeAlias = DecisionStageOutcome  # noqa: Y015
 
 class _StageName:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -141,6 +233,16 @@ class _DegradationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deg
     """The tenant's policy could not be read; only explicit collections and the built-in fallback work."""
     DEGRADATION_REASON_RESPONSE_TRUNCATED: _DegradationReason.ValueType  # 14
     """The merged answer was cut to the size limit of a response."""
+    DEGRADATION_REASON_CLASSIFIER_UNAVAILABLE: _DegradationReason.ValueType  # 15
+    """The language model that the policy wants could not be asked; the cascade decided."""
+    DEGRADATION_REASON_OWN_ROUTER_UNAVAILABLE: _DegradationReason.ValueType  # 16
+    """The tenant's own routing service could not be asked; the cascade decided."""
+    DEGRADATION_REASON_HEAD_UNAVAILABLE: _DegradationReason.ValueType  # 17
+    """The policy's trained head could not be read or does not fit the space's model; prototypes decided in its place."""
+    DEGRADATION_REASON_DECISION_BUDGET_SPENT: _DegradationReason.ValueType  # 18
+    """A step was left out because the policy's cost budget is spent."""
+    DEGRADATION_REASON_PREVIOUS_DECISION_UNKNOWN: _DegradationReason.ValueType  # 19
+    """The previous decision that the caller named is not known here, and was left out of account."""
 
 class DegradationReason(_DegradationReason, metaclass=_DegradationReasonEnumTypeWrapper):
     """Everything that can make an answer less than what was asked for. A closed vocabulary."""
@@ -175,6 +277,16 @@ DEGRADATION_REASON_POLICY_UNAVAILABLE: DegradationReason.ValueType  # 13
 """The tenant's policy could not be read; only explicit collections and the built-in fallback work."""
 DEGRADATION_REASON_RESPONSE_TRUNCATED: DegradationReason.ValueType  # 14
 """The merged answer was cut to the size limit of a response."""
+DEGRADATION_REASON_CLASSIFIER_UNAVAILABLE: DegradationReason.ValueType  # 15
+"""The language model that the policy wants could not be asked; the cascade decided."""
+DEGRADATION_REASON_OWN_ROUTER_UNAVAILABLE: DegradationReason.ValueType  # 16
+"""The tenant's own routing service could not be asked; the cascade decided."""
+DEGRADATION_REASON_HEAD_UNAVAILABLE: DegradationReason.ValueType  # 17
+"""The policy's trained head could not be read or does not fit the space's model; prototypes decided in its place."""
+DEGRADATION_REASON_DECISION_BUDGET_SPENT: DegradationReason.ValueType  # 18
+"""A step was left out because the policy's cost budget is spent."""
+DEGRADATION_REASON_PREVIOUS_DECISION_UNKNOWN: DegradationReason.ValueType  # 19
+"""The previous decision that the caller named is not known here, and was left out of account."""
 Global___DegradationReason: _TypeAlias = DegradationReason  # noqa: Y015
 
 class _AttemptOutcome:
@@ -268,6 +380,82 @@ BREAKER_STATE_OPEN: BreakerState.ValueType  # 2
 BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 3
 """One call at a time goes through as a probe."""
 Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
+@_typing.final
+class DecisionStep(_message.Message):
+    """One step of a decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    ELAPSED_FIELD_NUMBER: _builtins.int
+    COST_UNITS_FIELD_NUMBER: _builtins.int
+    stage: Global___DecisionStage.ValueType
+    """Which step."""
+    outcome: Global___DecisionStageOutcome.ValueType
+    """How it ended."""
+    confidence: _builtins.float
+    """Confidence of its best collection, 0 to 1."""
+    cost_units: _builtins.float
+    """What it cost, in cost units of the policy's budget."""
+    @_builtins.property
+    def elapsed(self) -> _duration_pb2.Duration:
+        """What it took."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___DecisionStage.ValueType = ...,
+        outcome: Global___DecisionStageOutcome.ValueType = ...,
+        confidence: _builtins.float = ...,
+        elapsed: _duration_pb2.Duration | None = ...,
+        cost_units: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "cost_units", b"cost_units", "elapsed", b"elapsed", "outcome", b"outcome", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionStep: _TypeAlias = DecisionStep  # noqa: Y015
+
+@_typing.final
+class Assignment(_message.Message):
+    """Which arm of a comparison a query is in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    AGREES_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.str
+    """Name of the experiment, or id of the rollout."""
+    arm: _builtins.str
+    """`control` or `variant`."""
+    shadow: _builtins.bool
+    """True if the variant decided beside, and its decision was not used."""
+    agrees: _builtins.bool
+    """True if a shadowed variant would have chosen the same collections; absent unless both were decided."""
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.str = ...,
+        arm: _builtins.str = ...,
+        shadow: _builtins.bool = ...,
+        agrees: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agrees", b"_agrees", "agrees", b"agrees"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agrees", b"_agrees", "agrees", b"agrees", "arm", b"arm", "experiment", b"experiment", "shadow", b"shadow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agrees: _TypeAlias = _typing.Literal["agrees"]  # noqa: Y015
+    _WhichOneofArgType__agrees: _TypeAlias = _typing.Literal["_agrees", b"_agrees"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agrees) -> _WhichOneofReturnType__agrees | None: ...
+
+Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
 
 @_typing.final
 class Degradation(_message.Message):
@@ -406,6 +594,12 @@ class Decision(_message.Message):
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     CACHED_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    ASSIGNMENTS_FIELD_NUMBER: _builtins.int
+    IN_SCOPE_FIELD_NUMBER: _builtins.int
+    COST_UNITS_FIELD_NUMBER: _builtins.int
+    HEAD_DIGEST_FIELD_NUMBER: _builtins.int
     strategy: Global___Strategy.ValueType
     """What decided."""
     confidence: _builtins.float
@@ -414,11 +608,29 @@ class Decision(_message.Message):
     """Version of the policy that decided; 0 without a policy."""
     cached: _builtins.bool
     """True if the same question's decision was remembered."""
+    decision_id: _builtins.str
+    """Names the decision in feedback and as the previous one of a session, for 7 days; at most 512 characters, opaque.
+    Empty where the caller named the collections, and without a policy.
+    """
+    in_scope: _builtins.float
+    """Probability that the query belongs anywhere at all; absent where semantics were not asked."""
+    cost_units: _builtins.float
+    """What the decision cost, in cost units of the policy's budget; 0 for a remembered one."""
+    head_digest: _builtins.str
+    """Digest of the trained head that semantics used; empty for prototypes made here."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Reasons in words, one for each rule that matched and each collection that came near; only with `explain`,
         at most 32. They quote the policy, never the query.
         """
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionStep]:
+        """The steps that were taken, in order; what was decided before is told again where the decision was remembered."""
+
+    @_builtins.property
+    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Assignment]:
+        """Comparisons that the query takes part in; at most 9."""
 
     def __init__(
         self,
@@ -428,12 +640,20 @@ class Decision(_message.Message):
         policy_version: _builtins.int = ...,
         cached: _builtins.bool = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
+        decision_id: _builtins.str = ...,
+        steps: _abc.Iterable[Global___DecisionStep] | None = ...,
+        assignments: _abc.Iterable[Global___Assignment] | None = ...,
+        in_scope: _builtins.float | None = ...,
+        cost_units: _builtins.float = ...,
+        head_digest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_in_scope", b"_in_scope", "in_scope", b"in_scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "confidence", b"confidence", "policy_version", b"policy_version", "reasons", b"reasons", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_in_scope", b"_in_scope", "assignments", b"assignments", "cached", b"cached", "confidence", b"confidence", "cost_units", b"cost_units", "decision_id", b"decision_id", "head_digest", b"head_digest", "in_scope", b"in_scope", "policy_version", b"policy_version", "reasons", b"reasons", "steps", b"steps", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__in_scope: _TypeAlias = _typing.Literal["in_scope"]  # noqa: Y015
+    _WhichOneofArgType__in_scope: _TypeAlias = _typing.Literal["_in_scope", b"_in_scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__in_scope) -> _WhichOneofReturnType__in_scope | None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
 

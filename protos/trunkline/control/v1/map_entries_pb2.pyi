@@ -108,6 +108,7 @@ class RegionEndpoints(_message.Message):
     RERANK_FIELD_NUMBER: _builtins.int
     INFERENCE_FIELD_NUMBER: _builtins.int
     ADMISSION_FIELD_NUMBER: _builtins.int
+    LEARNING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def routing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Front doors."""
@@ -128,6 +129,10 @@ class RegionEndpoints(_message.Message):
     def admission(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Admission services."""
 
+    @_builtins.property
+    def learning(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Learners: the routing service in that role."""
+
     def __init__(
         self,
         *,
@@ -136,10 +141,11 @@ class RegionEndpoints(_message.Message):
         rerank: _abc.Iterable[_builtins.str] | None = ...,
         inference: _abc.Iterable[_builtins.str] | None = ...,
         admission: _abc.Iterable[_builtins.str] | None = ...,
+        learning: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "inference", b"inference", "rerank", b"rerank", "retrieval", b"retrieval", "routing", b"routing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "inference", b"inference", "learning", b"learning", "rerank", b"rerank", "retrieval", b"retrieval", "routing", b"routing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

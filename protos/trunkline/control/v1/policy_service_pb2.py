@@ -22,25 +22,59 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from trunkline.control.v1 import changes_pb2 as trunkline_dot_control_dot_v1_dot_changes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)trunkline/control/v1/policy_service.proto\x12\x14trunkline.control.v1\"\\\n\x06Policy\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04yaml\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\"%\n\x10GetPolicyRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"T\n\x11GetPolicyResponse\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"@\n\x10PutPolicyRequest\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\"T\n\x11PutPolicyResponse\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\x32\xcb\x01\n\rPolicyService\x12\\\n\tGetPolicy\x12&.trunkline.control.v1.GetPolicyRequest\x1a\'.trunkline.control.v1.GetPolicyResponse\x12\\\n\tPutPolicy\x12&.trunkline.control.v1.PutPolicyRequest\x1a\'.trunkline.control.v1.PutPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)trunkline/control/v1/policy_service.proto\x12\x14trunkline.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"trunkline/control/v1/changes.proto\"\x99\x01\n\nPolicyHead\x12\x15\n\rpolicy_digest\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08space_id\x18\x04 \x01(\t\x12\x10\n\x08model_id\x18\x05 \x01(\t\x12\x16\n\x0emodel_revision\x18\x06 \x01(\t\x12\x14\n\x0c\x62\x61sis_digest\x18\x07 \x01(\t\"\xfc\x02\n\x07Rollout\x12\x12\n\nrollout_id\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".trunkline.control.v1.RolloutState\x12\r\n\x05share\x18\x03 \x01(\x01\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x14\n\x0c\x62\x61se_version\x18\x05 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12.\n\nbegin_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63hange_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63omment\x18\t \x01(\t\x12\x41\n\nevaluation\x18\n \x03(\x0b\x32-.trunkline.control.v1.Rollout.EvaluationEntry\x1a\x31\n\x0f\x45valuationEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x9b\x01\n\rPolicyVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12/\n\x0b\x63hange_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x18\n\x10restored_version\x18\x06 \x01(\x03\"\xbd\x01\n\x06Policy\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04yaml\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12/\n\x05heads\x18\x06 \x03(\x0b\x32 .trunkline.control.v1.PolicyHead\x12.\n\x07rollout\x18\x07 \x01(\x0b\x32\x1d.trunkline.control.v1.Rollout\"G\n\x10GetPolicyRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07rollout\x18\x03 \x01(\x08\"T\n\x11GetPolicyResponse\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"v\n\x10PutPolicyRequest\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"T\n\x11PutPolicyResponse\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"U\n\x19ListPolicyVersionsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"l\n\x1aListPolicyVersionsResponse\x12\x35\n\x08versions\x18\x01 \x03(\x0b\x32#.trunkline.control.v1.PolicyVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x15RollBackPolicyRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x34\n\x07options\x18\x04 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"Y\n\x16RollBackPolicyResponse\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"Y\n\x14PutPolicyHeadRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12.\n\x04head\x18\x02 \x01(\x0b\x32 .trunkline.control.v1.PolicyHead\"X\n\x15PutPolicyHeadResponse\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"\x9a\x01\n\x11PutRolloutRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12.\n\x07rollout\x18\x02 \x01(\x0b\x32\x1d.trunkline.control.v1.Rollout\x12\x0c\n\x04yaml\x18\x03 \x01(\t\x12\x34\n\x07options\x18\x04 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"W\n\x12PutRolloutResponse\x12.\n\x07rollout\x18\x01 \x01(\x0b\x32\x1d.trunkline.control.v1.Rollout\x12\x11\n\tmap_token\x18\x02 \x01(\x0c\"\x7f\n\x11\x45ndRolloutRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nrollout_id\x18\x02 \x01(\t\x12\r\n\x05\x61pply\x18\x03 \x01(\x08\x12\x34\n\x07options\x18\x04 \x01(\x0b\x32#.trunkline.control.v1.ChangeOptions\"U\n\x12\x45ndRolloutResponse\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.Policy\x12\x11\n\tmap_token\x18\x02 \x01(\x0c*}\n\x0cRolloutState\x12\x1d\n\x19ROLLOUT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16ROLLOUT_STATE_PROPOSED\x10\x01\x12\x18\n\x14ROLLOUT_STATE_SHADOW\x10\x02\x12\x18\n\x14ROLLOUT_STATE_CANARY\x10\x03\x32\xdd\x05\n\rPolicyService\x12\\\n\tGetPolicy\x12&.trunkline.control.v1.GetPolicyRequest\x1a\'.trunkline.control.v1.GetPolicyResponse\x12\\\n\tPutPolicy\x12&.trunkline.control.v1.PutPolicyRequest\x1a\'.trunkline.control.v1.PutPolicyResponse\x12w\n\x12ListPolicyVersions\x12/.trunkline.control.v1.ListPolicyVersionsRequest\x1a\x30.trunkline.control.v1.ListPolicyVersionsResponse\x12k\n\x0eRollBackPolicy\x12+.trunkline.control.v1.RollBackPolicyRequest\x1a,.trunkline.control.v1.RollBackPolicyResponse\x12h\n\rPutPolicyHead\x12*.trunkline.control.v1.PutPolicyHeadRequest\x1a+.trunkline.control.v1.PutPolicyHeadResponse\x12_\n\nPutRollout\x12\'.trunkline.control.v1.PutRolloutRequest\x1a(.trunkline.control.v1.PutRolloutResponse\x12_\n\nEndRollout\x12\'.trunkline.control.v1.EndRolloutRequest\x1a(.trunkline.control.v1.EndRolloutResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.control.v1.policy_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POLICY']._serialized_start=67
-  _globals['_POLICY']._serialized_end=159
-  _globals['_GETPOLICYREQUEST']._serialized_start=161
-  _globals['_GETPOLICYREQUEST']._serialized_end=198
-  _globals['_GETPOLICYRESPONSE']._serialized_start=200
-  _globals['_GETPOLICYRESPONSE']._serialized_end=284
-  _globals['_PUTPOLICYREQUEST']._serialized_start=286
-  _globals['_PUTPOLICYREQUEST']._serialized_end=350
-  _globals['_PUTPOLICYRESPONSE']._serialized_start=352
-  _globals['_PUTPOLICYRESPONSE']._serialized_end=436
-  _globals['_POLICYSERVICE']._serialized_start=439
-  _globals['_POLICYSERVICE']._serialized_end=642
+  _globals['_ROLLOUT_EVALUATIONENTRY']._loaded_options = None
+  _globals['_ROLLOUT_EVALUATIONENTRY']._serialized_options = b'8\001'
+  _globals['_ROLLOUTSTATE']._serialized_start=2455
+  _globals['_ROLLOUTSTATE']._serialized_end=2580
+  _globals['_POLICYHEAD']._serialized_start=137
+  _globals['_POLICYHEAD']._serialized_end=290
+  _globals['_ROLLOUT']._serialized_start=293
+  _globals['_ROLLOUT']._serialized_end=673
+  _globals['_ROLLOUT_EVALUATIONENTRY']._serialized_start=624
+  _globals['_ROLLOUT_EVALUATIONENTRY']._serialized_end=673
+  _globals['_POLICYVERSION']._serialized_start=676
+  _globals['_POLICYVERSION']._serialized_end=831
+  _globals['_POLICY']._serialized_start=834
+  _globals['_POLICY']._serialized_end=1023
+  _globals['_GETPOLICYREQUEST']._serialized_start=1025
+  _globals['_GETPOLICYREQUEST']._serialized_end=1096
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1098
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1182
+  _globals['_PUTPOLICYREQUEST']._serialized_start=1184
+  _globals['_PUTPOLICYREQUEST']._serialized_end=1302
+  _globals['_PUTPOLICYRESPONSE']._serialized_start=1304
+  _globals['_PUTPOLICYRESPONSE']._serialized_end=1388
+  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_start=1390
+  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_end=1475
+  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_start=1477
+  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_end=1585
+  _globals['_ROLLBACKPOLICYREQUEST']._serialized_start=1588
+  _globals['_ROLLBACKPOLICYREQUEST']._serialized_end=1719
+  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_start=1721
+  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_end=1810
+  _globals['_PUTPOLICYHEADREQUEST']._serialized_start=1812
+  _globals['_PUTPOLICYHEADREQUEST']._serialized_end=1901
+  _globals['_PUTPOLICYHEADRESPONSE']._serialized_start=1903
+  _globals['_PUTPOLICYHEADRESPONSE']._serialized_end=1991
+  _globals['_PUTROLLOUTREQUEST']._serialized_start=1994
+  _globals['_PUTROLLOUTREQUEST']._serialized_end=2148
+  _globals['_PUTROLLOUTRESPONSE']._serialized_start=2150
+  _globals['_PUTROLLOUTRESPONSE']._serialized_end=2237
+  _globals['_ENDROLLOUTREQUEST']._serialized_start=2239
+  _globals['_ENDROLLOUTREQUEST']._serialized_end=2366
+  _globals['_ENDROLLOUTRESPONSE']._serialized_start=2368
+  _globals['_ENDROLLOUTRESPONSE']._serialized_end=2453
+  _globals['_POLICYSERVICE']._serialized_start=2583
+  _globals['_POLICYSERVICE']._serialized_end=3316
 # @@protoc_insertion_point(module_scope)

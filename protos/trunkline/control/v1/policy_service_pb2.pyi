@@ -3,8 +3,13 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline.control.v1 import changes_pb2 as _changes_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -15,6 +20,208 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _RolloutState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolloutStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RolloutState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLLOUT_STATE_UNSPECIFIED: _RolloutState.ValueType  # 0
+    """Never sent."""
+    ROLLOUT_STATE_PROPOSED: _RolloutState.ValueType  # 1
+    """Waits for a person."""
+    ROLLOUT_STATE_SHADOW: _RolloutState.ValueType  # 2
+    """Decides beside the policy; its decisions are not used."""
+    ROLLOUT_STATE_CANARY: _RolloutState.ValueType  # 3
+    """Decides its share of the queries."""
+
+class RolloutState(_RolloutState, metaclass=_RolloutStateEnumTypeWrapper):
+    """How far a rollout has come."""
+
+ROLLOUT_STATE_UNSPECIFIED: RolloutState.ValueType  # 0
+"""Never sent."""
+ROLLOUT_STATE_PROPOSED: RolloutState.ValueType  # 1
+"""Waits for a person."""
+ROLLOUT_STATE_SHADOW: RolloutState.ValueType  # 2
+"""Decides beside the policy; its decisions are not used."""
+ROLLOUT_STATE_CANARY: RolloutState.ValueType  # 3
+"""Decides its share of the queries."""
+Global___RolloutState: _TypeAlias = RolloutState  # noqa: Y015
+
+@_typing.final
+class PolicyHead(_message.Message):
+    """A head that was trained for a policy, or prototypes that were computed for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SPACE_ID_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    MODEL_REVISION_FIELD_NUMBER: _builtins.int
+    BASIS_DIGEST_FIELD_NUMBER: _builtins.int
+    policy_digest: _builtins.str
+    """SHA-256 of the policy's text that it was made for, in hexadecimal."""
+    digest: _builtins.str
+    """SHA-256 of the head, in hexadecimal; the blob's name."""
+    size_bytes: _builtins.int
+    """Bytes of the head; at most 8 MiB."""
+    space_id: _builtins.str
+    """Embedding space."""
+    model_id: _builtins.str
+    """The space's model when it was made; with another one the head is void."""
+    model_revision: _builtins.str
+    """The model's revision."""
+    basis_digest: _builtins.str
+    """SHA-256 of everything that it was made from, in hexadecimal: the same basis gives the same head."""
+    def __init__(
+        self,
+        *,
+        policy_digest: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        space_id: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        model_revision: _builtins.str = ...,
+        basis_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis_digest", b"basis_digest", "digest", b"digest", "model_id", b"model_id", "model_revision", b"model_revision", "policy_digest", b"policy_digest", "size_bytes", b"size_bytes", "space_id", b"space_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyHead: _TypeAlias = PolicyHead  # noqa: Y015
+
+@_typing.final
+class Rollout(_message.Message):
+    """A policy that may replace the live one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EvaluationEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    """Set by the server when it begins."""
+    state: Global___RolloutState.ValueType
+    """How far it has come."""
+    share: _builtins.float
+    """Share of the queries that it decides or shadows, 0 to 1."""
+    digest: _builtins.str
+    """SHA-256 of its text, in hexadecimal; set by the server."""
+    base_version: _builtins.int
+    """Version of the live policy when it began; set by the server."""
+    actor: _builtins.str
+    """Who began it; set by the server."""
+    comment: _builtins.str
+    """Why, in words; at most 512 bytes."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When; set by the server."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When its state last changed; set by the server."""
+
+    @_builtins.property
+    def evaluation(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Figures of its evaluation, such as `live_success`, `proposal_success` and `samples`; at most 16."""
+
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+        state: Global___RolloutState.ValueType = ...,
+        share: _builtins.float = ...,
+        digest: _builtins.str = ...,
+        base_version: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        comment: _builtins.str = ...,
+        evaluation: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base_version", b"base_version", "begin_time", b"begin_time", "change_time", b"change_time", "comment", b"comment", "digest", b"digest", "evaluation", b"evaluation", "rollout_id", b"rollout_id", "share", b"share", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rollout: _TypeAlias = Rollout  # noqa: Y015
+
+@_typing.final
+class PolicyVersion(_message.Message):
+    """One version of a policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    RESTORED_VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """1, 2, 3, ..."""
+    digest: _builtins.str
+    """SHA-256 of the text, in hexadecimal."""
+    actor: _builtins.str
+    """Who wrote it."""
+    comment: _builtins.str
+    """What they said about it."""
+    restored_version: _builtins.int
+    """Version that it took its text from, where it was rolled back; else 0."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        restored_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_time", b"change_time", "comment", b"comment", "digest", b"digest", "restored_version", b"restored_version", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyVersion: _TypeAlias = PolicyVersion  # noqa: Y015
 
 @_typing.final
 class Policy(_message.Message):
@@ -27,16 +234,26 @@ class Policy(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    ROLLOUT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     yaml: _builtins.str
-    """YAML, as the guide describes it; at most 262,144 bytes."""
+    """YAML, as the guide describes it; at most 2,097,152 bytes."""
     version: _builtins.int
     """Set by the server: 1, 2, 3, ..."""
     digest: _builtins.str
     """Set by the server: SHA-256 of the text, in hexadecimal."""
     revision: _builtins.int
     """Set by the server: revision of the last change. In writes: the revision that must be current, 0 for a new entry."""
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyHead]:
+        """Set by the server: heads that were trained for the text; at most 4."""
+
+    @_builtins.property
+    def rollout(self) -> Global___Rollout:
+        """Set by the server: the rollout under way."""
+
     def __init__(
         self,
         *,
@@ -45,10 +262,12 @@ class Policy(_message.Message):
         version: _builtins.int = ...,
         digest: _builtins.str = ...,
         revision: _builtins.int = ...,
+        heads: _abc.Iterable[Global___PolicyHead] | None = ...,
+        rollout: Global___Rollout | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "revision", b"revision", "tenant_id", b"tenant_id", "version", b"version", "yaml", b"yaml"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "heads", b"heads", "revision", b"revision", "rollout", b"rollout", "tenant_id", b"tenant_id", "version", b"version", "yaml", b"yaml"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -61,16 +280,24 @@ class GetPolicyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ROLLOUT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant; may be left empty by a tenant for itself."""
+    version: _builtins.int
+    """Version whose text to read; 0 reads the live one. Fails with NOT_FOUND / POLICY_VERSION_UNKNOWN."""
+    rollout: _builtins.bool
+    """True to read the text of the rollout under way. Fails with NOT_FOUND / ROLLOUT_UNKNOWN."""
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        rollout: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout", "tenant_id", b"tenant_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -111,18 +338,24 @@ class PutPolicyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POLICY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> Global___Policy:
-        """`version` and `digest` are ignored."""
+        """What the server sets is ignored, but for the revision."""
+
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
 
     def __init__(
         self,
         *,
         policy: Global___Policy | None = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,3 +388,311 @@ class PutPolicyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PutPolicyResponse: _TypeAlias = PutPolicyResponse  # noqa: Y015
+
+@_typing.final
+class ListPolicyVersionsRequest(_message.Message):
+    """Whose versions to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant; may be left empty by a tenant for itself."""
+    page_size: _builtins.int
+    """1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """From the page before; empty for the first one."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyVersionsRequest: _TypeAlias = ListPolicyVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPolicyVersionsResponse(_message.Message):
+    """Versions, newest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyVersion]:
+        """At most `page_size`."""
+
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[Global___PolicyVersion] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyVersionsResponse: _TypeAlias = ListPolicyVersionsResponse  # noqa: Y015
+
+@_typing.final
+class RollBackPolicyRequest(_message.Message):
+    """Which version to go back to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant; may be left empty by a tenant for itself."""
+    version: _builtins.int
+    """The version whose text is wanted."""
+    revision: _builtins.int
+    """The revision that must be current."""
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "revision", b"revision", "tenant_id", b"tenant_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollBackPolicyRequest: _TypeAlias = RollBackPolicyRequest  # noqa: Y015
+
+@_typing.final
+class RollBackPolicyResponse(_message.Message):
+    """The policy as written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    map_token: _builtins.bytes
+    """Send it along to be served by this policy anywhere."""
+    @_builtins.property
+    def policy(self) -> Global___Policy:
+        """With its new version."""
+
+    def __init__(
+        self,
+        *,
+        policy: Global___Policy | None = ...,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map_token", b"map_token", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollBackPolicyResponse: _TypeAlias = RollBackPolicyResponse  # noqa: Y015
+
+@_typing.final
+class PutPolicyHeadRequest(_message.Message):
+    """A head to note."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant; may be left empty by a tenant for itself."""
+    @_builtins.property
+    def head(self) -> Global___PolicyHead:
+        """The head; it replaces the one for the same text and space."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        head: Global___PolicyHead | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPolicyHeadRequest: _TypeAlias = PutPolicyHeadRequest  # noqa: Y015
+
+@_typing.final
+class PutPolicyHeadResponse(_message.Message):
+    """The policy as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    map_token: _builtins.bytes
+    """Send it along to be served with this head anywhere."""
+    @_builtins.property
+    def policy(self) -> Global___Policy:
+        """Without its text."""
+
+    def __init__(
+        self,
+        *,
+        policy: Global___Policy | None = ...,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map_token", b"map_token", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPolicyHeadResponse: _TypeAlias = PutPolicyHeadResponse  # noqa: Y015
+
+@_typing.final
+class PutRolloutRequest(_message.Message):
+    """A rollout to begin or to change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    YAML_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant; may be left empty by a tenant for itself."""
+    yaml: _builtins.str
+    """Its text, to begin one; must be empty to change one."""
+    @_builtins.property
+    def rollout(self) -> Global___Rollout:
+        """Without an id to begin one."""
+
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        rollout: Global___Rollout | None = ...,
+        yaml: _builtins.str = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "rollout", b"rollout", "tenant_id", b"tenant_id", "yaml", b"yaml"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutRolloutRequest: _TypeAlias = PutRolloutRequest  # noqa: Y015
+
+@_typing.final
+class PutRolloutResponse(_message.Message):
+    """The rollout as written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    map_token: _builtins.bytes
+    """Send it along to see the rollout anywhere."""
+    @_builtins.property
+    def rollout(self) -> Global___Rollout:
+        """The rollout."""
+
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map_token", b"map_token", "rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutRolloutResponse: _TypeAlias = PutRolloutResponse  # noqa: Y015
+
+@_typing.final
+class EndRolloutRequest(_message.Message):
+    """How to end a rollout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    APPLY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant; may be left empty by a tenant for itself."""
+    rollout_id: _builtins.str
+    """The rollout."""
+    apply: _builtins.bool
+    """True to make its text the policy; false to drop it."""
+    @_builtins.property
+    def options(self) -> _changes_pb2.ChangeOptions:
+        """How to make the change; its comment is kept in the history."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        rollout_id: _builtins.str = ...,
+        apply: _builtins.bool = ...,
+        options: _changes_pb2.ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply", b"apply", "options", b"options", "rollout_id", b"rollout_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndRolloutRequest: _TypeAlias = EndRolloutRequest  # noqa: Y015
+
+@_typing.final
+class EndRolloutResponse(_message.Message):
+    """The policy as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    map_token: _builtins.bytes
+    """Send it along to be served by it anywhere."""
+    @_builtins.property
+    def policy(self) -> Global___Policy:
+        """Without its text where nothing was applied."""
+
+    def __init__(
+        self,
+        *,
+        policy: Global___Policy | None = ...,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map_token", b"map_token", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndRolloutResponse: _TypeAlias = EndRolloutResponse  # noqa: Y015

@@ -51,6 +51,31 @@ class PolicyServiceStub:
                 request_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyRequest.SerializeToString,
                 response_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyResponse.FromString,
                 _registered_method=True)
+        self.ListPolicyVersions = channel.unary_unary(
+                '/trunkline.control.v1.PolicyService/ListPolicyVersions',
+                request_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.ListPolicyVersionsRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.ListPolicyVersionsResponse.FromString,
+                _registered_method=True)
+        self.RollBackPolicy = channel.unary_unary(
+                '/trunkline.control.v1.PolicyService/RollBackPolicy',
+                request_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.RollBackPolicyRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.RollBackPolicyResponse.FromString,
+                _registered_method=True)
+        self.PutPolicyHead = channel.unary_unary(
+                '/trunkline.control.v1.PolicyService/PutPolicyHead',
+                request_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyHeadRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyHeadResponse.FromString,
+                _registered_method=True)
+        self.PutRollout = channel.unary_unary(
+                '/trunkline.control.v1.PolicyService/PutRollout',
+                request_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutRolloutRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutRolloutResponse.FromString,
+                _registered_method=True)
+        self.EndRollout = channel.unary_unary(
+                '/trunkline.control.v1.PolicyService/EndRollout',
+                request_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.EndRolloutRequest.SerializeToString,
+                response_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.EndRolloutResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -78,6 +103,47 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPolicyVersions(self, request, context):
+        """Lists versions of a tenant's policy, newest first; the last 1,000 are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollBackPolicy(self, request, context):
+        """Makes an earlier version's text the policy again, under a new version. Fails with NOT_FOUND /
+        POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutPolicyHead(self, request, context):
+        """Notes a head that was trained for a policy's text; its blob lies in the tenant's jurisdictions already. Also for the
+        role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_UNKNOWN, ABORTED / REVISION_CONFLICT where
+        the text is neither the live policy's nor its rollout's any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutRollout(self, request, context):
+        """Begins or changes the rollout of a policy: proposed, in the shadow, or for a share of the queries. Also for the role
+        `service` that acts for the tenant. Fails with FAILED_PRECONDITION / ROLLOUT_ACTIVE where another one is under way,
+        NOT_FOUND / POLICY_UNKNOWN, ROLLOUT_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndRollout(self, request, context):
+        """Ends a rollout: its text becomes the policy under a new version, or is dropped. Also for the role `service` that acts
+        for the tenant. Fails with NOT_FOUND / ROLLOUT_UNKNOWN, ABORTED / REVISION_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -90,6 +156,31 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.PutPolicy,
                     request_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyRequest.FromString,
                     response_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyResponse.SerializeToString,
+            ),
+            'ListPolicyVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicyVersions,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.ListPolicyVersionsRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.ListPolicyVersionsResponse.SerializeToString,
+            ),
+            'RollBackPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollBackPolicy,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.RollBackPolicyRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.RollBackPolicyResponse.SerializeToString,
+            ),
+            'PutPolicyHead': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPolicyHead,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyHeadRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyHeadResponse.SerializeToString,
+            ),
+            'PutRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutRollout,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutRolloutRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutRolloutResponse.SerializeToString,
+            ),
+            'EndRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndRollout,
+                    request_deserializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.EndRolloutRequest.FromString,
+                    response_serializer=trunkline_dot_control_dot_v1_dot_policy__service__pb2.EndRolloutResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -153,6 +244,141 @@ class PolicyService:
             '/trunkline.control.v1.PolicyService/PutPolicy',
             trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyRequest.SerializeToString,
             trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicyVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.PolicyService/ListPolicyVersions',
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.ListPolicyVersionsRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.ListPolicyVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollBackPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.PolicyService/RollBackPolicy',
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.RollBackPolicyRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.RollBackPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPolicyHead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.PolicyService/PutPolicyHead',
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyHeadRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutPolicyHeadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.PolicyService/PutRollout',
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutRolloutRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.PutRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.control.v1.PolicyService/EndRollout',
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.EndRolloutRequest.SerializeToString,
+            trunkline_dot_control_dot_v1_dot_policy__service__pb2.EndRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,

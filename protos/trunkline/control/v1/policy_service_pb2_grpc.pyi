@@ -29,6 +29,26 @@ class PolicyServiceStub:
     """Checks and replaces a tenant's policy. Fails with ABORTED / REVISION_CONFLICT, NOT_FOUND / COLLECTION_UNKNOWN where it
     names a collection that the tenant does not have.
     """
+    ListPolicyVersions: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListPolicyVersionsRequest, _policy_service_pb2.ListPolicyVersionsResponse]
+    """Lists versions of a tenant's policy, newest first; the last 1,000 are kept."""
+    RollBackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollBackPolicyRequest, _policy_service_pb2.RollBackPolicyResponse]
+    """Makes an earlier version's text the policy again, under a new version. Fails with NOT_FOUND /
+    POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+    """
+    PutPolicyHead: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.PutPolicyHeadRequest, _policy_service_pb2.PutPolicyHeadResponse]
+    """Notes a head that was trained for a policy's text; its blob lies in the tenant's jurisdictions already. Also for the
+    role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_UNKNOWN, ABORTED / REVISION_CONFLICT where
+    the text is neither the live policy's nor its rollout's any more.
+    """
+    PutRollout: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.PutRolloutRequest, _policy_service_pb2.PutRolloutResponse]
+    """Begins or changes the rollout of a policy: proposed, in the shadow, or for a share of the queries. Also for the role
+    `service` that acts for the tenant. Fails with FAILED_PRECONDITION / ROLLOUT_ACTIVE where another one is under way,
+    NOT_FOUND / POLICY_UNKNOWN, ROLLOUT_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+    """
+    EndRollout: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.EndRolloutRequest, _policy_service_pb2.EndRolloutResponse]
+    """Ends a rollout: its text becomes the policy under a new version, or is dropped. Also for the role `service` that acts
+    for the tenant. Fails with NOT_FOUND / ROLLOUT_UNKNOWN, ABORTED / REVISION_CONFLICT.
+    """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Policies: how a tenant's queries find their collections. The text lies as a blob in the tenant's jurisdictions; the
@@ -56,6 +76,56 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_policy_service_pb2.PutPolicyResponse]:
         """Checks and replaces a tenant's policy. Fails with ABORTED / REVISION_CONFLICT, NOT_FOUND / COLLECTION_UNKNOWN where it
         names a collection that the tenant does not have.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPolicyVersions(
+        self,
+        request: _policy_service_pb2.ListPolicyVersionsRequest,
+        context: _aio.ServicerContext[_policy_service_pb2.ListPolicyVersionsRequest, _abc.Awaitable[_policy_service_pb2.ListPolicyVersionsResponse]],
+    ) -> _abc.Awaitable[_policy_service_pb2.ListPolicyVersionsResponse]:
+        """Lists versions of a tenant's policy, newest first; the last 1,000 are kept."""
+
+    @_abc_1.abstractmethod
+    def RollBackPolicy(
+        self,
+        request: _policy_service_pb2.RollBackPolicyRequest,
+        context: _aio.ServicerContext[_policy_service_pb2.RollBackPolicyRequest, _abc.Awaitable[_policy_service_pb2.RollBackPolicyResponse]],
+    ) -> _abc.Awaitable[_policy_service_pb2.RollBackPolicyResponse]:
+        """Makes an earlier version's text the policy again, under a new version. Fails with NOT_FOUND /
+        POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def PutPolicyHead(
+        self,
+        request: _policy_service_pb2.PutPolicyHeadRequest,
+        context: _aio.ServicerContext[_policy_service_pb2.PutPolicyHeadRequest, _abc.Awaitable[_policy_service_pb2.PutPolicyHeadResponse]],
+    ) -> _abc.Awaitable[_policy_service_pb2.PutPolicyHeadResponse]:
+        """Notes a head that was trained for a policy's text; its blob lies in the tenant's jurisdictions already. Also for the
+        role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_UNKNOWN, ABORTED / REVISION_CONFLICT where
+        the text is neither the live policy's nor its rollout's any more.
+        """
+
+    @_abc_1.abstractmethod
+    def PutRollout(
+        self,
+        request: _policy_service_pb2.PutRolloutRequest,
+        context: _aio.ServicerContext[_policy_service_pb2.PutRolloutRequest, _abc.Awaitable[_policy_service_pb2.PutRolloutResponse]],
+    ) -> _abc.Awaitable[_policy_service_pb2.PutRolloutResponse]:
+        """Begins or changes the rollout of a policy: proposed, in the shadow, or for a share of the queries. Also for the role
+        `service` that acts for the tenant. Fails with FAILED_PRECONDITION / ROLLOUT_ACTIVE where another one is under way,
+        NOT_FOUND / POLICY_UNKNOWN, ROLLOUT_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def EndRollout(
+        self,
+        request: _policy_service_pb2.EndRolloutRequest,
+        context: _aio.ServicerContext[_policy_service_pb2.EndRolloutRequest, _abc.Awaitable[_policy_service_pb2.EndRolloutResponse]],
+    ) -> _abc.Awaitable[_policy_service_pb2.EndRolloutResponse]:
+        """Ends a rollout: its text becomes the policy under a new version, or is dropped. Also for the role `service` that acts
+        for the tenant. Fails with NOT_FOUND / ROLLOUT_UNKNOWN, ABORTED / REVISION_CONFLICT.
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _aio.Server) -> None: ...

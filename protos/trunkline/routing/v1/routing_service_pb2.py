@@ -27,41 +27,54 @@ from trunkline.common.v1 import document_pb2 as trunkline_dot_common_dot_v1_dot_
 from trunkline.common.v1 import search_options_pb2 as trunkline_dot_common_dot_v1_dot_search__options__pb2
 from trunkline.common.v1 import trail_pb2 as trunkline_dot_common_dot_v1_dot_trail__pb2
 from trunkline.common.v1 import vector_pb2 as trunkline_dot_common_dot_v1_dot_vector__pb2
+from trunkline.routing.v1 import generation_pb2 as trunkline_dot_routing_dot_v1_dot_generation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trunkline/routing/v1/routing_service.proto\x12\x14trunkline.routing.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"trunkline/common/v1/document.proto\x1a(trunkline/common/v1/search_options.proto\x1a\x1ftrunkline/common/v1/trail.proto\x1a trunkline/common/v1/vector.proto\"0\n\rRerankOptions\x12\x10\n\x08\x64isabled\x18\x01 \x01(\x08\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x05\"\xbe\x03\n\rSearchRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x32\n\x06vector\x18\x03 \x01(\x0b\x32 .trunkline.common.v1.QueryVectorH\x00\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12+\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1b.trunkline.common.v1.Filter\x12\x16\n\tmin_score\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0einclude_fields\x18\x07 \x03(\t\x12\x35\n\x0b\x63onsistency\x18\x08 \x01(\x0e\x32 .trunkline.common.v1.Consistency\x12\x13\n\x0b\x63ollections\x18\t \x03(\t\x12\x15\n\rallow_partial\x18\n \x01(\x08\x12\x11\n\tmap_token\x18\x0b \x01(\x0c\x12\x0f\n\x07\x65xplain\x18\x0c \x01(\x08\x12\x33\n\x06rerank\x18\r \x01(\x0b\x32#.trunkline.routing.v1.RerankOptions\x12\x17\n\x0f\x61ll_collections\x18\x0e \x01(\x08\x42\x07\n\x05queryB\x0c\n\n_min_score\"\xa3\x01\n\tSearchHit\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.trunkline.common.v1.Document\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x32\n\nscore_kind\x18\x04 \x01(\x0e\x32\x1e.trunkline.common.v1.ScoreKind\x12\x0e\n\x06region\x18\x05 \x01(\t\"j\n\x0eSearchResponse\x12-\n\x04hits\x18\x01 \x03(\x0b\x32\x1f.trunkline.routing.v1.SearchHit\x12)\n\x05trail\x18\x02 \x01(\x0b\x32\x1a.trunkline.common.v1.Trail\"p\n\x12SearchBatchRequest\x12\x34\n\x07queries\x18\x01 \x03(\x0b\x32#.trunkline.routing.v1.SearchRequest\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"N\n\x13SearchBatchResponse\x12\x37\n\tresponses\x18\x01 \x03(\x0b\x32$.trunkline.routing.v1.SearchResponse\"\xb8\x01\n\x0cRouteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x03 \x03(\t\x12\x35\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32 .trunkline.common.v1.Consistency\x12\x11\n\tmap_token\x18\x05 \x01(\x0c\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\x12\x17\n\x0f\x61ll_collections\x18\x07 \x01(\x08\":\n\rRouteResponse\x12)\n\x05trail\x18\x01 \x01(\x0b\x32\x1a.trunkline.common.v1.Trail\"{\n\rUpsertRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x30\n\tdocuments\x18\x03 \x03(\x0b\x32\x1d.trunkline.common.v1.Document\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\"I\n\x0bRegionWrite\x12\x0e\n\x06region\x18\x01 \x01(\t\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"o\n\x0eUpsertResponse\x12\x32\n\x07regions\x18\x01 \x03(\x0b\x32!.trunkline.routing.v1.RegionWrite\x12)\n\x05trail\x18\x02 \x01(\x0b\x32\x1a.trunkline.common.v1.Trail\"_\n\rDeleteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x14\n\x0c\x64ocument_ids\x18\x03 \x03(\t\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\"o\n\x0e\x44\x65leteResponse\x12\x32\n\x07regions\x18\x01 \x03(\x0b\x32!.trunkline.routing.v1.RegionWrite\x12)\n\x05trail\x18\x02 \x01(\x0b\x32\x1a.trunkline.common.v1.Trail2\xc5\x03\n\x0eRoutingService\x12S\n\x06Search\x12#.trunkline.routing.v1.SearchRequest\x1a$.trunkline.routing.v1.SearchResponse\x12\x62\n\x0bSearchBatch\x12(.trunkline.routing.v1.SearchBatchRequest\x1a).trunkline.routing.v1.SearchBatchResponse\x12P\n\x05Route\x12\".trunkline.routing.v1.RouteRequest\x1a#.trunkline.routing.v1.RouteResponse\x12S\n\x06Upsert\x12#.trunkline.routing.v1.UpsertRequest\x1a$.trunkline.routing.v1.UpsertResponse\x12S\n\x06\x44\x65lete\x12#.trunkline.routing.v1.DeleteRequest\x1a$.trunkline.routing.v1.DeleteResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trunkline/routing/v1/routing_service.proto\x12\x14trunkline.routing.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"trunkline/common/v1/document.proto\x1a(trunkline/common/v1/search_options.proto\x1a\x1ftrunkline/common/v1/trail.proto\x1a trunkline/common/v1/vector.proto\x1a%trunkline/routing/v1/generation.proto\"0\n\rRerankOptions\x12\x10\n\x08\x64isabled\x18\x01 \x01(\x08\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x05\"\xf5\x03\n\rSearchRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x32\n\x06vector\x18\x03 \x01(\x0b\x32 .trunkline.common.v1.QueryVectorH\x00\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12+\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1b.trunkline.common.v1.Filter\x12\x16\n\tmin_score\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0einclude_fields\x18\x07 \x03(\t\x12\x35\n\x0b\x63onsistency\x18\x08 \x01(\x0e\x32 .trunkline.common.v1.Consistency\x12\x13\n\x0b\x63ollections\x18\t \x03(\t\x12\x15\n\rallow_partial\x18\n \x01(\x08\x12\x11\n\tmap_token\x18\x0b \x01(\x0c\x12\x0f\n\x07\x65xplain\x18\x0c \x01(\x08\x12\x33\n\x06rerank\x18\r \x01(\x0b\x32#.trunkline.routing.v1.RerankOptions\x12\x17\n\x0f\x61ll_collections\x18\x0e \x01(\x08\x12\x1c\n\x14previous_decision_id\x18\x0f \x01(\t\x12\x17\n\x0f\x65xpand_template\x18\x10 \x01(\x08\x42\x07\n\x05queryB\x0c\n\n_min_score\"\xa3\x01\n\tSearchHit\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.trunkline.common.v1.Document\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x32\n\nscore_kind\x18\x04 \x01(\x0e\x32\x1e.trunkline.common.v1.ScoreKind\x12\x0e\n\x06region\x18\x05 \x01(\t\"\xa0\x01\n\x0eSearchResponse\x12-\n\x04hits\x18\x01 \x03(\x0b\x32\x1f.trunkline.routing.v1.SearchHit\x12)\n\x05trail\x18\x02 \x01(\x0b\x32\x1a.trunkline.common.v1.Trail\x12\x34\n\ngeneration\x18\x03 \x01(\x0b\x32 .trunkline.routing.v1.Generation\"p\n\x12SearchBatchRequest\x12\x34\n\x07queries\x18\x01 \x03(\x0b\x32#.trunkline.routing.v1.SearchRequest\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"N\n\x13SearchBatchResponse\x12\x37\n\tresponses\x18\x01 \x03(\x0b\x32$.trunkline.routing.v1.SearchResponse\"\xef\x01\n\x0cRouteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x03 \x03(\t\x12\x35\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32 .trunkline.common.v1.Consistency\x12\x11\n\tmap_token\x18\x05 \x01(\x0c\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\x12\x17\n\x0f\x61ll_collections\x18\x07 \x01(\x08\x12\x1c\n\x14previous_decision_id\x18\x08 \x01(\t\x12\x17\n\x0f\x65xpand_template\x18\t \x01(\x08\"p\n\rRouteResponse\x12)\n\x05trail\x18\x01 \x01(\x0b\x32\x1a.trunkline.common.v1.Trail\x12\x34\n\ngeneration\x18\x02 \x01(\x0b\x32 .trunkline.routing.v1.Generation\"{\n\rUpsertRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x30\n\tdocuments\x18\x03 \x03(\x0b\x32\x1d.trunkline.common.v1.Document\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\"I\n\x0bRegionWrite\x12\x0e\n\x06region\x18\x01 \x01(\t\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"o\n\x0eUpsertResponse\x12\x32\n\x07regions\x18\x01 \x03(\x0b\x32!.trunkline.routing.v1.RegionWrite\x12)\n\x05trail\x18\x02 \x01(\x0b\x32\x1a.trunkline.common.v1.Trail\"_\n\rDeleteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x14\n\x0c\x64ocument_ids\x18\x03 \x03(\t\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\"o\n\x0e\x44\x65leteResponse\x12\x32\n\x07regions\x18\x01 \x03(\x0b\x32!.trunkline.routing.v1.RegionWrite\x12)\n\x05trail\x18\x02 \x01(\x0b\x32\x1a.trunkline.common.v1.Trail\"o\n\x0eResultFeedback\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x34\n\x06signal\x18\x03 \x01(\x0e\x32$.trunkline.routing.v1.FeedbackSignal\"\xa2\x01\n\x15RecordFeedbackRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x35\n\x07results\x18\x04 \x03(\x0b\x32$.trunkline.routing.v1.ResultFeedback\x12\x1c\n\x14\x63orrected_collection\x18\x05 \x01(\t\"8\n\x16RecordFeedbackResponse\x12\x0c\n\x04kept\x18\x01 \x01(\x08\x12\x10\n\x08replaced\x18\x02 \x01(\x08\"a\n\x16SampleDocumentsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\"[\n\x17SampleDocumentsResponse\x12\x30\n\tdocuments\x18\x01 \x03(\x0b\x32\x1d.trunkline.common.v1.Document\x12\x0e\n\x06region\x18\x02 \x01(\t*\x8a\x01\n\x0e\x46\x65\x65\x64\x62\x61\x63kSignal\x12\x1f\n\x1b\x46\x45\x45\x44\x42\x41\x43K_SIGNAL_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_SIGNAL_CLICKED\x10\x01\x12\x1c\n\x18\x46\x45\x45\x44\x42\x41\x43K_SIGNAL_ACCEPTED\x10\x02\x12\x1c\n\x18\x46\x45\x45\x44\x42\x41\x43K_SIGNAL_REJECTED\x10\x03\x32\xa2\x05\n\x0eRoutingService\x12S\n\x06Search\x12#.trunkline.routing.v1.SearchRequest\x1a$.trunkline.routing.v1.SearchResponse\x12\x62\n\x0bSearchBatch\x12(.trunkline.routing.v1.SearchBatchRequest\x1a).trunkline.routing.v1.SearchBatchResponse\x12P\n\x05Route\x12\".trunkline.routing.v1.RouteRequest\x1a#.trunkline.routing.v1.RouteResponse\x12S\n\x06Upsert\x12#.trunkline.routing.v1.UpsertRequest\x1a$.trunkline.routing.v1.UpsertResponse\x12S\n\x06\x44\x65lete\x12#.trunkline.routing.v1.DeleteRequest\x1a$.trunkline.routing.v1.DeleteResponse\x12k\n\x0eRecordFeedback\x12+.trunkline.routing.v1.RecordFeedbackRequest\x1a,.trunkline.routing.v1.RecordFeedbackResponse\x12n\n\x0fSampleDocuments\x12,.trunkline.routing.v1.SampleDocumentsRequest\x1a-.trunkline.routing.v1.SampleDocumentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.routing.v1.routing_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RERANKOPTIONS']._serialized_start=245
-  _globals['_RERANKOPTIONS']._serialized_end=293
-  _globals['_SEARCHREQUEST']._serialized_start=296
-  _globals['_SEARCHREQUEST']._serialized_end=742
-  _globals['_SEARCHHIT']._serialized_start=745
-  _globals['_SEARCHHIT']._serialized_end=908
-  _globals['_SEARCHRESPONSE']._serialized_start=910
-  _globals['_SEARCHRESPONSE']._serialized_end=1016
-  _globals['_SEARCHBATCHREQUEST']._serialized_start=1018
-  _globals['_SEARCHBATCHREQUEST']._serialized_end=1130
-  _globals['_SEARCHBATCHRESPONSE']._serialized_start=1132
-  _globals['_SEARCHBATCHRESPONSE']._serialized_end=1210
-  _globals['_ROUTEREQUEST']._serialized_start=1213
-  _globals['_ROUTEREQUEST']._serialized_end=1397
-  _globals['_ROUTERESPONSE']._serialized_start=1399
-  _globals['_ROUTERESPONSE']._serialized_end=1457
-  _globals['_UPSERTREQUEST']._serialized_start=1459
-  _globals['_UPSERTREQUEST']._serialized_end=1582
-  _globals['_REGIONWRITE']._serialized_start=1584
-  _globals['_REGIONWRITE']._serialized_end=1657
-  _globals['_UPSERTRESPONSE']._serialized_start=1659
-  _globals['_UPSERTRESPONSE']._serialized_end=1770
-  _globals['_DELETEREQUEST']._serialized_start=1772
-  _globals['_DELETEREQUEST']._serialized_end=1867
-  _globals['_DELETERESPONSE']._serialized_start=1869
-  _globals['_DELETERESPONSE']._serialized_end=1980
-  _globals['_ROUTINGSERVICE']._serialized_start=1983
-  _globals['_ROUTINGSERVICE']._serialized_end=2436
+  _globals['_FEEDBACKSIGNAL']._serialized_start=2769
+  _globals['_FEEDBACKSIGNAL']._serialized_end=2907
+  _globals['_RERANKOPTIONS']._serialized_start=284
+  _globals['_RERANKOPTIONS']._serialized_end=332
+  _globals['_SEARCHREQUEST']._serialized_start=335
+  _globals['_SEARCHREQUEST']._serialized_end=836
+  _globals['_SEARCHHIT']._serialized_start=839
+  _globals['_SEARCHHIT']._serialized_end=1002
+  _globals['_SEARCHRESPONSE']._serialized_start=1005
+  _globals['_SEARCHRESPONSE']._serialized_end=1165
+  _globals['_SEARCHBATCHREQUEST']._serialized_start=1167
+  _globals['_SEARCHBATCHREQUEST']._serialized_end=1279
+  _globals['_SEARCHBATCHRESPONSE']._serialized_start=1281
+  _globals['_SEARCHBATCHRESPONSE']._serialized_end=1359
+  _globals['_ROUTEREQUEST']._serialized_start=1362
+  _globals['_ROUTEREQUEST']._serialized_end=1601
+  _globals['_ROUTERESPONSE']._serialized_start=1603
+  _globals['_ROUTERESPONSE']._serialized_end=1715
+  _globals['_UPSERTREQUEST']._serialized_start=1717
+  _globals['_UPSERTREQUEST']._serialized_end=1840
+  _globals['_REGIONWRITE']._serialized_start=1842
+  _globals['_REGIONWRITE']._serialized_end=1915
+  _globals['_UPSERTRESPONSE']._serialized_start=1917
+  _globals['_UPSERTRESPONSE']._serialized_end=2028
+  _globals['_DELETEREQUEST']._serialized_start=2030
+  _globals['_DELETEREQUEST']._serialized_end=2125
+  _globals['_DELETERESPONSE']._serialized_start=2127
+  _globals['_DELETERESPONSE']._serialized_end=2238
+  _globals['_RESULTFEEDBACK']._serialized_start=2240
+  _globals['_RESULTFEEDBACK']._serialized_end=2351
+  _globals['_RECORDFEEDBACKREQUEST']._serialized_start=2354
+  _globals['_RECORDFEEDBACKREQUEST']._serialized_end=2516
+  _globals['_RECORDFEEDBACKRESPONSE']._serialized_start=2518
+  _globals['_RECORDFEEDBACKRESPONSE']._serialized_end=2574
+  _globals['_SAMPLEDOCUMENTSREQUEST']._serialized_start=2576
+  _globals['_SAMPLEDOCUMENTSREQUEST']._serialized_end=2673
+  _globals['_SAMPLEDOCUMENTSRESPONSE']._serialized_start=2675
+  _globals['_SAMPLEDOCUMENTSRESPONSE']._serialized_end=2766
+  _globals['_ROUTINGSERVICE']._serialized_start=2910
+  _globals['_ROUTINGSERVICE']._serialized_end=3584
 # @@protoc_insertion_point(module_scope)

@@ -8,10 +8,12 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline.common.v1 import document_pb2 as _document_pb2
 from trunkline.common.v1 import search_options_pb2 as _search_options_pb2
 from trunkline.common.v1 import trail_pb2 as _trail_pb2
 from trunkline.common.v1 import vector_pb2 as _vector_pb2
+from trunkline.routing.v1 import generation_pb2 as _generation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,6 +24,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _FeedbackSignal:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FeedbackSignalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeedbackSignal.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FEEDBACK_SIGNAL_UNSPECIFIED: _FeedbackSignal.ValueType  # 0
+    """Never sent."""
+    FEEDBACK_SIGNAL_CLICKED: _FeedbackSignal.ValueType  # 1
+    """Looked at it."""
+    FEEDBACK_SIGNAL_ACCEPTED: _FeedbackSignal.ValueType  # 2
+    """Took it as the answer."""
+    FEEDBACK_SIGNAL_REJECTED: _FeedbackSignal.ValueType  # 3
+    """Turned it down."""
+
+class FeedbackSignal(_FeedbackSignal, metaclass=_FeedbackSignalEnumTypeWrapper):
+    """What the caller's user did with a result."""
+
+FEEDBACK_SIGNAL_UNSPECIFIED: FeedbackSignal.ValueType  # 0
+"""Never sent."""
+FEEDBACK_SIGNAL_CLICKED: FeedbackSignal.ValueType  # 1
+"""Looked at it."""
+FEEDBACK_SIGNAL_ACCEPTED: FeedbackSignal.ValueType  # 2
+"""Took it as the answer."""
+FEEDBACK_SIGNAL_REJECTED: FeedbackSignal.ValueType  # 3
+"""Turned it down."""
+Global___FeedbackSignal: _TypeAlias = FeedbackSignal  # noqa: Y015
 
 @_typing.final
 class RerankOptions(_message.Message):
@@ -69,6 +99,8 @@ class SearchRequest(_message.Message):
     EXPLAIN_FIELD_NUMBER: _builtins.int
     RERANK_FIELD_NUMBER: _builtins.int
     ALL_COLLECTIONS_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DECISION_ID_FIELD_NUMBER: _builtins.int
+    EXPAND_TEMPLATE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """May be left empty; if set, it must be the credential's tenant."""
     text: _builtins.str
@@ -87,6 +119,10 @@ class SearchRequest(_message.Message):
     """True for the whole trail, with reasons in words."""
     all_collections: _builtins.bool
     """True to search all of the tenant's collections, of which there may be at most 64; `collections` must then be empty."""
+    previous_decision_id: _builtins.str
+    """The `decision_id` of the same session's decision before, for policies whose rules look at it; at most 512 characters."""
+    expand_template: _builtins.bool
+    """True to get the chosen template's text and examples, not its name and version alone."""
     @_builtins.property
     def vector(self) -> _vector_pb2.QueryVector:
         """A vector of the caller's own; needs `collections`, all in the vector's space. It is neither matched by keywords
@@ -126,10 +162,12 @@ class SearchRequest(_message.Message):
         explain: _builtins.bool = ...,
         rerank: Global___RerankOptions | None = ...,
         all_collections: _builtins.bool = ...,
+        previous_decision_id: _builtins.str = ...,
+        expand_template: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "min_score", b"min_score", "query", b"query", "rerank", b"rerank", "text", b"text", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "all_collections", b"all_collections", "allow_partial", b"allow_partial", "collections", b"collections", "consistency", b"consistency", "explain", b"explain", "filter", b"filter", "include_fields", b"include_fields", "map_token", b"map_token", "min_score", b"min_score", "query", b"query", "rerank", b"rerank", "tenant_id", b"tenant_id", "text", b"text", "top_k", b"top_k", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "all_collections", b"all_collections", "allow_partial", b"allow_partial", "collections", b"collections", "consistency", b"consistency", "expand_template", b"expand_template", "explain", b"explain", "filter", b"filter", "include_fields", b"include_fields", "map_token", b"map_token", "min_score", b"min_score", "previous_decision_id", b"previous_decision_id", "query", b"query", "rerank", b"rerank", "tenant_id", b"tenant_id", "text", b"text", "top_k", b"top_k", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
@@ -190,6 +228,7 @@ class SearchResponse(_message.Message):
 
     HITS_FIELD_NUMBER: _builtins.int
     TRAIL_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
         """At most top_k."""
@@ -198,15 +237,20 @@ class SearchResponse(_message.Message):
     def trail(self) -> _trail_pb2.Trail:
         """What happened."""
 
+    @_builtins.property
+    def generation(self) -> _generation_pb2.Generation:
+        """What the policy picks for generating an answer; absent where it has neither templates nor model classes."""
+
     def __init__(
         self,
         *,
         hits: _abc.Iterable[Global___SearchHit] | None = ...,
         trail: _trail_pb2.Trail | None = ...,
+        generation: _generation_pb2.Generation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["trail", b"trail"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "trail", b"trail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "trail", b"trail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "hits", b"hits", "trail", b"trail"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -281,6 +325,8 @@ class RouteRequest(_message.Message):
     MAP_TOKEN_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     ALL_COLLECTIONS_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DECISION_ID_FIELD_NUMBER: _builtins.int
+    EXPAND_TEMPLATE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """May be left empty; if set, it must be the credential's tenant."""
     text: _builtins.str
@@ -293,6 +339,10 @@ class RouteRequest(_message.Message):
     """True for the reasons in words."""
     all_collections: _builtins.bool
     """True to consider all of the tenant's collections, of which there may be at most 64; `collections` must then be empty."""
+    previous_decision_id: _builtins.str
+    """The `decision_id` of the same session's decision before; at most 512 characters."""
+    expand_template: _builtins.bool
+    """True to get the chosen template's text and examples, not its name and version alone."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Collections to consider, at most 64; empty lets the tenant's policy decide."""
@@ -307,10 +357,12 @@ class RouteRequest(_message.Message):
         map_token: _builtins.bytes = ...,
         explain: _builtins.bool = ...,
         all_collections: _builtins.bool = ...,
+        previous_decision_id: _builtins.str = ...,
+        expand_template: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_collections", b"all_collections", "collections", b"collections", "consistency", b"consistency", "explain", b"explain", "map_token", b"map_token", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_collections", b"all_collections", "collections", b"collections", "consistency", b"consistency", "expand_template", b"expand_template", "explain", b"explain", "map_token", b"map_token", "previous_decision_id", b"previous_decision_id", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -323,20 +375,26 @@ class RouteResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRAIL_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def trail(self) -> _trail_pb2.Trail:
         """The decision and, for each collection, its candidate regions in order: NOT_NEEDED behind the first that would be
         asked (which stands as SERVED), and why others would be passed over.
         """
 
+    @_builtins.property
+    def generation(self) -> _generation_pb2.Generation:
+        """What the policy picks for generating an answer; absent where it has neither templates nor model classes."""
+
     def __init__(
         self,
         *,
         trail: _trail_pb2.Trail | None = ...,
+        generation: _generation_pb2.Generation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["trail", b"trail"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "trail", b"trail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["trail", b"trail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "trail", b"trail"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,3 +559,161 @@ class DeleteResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteResponse: _TypeAlias = DeleteResponse  # noqa: Y015
+
+@_typing.final
+class ResultFeedback(_message.Message):
+    """One result's feedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """Its collection."""
+    document_id: _builtins.str
+    """Its document; may be left empty."""
+    signal: Global___FeedbackSignal.ValueType
+    """What was done with it."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        document_id: _builtins.str = ...,
+        signal: Global___FeedbackSignal.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "document_id", b"document_id", "signal", b"signal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultFeedback: _TypeAlias = ResultFeedback  # noqa: Y015
+
+@_typing.final
+class RecordFeedbackRequest(_message.Message):
+    """How good a decision was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    CORRECTED_COLLECTION_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """May be left empty; if set, it must be the credential's tenant."""
+    decision_id: _builtins.str
+    """As the trail's decision has it; at most 512 characters."""
+    text: _builtins.str
+    """The query's text, the same as was decided; empty to be counted only and not learned from. At most 4,096 bytes."""
+    corrected_collection: _builtins.str
+    """The collection where the query belonged; empty if the decision was right or it is not known."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResultFeedback]:
+        """At most 32."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        results: _abc.Iterable[Global___ResultFeedback] | None = ...,
+        corrected_collection: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrected_collection", b"corrected_collection", "decision_id", b"decision_id", "results", b"results", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordFeedbackRequest: _TypeAlias = RecordFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class RecordFeedbackResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEPT_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
+    kept: _builtins.bool
+    """True if it is kept; false if the policy's learning is off, so that it is counted alone."""
+    replaced: _builtins.bool
+    """True if it replaces what the same caller said of the same decision before."""
+    def __init__(
+        self,
+        *,
+        kept: _builtins.bool = ...,
+        replaced: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "replaced", b"replaced"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordFeedbackResponse: _TypeAlias = RecordFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class SampleDocumentsRequest(_message.Message):
+    """Which documents to read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """May be left empty; if set, it must be the credential's tenant."""
+    collection: _builtins.str
+    """The collection."""
+    count: _builtins.int
+    """How many, 1 to 256; 0 means 64."""
+    map_token: _builtins.bytes
+    """Answer from this state of the map or a later one; at most 64 bytes."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        collection: _builtins.str = ...,
+        count: _builtins.int = ...,
+        map_token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "count", b"count", "map_token", b"map_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SampleDocumentsRequest: _TypeAlias = SampleDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class SampleDocumentsResponse(_message.Message):
+    """Some documents, in the order of their point ids, which is as good as any."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """Region that served them."""
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[_document_pb2.Document]:
+        """At most `count`."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[_document_pb2.Document] | None = ...,
+        region: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SampleDocumentsResponse: _TypeAlias = SampleDocumentsResponse  # noqa: Y015

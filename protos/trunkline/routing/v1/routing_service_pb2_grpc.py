@@ -65,6 +65,16 @@ class RoutingServiceStub:
                 request_serializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.DeleteRequest.SerializeToString,
                 response_deserializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.DeleteResponse.FromString,
                 _registered_method=True)
+        self.RecordFeedback = channel.unary_unary(
+                '/trunkline.routing.v1.RoutingService/RecordFeedback',
+                request_serializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.RecordFeedbackRequest.SerializeToString,
+                response_deserializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.RecordFeedbackResponse.FromString,
+                _registered_method=True)
+        self.SampleDocuments = channel.unary_unary(
+                '/trunkline.routing.v1.RoutingService/SampleDocuments',
+                request_serializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.SampleDocumentsRequest.SerializeToString,
+                response_deserializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.SampleDocumentsResponse.FromString,
+                _registered_method=True)
 
 
 class RoutingServiceServicer:
@@ -78,7 +88,7 @@ class RoutingServiceServicer:
 
     def Search(self, request, context):
         """Finds the best hits for one query. Fails with INVALID_ARGUMENT / FIELD_INVALID or SPACE_MISMATCH, NOT_FOUND /
-        COLLECTION_UNKNOWN, UNAVAILABLE / NO_ALLOWED_REGION. Cap 10 s, floor 5 ms.
+        COLLECTION_UNKNOWN or NO_COLLECTION_MATCHES, UNAVAILABLE / NO_ALLOWED_REGION. Cap 10 s, floor 5 ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,7 +103,8 @@ class RoutingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Route(self, request, context):
-        """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does.
+        """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does, but
+        for NO_COLLECTION_MATCHES: it answers that nothing decides.
         Cap 5 s, floor 2 ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -112,6 +123,22 @@ class RoutingServiceServicer:
     def Delete(self, request, context):
         """Deletes documents by id in every region of the write set. Unknown ids are no error. Fails as Upsert does.
         Cap 60 s, floor 20 ms.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordFeedback(self, request, context):
+        """Tells how good a decision was. Fails with INVALID_ARGUMENT / FIELD_INVALID, NOT_FOUND / DECISION_UNKNOWN or
+        COLLECTION_UNKNOWN, RESOURCE_EXHAUSTED / FEEDBACK_LIMITED, UNAVAILABLE / BACKEND_UNAVAILABLE. Cap 5 s, floor 2 ms.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SampleDocuments(self, request, context):
+        """Reads some documents of a collection, for proposing a policy. Needs the role `admin` of the tenant or `operator`.
+        Fails as Search does. Cap 30 s, floor 5 ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +171,16 @@ def add_RoutingServiceServicer_to_server(servicer, server):
                     servicer.Delete,
                     request_deserializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.DeleteRequest.FromString,
                     response_serializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.DeleteResponse.SerializeToString,
+            ),
+            'RecordFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordFeedback,
+                    request_deserializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.RecordFeedbackRequest.FromString,
+                    response_serializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.RecordFeedbackResponse.SerializeToString,
+            ),
+            'SampleDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.SampleDocuments,
+                    request_deserializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.SampleDocumentsRequest.FromString,
+                    response_serializer=trunkline_dot_routing_dot_v1_dot_routing__service__pb2.SampleDocumentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -287,6 +324,60 @@ class RoutingService:
             '/trunkline.routing.v1.RoutingService/Delete',
             trunkline_dot_routing_dot_v1_dot_routing__service__pb2.DeleteRequest.SerializeToString,
             trunkline_dot_routing_dot_v1_dot_routing__service__pb2.DeleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.routing.v1.RoutingService/RecordFeedback',
+            trunkline_dot_routing_dot_v1_dot_routing__service__pb2.RecordFeedbackRequest.SerializeToString,
+            trunkline_dot_routing_dot_v1_dot_routing__service__pb2.RecordFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SampleDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.routing.v1.RoutingService/SampleDocuments',
+            trunkline_dot_routing_dot_v1_dot_routing__service__pb2.SampleDocumentsRequest.SerializeToString,
+            trunkline_dot_routing_dot_v1_dot_routing__service__pb2.SampleDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,14 +24,15 @@ class RoutingServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.SearchRequest, _routing_service_pb2.SearchResponse]
     """Finds the best hits for one query. Fails with INVALID_ARGUMENT / FIELD_INVALID or SPACE_MISMATCH, NOT_FOUND /
-    COLLECTION_UNKNOWN, UNAVAILABLE / NO_ALLOWED_REGION. Cap 10 s, floor 5 ms.
+    COLLECTION_UNKNOWN or NO_COLLECTION_MATCHES, UNAVAILABLE / NO_ALLOWED_REGION. Cap 10 s, floor 5 ms.
     """
     SearchBatch: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.SearchBatchRequest, _routing_service_pb2.SearchBatchResponse]
     """Finds the best hits for several queries under one permit and one embedding batch. One query's failure fails the
     batch. Fails as Search does. Cap 20 s, floor 5 ms.
     """
     Route: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.RouteRequest, _routing_service_pb2.RouteResponse]
-    """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does.
+    """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does, but
+    for NO_COLLECTION_MATCHES: it answers that nothing decides.
     Cap 5 s, floor 2 ms.
     """
     Upsert: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.UpsertRequest, _routing_service_pb2.UpsertResponse]
@@ -42,6 +43,14 @@ class RoutingServiceStub:
     Delete: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.DeleteRequest, _routing_service_pb2.DeleteResponse]
     """Deletes documents by id in every region of the write set. Unknown ids are no error. Fails as Upsert does.
     Cap 60 s, floor 20 ms.
+    """
+    RecordFeedback: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.RecordFeedbackRequest, _routing_service_pb2.RecordFeedbackResponse]
+    """Tells how good a decision was. Fails with INVALID_ARGUMENT / FIELD_INVALID, NOT_FOUND / DECISION_UNKNOWN or
+    COLLECTION_UNKNOWN, RESOURCE_EXHAUSTED / FEEDBACK_LIMITED, UNAVAILABLE / BACKEND_UNAVAILABLE. Cap 5 s, floor 2 ms.
+    """
+    SampleDocuments: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.SampleDocumentsRequest, _routing_service_pb2.SampleDocumentsResponse]
+    """Reads some documents of a collection, for proposing a policy. Needs the role `admin` of the tenant or `operator`.
+    Fails as Search does. Cap 30 s, floor 5 ms.
     """
 
 class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -60,7 +69,7 @@ class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_routing_service_pb2.SearchRequest, _abc.Awaitable[_routing_service_pb2.SearchResponse]],
     ) -> _abc.Awaitable[_routing_service_pb2.SearchResponse]:
         """Finds the best hits for one query. Fails with INVALID_ARGUMENT / FIELD_INVALID or SPACE_MISMATCH, NOT_FOUND /
-        COLLECTION_UNKNOWN, UNAVAILABLE / NO_ALLOWED_REGION. Cap 10 s, floor 5 ms.
+        COLLECTION_UNKNOWN or NO_COLLECTION_MATCHES, UNAVAILABLE / NO_ALLOWED_REGION. Cap 10 s, floor 5 ms.
         """
 
     @_abc_1.abstractmethod
@@ -79,7 +88,8 @@ class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _routing_service_pb2.RouteRequest,
         context: _aio.ServicerContext[_routing_service_pb2.RouteRequest, _abc.Awaitable[_routing_service_pb2.RouteResponse]],
     ) -> _abc.Awaitable[_routing_service_pb2.RouteResponse]:
-        """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does.
+        """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does, but
+        for NO_COLLECTION_MATCHES: it answers that nothing decides.
         Cap 5 s, floor 2 ms.
         """
 
@@ -102,6 +112,26 @@ class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_routing_service_pb2.DeleteResponse]:
         """Deletes documents by id in every region of the write set. Unknown ids are no error. Fails as Upsert does.
         Cap 60 s, floor 20 ms.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordFeedback(
+        self,
+        request: _routing_service_pb2.RecordFeedbackRequest,
+        context: _aio.ServicerContext[_routing_service_pb2.RecordFeedbackRequest, _abc.Awaitable[_routing_service_pb2.RecordFeedbackResponse]],
+    ) -> _abc.Awaitable[_routing_service_pb2.RecordFeedbackResponse]:
+        """Tells how good a decision was. Fails with INVALID_ARGUMENT / FIELD_INVALID, NOT_FOUND / DECISION_UNKNOWN or
+        COLLECTION_UNKNOWN, RESOURCE_EXHAUSTED / FEEDBACK_LIMITED, UNAVAILABLE / BACKEND_UNAVAILABLE. Cap 5 s, floor 2 ms.
+        """
+
+    @_abc_1.abstractmethod
+    def SampleDocuments(
+        self,
+        request: _routing_service_pb2.SampleDocumentsRequest,
+        context: _aio.ServicerContext[_routing_service_pb2.SampleDocumentsRequest, _abc.Awaitable[_routing_service_pb2.SampleDocumentsResponse]],
+    ) -> _abc.Awaitable[_routing_service_pb2.SampleDocumentsResponse]:
+        """Reads some documents of a collection, for proposing a policy. Needs the role `admin` of the tenant or `operator`.
+        Fails as Search does. Cap 30 s, floor 5 ms.
         """
 
 def add_RoutingServiceServicer_to_server(servicer: RoutingServiceServicer, server: _aio.Server) -> None: ...

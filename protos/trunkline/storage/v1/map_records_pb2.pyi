@@ -100,6 +100,34 @@ REGION_PREFERENCE_RECORD_PLACEMENT: RegionPreferenceRecord.ValueType  # 2
 """The placement's order."""
 Global___RegionPreferenceRecord: _TypeAlias = RegionPreferenceRecord  # noqa: Y015
 
+class _RolloutStateRecord:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolloutStateRecordEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RolloutStateRecord.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLLOUT_STATE_RECORD_UNSPECIFIED: _RolloutStateRecord.ValueType  # 0
+    """Never written."""
+    ROLLOUT_STATE_RECORD_PROPOSED: _RolloutStateRecord.ValueType  # 1
+    """Waits for a person."""
+    ROLLOUT_STATE_RECORD_SHADOW: _RolloutStateRecord.ValueType  # 2
+    """Decides beside the policy."""
+    ROLLOUT_STATE_RECORD_CANARY: _RolloutStateRecord.ValueType  # 3
+    """Decides its share."""
+
+class RolloutStateRecord(_RolloutStateRecord, metaclass=_RolloutStateRecordEnumTypeWrapper):
+    """How far a rollout has come; the numbers are those of the API."""
+
+ROLLOUT_STATE_RECORD_UNSPECIFIED: RolloutStateRecord.ValueType  # 0
+"""Never written."""
+ROLLOUT_STATE_RECORD_PROPOSED: RolloutStateRecord.ValueType  # 1
+"""Waits for a person."""
+ROLLOUT_STATE_RECORD_SHADOW: RolloutStateRecord.ValueType  # 2
+"""Decides beside the policy."""
+ROLLOUT_STATE_RECORD_CANARY: RolloutStateRecord.ValueType  # 3
+"""Decides its share."""
+Global___RolloutStateRecord: _TypeAlias = RolloutStateRecord  # noqa: Y015
+
 @_typing.final
 class EpochRecord(_message.Message):
     """Key `epoch`: rewritten when etcd is restored from a backup."""
@@ -175,6 +203,7 @@ class RegionRecord(_message.Message):
     STORES_FIELD_NUMBER: _builtins.int
     SERVE_TIME_FIELD_NUMBER: _builtins.int
     RAMP_MS_FIELD_NUMBER: _builtins.int
+    LEARNING_ENDPOINTS_FIELD_NUMBER: _builtins.int
     region_id: _builtins.str
     """Name, as in the key."""
     jurisdiction: _builtins.str
@@ -211,6 +240,10 @@ class RegionRecord(_message.Message):
     def serve_time(self) -> _timestamp_pb2.Timestamp:
         """When it last began to serve."""
 
+    @_builtins.property
+    def learning_endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`host:port` of learners."""
+
     def __init__(
         self,
         *,
@@ -225,10 +258,11 @@ class RegionRecord(_message.Message):
         stores: _abc.Iterable[Global___StoreRecord] | None = ...,
         serve_time: _timestamp_pb2.Timestamp | None = ...,
         ramp_ms: _builtins.int = ...,
+        learning_endpoints: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["serve_time", b"serve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_endpoints", b"admission_endpoints", "inference_endpoints", b"inference_endpoints", "jurisdiction", b"jurisdiction", "ramp_ms", b"ramp_ms", "region_id", b"region_id", "rerank_endpoints", b"rerank_endpoints", "retrieval_endpoints", b"retrieval_endpoints", "routing_endpoints", b"routing_endpoints", "serve_time", b"serve_time", "state", b"state", "stores", b"stores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_endpoints", b"admission_endpoints", "inference_endpoints", b"inference_endpoints", "jurisdiction", b"jurisdiction", "learning_endpoints", b"learning_endpoints", "ramp_ms", b"ramp_ms", "region_id", b"region_id", "rerank_endpoints", b"rerank_endpoints", "retrieval_endpoints", b"retrieval_endpoints", "routing_endpoints", b"routing_endpoints", "serve_time", b"serve_time", "state", b"state", "stores", b"stores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -407,6 +441,9 @@ class PolicyRecord(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     JURISDICTIONS_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    FORM_DIGEST_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    ROLLOUT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Tenant, as in the key."""
     version: _builtins.int
@@ -415,9 +452,19 @@ class PolicyRecord(_message.Message):
     """SHA-256 of the text, in hexadecimal; the blob's name."""
     size_bytes: _builtins.int
     """Bytes of the text."""
+    form_digest: _builtins.str
+    """SHA-256 of the policy as routers read it (JSON, checked), in hexadecimal; empty in records of before it was kept."""
     @_builtins.property
     def jurisdictions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Jurisdictions in which the blob lies."""
+
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyHeadRecord]:
+        """Heads that were trained for the text, at most 4."""
+
+    @_builtins.property
+    def rollout(self) -> Global___RolloutRecord:
+        """The rollout under way, if any."""
 
     def __init__(
         self,
@@ -427,14 +474,215 @@ class PolicyRecord(_message.Message):
         digest: _builtins.str = ...,
         jurisdictions: _abc.Iterable[_builtins.str] | None = ...,
         size_bytes: _builtins.int = ...,
+        form_digest: _builtins.str = ...,
+        heads: _abc.Iterable[Global___PolicyHeadRecord] | None = ...,
+        rollout: Global___RolloutRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "jurisdictions", b"jurisdictions", "size_bytes", b"size_bytes", "tenant_id", b"tenant_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "form_digest", b"form_digest", "heads", b"heads", "jurisdictions", b"jurisdictions", "rollout", b"rollout", "size_bytes", b"size_bytes", "tenant_id", b"tenant_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicyRecord: _TypeAlias = PolicyRecord  # noqa: Y015
+
+@_typing.final
+class PolicyHeadRecord(_message.Message):
+    """A trained head, or computed prototypes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SPACE_ID_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    MODEL_REVISION_FIELD_NUMBER: _builtins.int
+    BASIS_DIGEST_FIELD_NUMBER: _builtins.int
+    policy_digest: _builtins.str
+    """SHA-256 of the policy's text that it was made for, in hexadecimal."""
+    digest: _builtins.str
+    """SHA-256 of the head, in hexadecimal; the blob's name."""
+    size_bytes: _builtins.int
+    """Bytes of the head."""
+    space_id: _builtins.str
+    """Embedding space."""
+    model_id: _builtins.str
+    """The space's model when it was made."""
+    model_revision: _builtins.str
+    """The model's revision."""
+    basis_digest: _builtins.str
+    """SHA-256 of what it was made from, in hexadecimal."""
+    def __init__(
+        self,
+        *,
+        policy_digest: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        space_id: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        model_revision: _builtins.str = ...,
+        basis_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis_digest", b"basis_digest", "digest", b"digest", "model_id", b"model_id", "model_revision", b"model_revision", "policy_digest", b"policy_digest", "size_bytes", b"size_bytes", "space_id", b"space_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyHeadRecord: _TypeAlias = PolicyHeadRecord  # noqa: Y015
+
+@_typing.final
+class RolloutRecord(_message.Message):
+    """A policy that may replace the live one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EvaluationEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    FORM_DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    """Its id."""
+    state: Global___RolloutStateRecord.ValueType
+    """How far it has come."""
+    share: _builtins.float
+    """Share of the queries, 0 to 1."""
+    digest: _builtins.str
+    """SHA-256 of its text, in hexadecimal."""
+    form_digest: _builtins.str
+    """SHA-256 of its JSON form, in hexadecimal."""
+    size_bytes: _builtins.int
+    """Bytes of its text."""
+    base_version: _builtins.int
+    """Version of the live policy when it began."""
+    actor: _builtins.str
+    """Who began it."""
+    comment: _builtins.str
+    """Why, in words."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When its state last changed."""
+
+    @_builtins.property
+    def evaluation(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Figures of its evaluation."""
+
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyHeadRecord]:
+        """Heads that were trained for its text, at most 4."""
+
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+        state: Global___RolloutStateRecord.ValueType = ...,
+        share: _builtins.float = ...,
+        digest: _builtins.str = ...,
+        form_digest: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        base_version: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        comment: _builtins.str = ...,
+        evaluation: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        heads: _abc.Iterable[Global___PolicyHeadRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base_version", b"base_version", "begin_time", b"begin_time", "change_time", b"change_time", "comment", b"comment", "digest", b"digest", "evaluation", b"evaluation", "form_digest", b"form_digest", "heads", b"heads", "rollout_id", b"rollout_id", "share", b"share", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutRecord: _TypeAlias = RolloutRecord  # noqa: Y015
+
+@_typing.final
+class PolicyVersionRecord(_message.Message):
+    """Keys `policy-versions/{tenant}/{version, 16 hexadecimal digits}` under the control role's own prefix: one version of
+    a policy, written in the transaction of the change.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    FORM_DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    RESTORED_VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """1, 2, 3, ..."""
+    digest: _builtins.str
+    """SHA-256 of the text, in hexadecimal."""
+    form_digest: _builtins.str
+    """SHA-256 of the JSON form, in hexadecimal."""
+    size_bytes: _builtins.int
+    """Bytes of the text."""
+    actor: _builtins.str
+    """Who wrote it."""
+    comment: _builtins.str
+    """What they said about it."""
+    restored_version: _builtins.int
+    """Version that it took its text from; 0 for a new one."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        form_digest: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        restored_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_time", b"change_time", "comment", b"comment", "digest", b"digest", "form_digest", b"form_digest", "restored_version", b"restored_version", "size_bytes", b"size_bytes", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyVersionRecord: _TypeAlias = PolicyVersionRecord  # noqa: Y015
 
 @_typing.final
 class HistoryRecord(_message.Message):
