@@ -24,7 +24,7 @@ MAX_PATTERNS: Final = 32
 """Patterns of one target."""
 MAX_ALL_PATTERNS: Final = 512
 """Patterns over all targets and rules: they are compiled into one automaton."""
-MAX_EXAMPLES: Final = 256
+MAX_EXAMPLES: Final = 2_000
 """Example queries of one target."""
 MAX_ALL_EXAMPLES: Final = 20_000
 """Example queries over all targets."""
