@@ -48,9 +48,10 @@ format: setup ## Format code and contracts
 gen: setup ## Generate code from the contracts
 	deploy/codegen/generate.sh
 
-bench: setup ## Measure against bare gRPC in the same run, and the collection map
+bench: setup ## Measure against bare gRPC in the same run, the collection map, and choosing collections
 	$(BIN)/python -m tests.bench.floor
 	$(BIN)/python -m tests.bench.map
+	$(BIN)/python -m tests.bench.routing
 
 chaos: setup ## Kill, pause and slow a region, then etcd's members, under load; minutes
 	$(BIN)/python -m tests.chaos.failover
