@@ -17,7 +17,9 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_ROUTING_", frozen=True, extra="ignore")
 
-    role: Literal["edge", "control"] = Field("edge", description="Front door, or writer of the map.")
+    role: Literal["edge", "control", "learner"] = Field(
+        "edge", description="Front door, writer of the map, or what trains and proposes policies."
+    )
     admission_endpoints: str = Field("127.0.0.1:7105", description="Admission of this region, separated by commas.")
     blob_dir: Path = Field(Path("blobs"), description="Root of the policies' blobs, one folder for each jurisdiction.")
     audit_dir: Path | None = Field(
@@ -62,3 +64,23 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
     decision_cache_ttl_s: PositiveFloat = Field(300.0, description="How long a decision is remembered.")
     policy_cache_size: PositiveInt = Field(1024, description="Policies held ready.")
     map_aged_after_s: PositiveFloat = Field(60.0, description="A map not confirmed for so long is told in the trail.")
+
+    learner_control_endpoints: str = Field(
+        "127.0.0.1:7110",
+        description="Control roles that the learner writes heads and rollouts to, separated by commas.",
+    )
+    learner_acting_key_path: Path | None = Field(
+        None, description="PEM file of the key (ES256) that signs the learner's credentials for tenants."
+    )
+    learner_acting_key_id: str = Field("", description="Id of that key in the key set that services verify with.")
+    learner_poll_s: PositiveFloat = Field(
+        1.0, le=60, description="How often the learner compares policies with the map."
+    )
+    learner_round_s: PositiveFloat = Field(300.0, description="How often the learner looks at each tenant's feedback.")
+    learner_train_timeout_s: PositiveFloat = Field(300.0, description="Time that training one head may take.")
+    learner_train_memory_bytes: int = Field(
+        4 << 30, ge=1 << 30, description="Address space that the child process that trains may have."
+    )
+    learner_yield_pressure: float = Field(
+        0.7, gt=0, le=1, description="Pressure of inference above which the learner waits before it embeds more."
+    )
