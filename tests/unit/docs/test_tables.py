@@ -7,7 +7,10 @@ from dataclasses import fields
 from typing import Final
 
 import pytest
+from tests.unit.docs.policy_fields import policy_fields
 from tests.unit.docs.reading import ROOT, blocks, section, shown_default, table
+from trunkline_policy.document import parse_policy
+from trunkline_policy.logical import LogicalStage
 
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
@@ -19,6 +22,7 @@ from trunkline_inference.settings import InferenceSettings
 from trunkline_mesh.logs import ALLOWED_FIELDS
 from trunkline_mesh.settings import ServiceSettings
 from trunkline_mesh.stages import STAGES
+from trunkline_policy.model import CollectionPolicy
 from trunkline_rerank.policy import POLICY as RERANK_POLICY
 from trunkline_rerank.settings import RerankSettings
 from trunkline_retrieval.policy import POLICY as RETRIEVAL_POLICY
@@ -26,8 +30,6 @@ from trunkline_retrieval.settings import RetrievalSettings
 from trunkline_routing.control.policy import CONTROL_POLICY
 from trunkline_routing.edge import bounds
 from trunkline_routing.edge.policy import POLICY as EDGE_POLICY
-from trunkline_routing.edge.policy_text import CollectionPolicy, RoutingPolicy, parse_policy
-from trunkline_routing.edge.rules import Rules
 from trunkline_routing.settings import RoutingSettings
 
 OPERATIONS: Final = ROOT / "docs" / "operations.md"
@@ -171,22 +173,15 @@ def test_the_policy_example_is_one() -> None:
     [example] = blocks(GUIDE, "yaml")
     policy = parse_policy(example)
 
-    assert [match.collection for match in Rules(policy).match("a memory leak, says tracemalloc")] == ["debugging"]
+    decided = LogicalStage(policy).decide("a memory leak, says tracemalloc")
+
+    assert [item.name for item in decided.candidates] == ["debugging"]
     assert all(re.search(rf"^ *{name}:", example, re.MULTILINE) for name in CollectionPolicy.model_fields)
 
 
 def test_every_field_of_policies_is_listed_with_its_default() -> None:
-    """Those of the policy and those of a collection in it."""
-    expected = {}
-    for name, field in (*RoutingPolicy.model_fields.items(), *CollectionPolicy.model_fields.items()):
-        if name == "description" or field.default in ((), None, ""):
-            expected[name] = "(none)"
-        elif field.is_required():
-            expected[name] = "required"
-        else:
-            expected[name] = shown_default(name, field).replace("`", "")
-
-    assert {row[0]: row[1] for row in table(section(GUIDE, "Policies"), "field")} == expected
+    """Those of the policy and of everything in it."""
+    assert {row[0]: row[1] for row in table(section(GUIDE, "Policy reference"), "field")} == policy_fields()
 
 
 def test_limits_are_those_of_the_code() -> None:
