@@ -83,6 +83,8 @@ APPROVALS: Final = CONTROL_PREFIX + b"approvals/"
 IMPORTS: Final = CONTROL_PREFIX + b"imports/"
 """Folder of all imports."""
 
+_POLICY_VERSIONS: Final = CONTROL_PREFIX + b"policy-versions/"
+
 
 def history_key(entry: MapKey, revision: int) -> bytes:
     """Return the key of a change's record; `revision` (0 to 2**63 - 1) is the one at which the change was decided.
@@ -120,6 +122,16 @@ def approval_key(approval_id: str) -> bytes:
 def import_key(import_id: str) -> bytes:
     """Return the key of an import; its id holds no slash."""
     return IMPORTS + import_id.encode()
+
+
+def policy_versions(tenant_id: str) -> bytes:
+    """Return the prefix of all versions of a tenant's policy."""
+    return _POLICY_VERSIONS + f"{tenant_id}/".encode()
+
+
+def policy_version_key(tenant_id: str, version: int) -> bytes:
+    """Return the key of one version (1 to 2**63 - 1); the order of the keys is that of the versions."""
+    return policy_versions(tenant_id) + f"{version:016x}".encode()
 
 
 def prefix_end(prefix: bytes) -> bytes:

@@ -1,10 +1,15 @@
-"""Heads and rollouts of policies: between their entries and the records in etcd."""
+"""Heads and rollouts of policies: between their entries and the records in etcd.
+
+A rollout in a state of a newer version is read as none, and stays in the record while nobody begins another.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from google.protobuf import timestamp_pb2
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 from trunkline.storage.v1 import map_records_pb2 as storage_pb
 from trunkline_map.entries import HeadPointer, RolloutEntry, RolloutState
@@ -54,8 +59,23 @@ def rollout_of(record: storage_pb.RolloutRecord) -> RolloutEntry | None:
     )
 
 
-def write_head(head: HeadPointer, record: storage_pb.PolicyHeadRecord) -> None:
-    """Write a head into its record."""
+def write_heads(
+    heads: Sequence[HeadPointer], into: RepeatedCompositeFieldContainer[storage_pb.PolicyHeadRecord]
+) -> None:
+    """Replace the heads of a record; what a newer version says of one that stays is kept."""
+    before = {record.digest: record for record in into}
+    after = []
+    for head in heads:
+        record = storage_pb.PolicyHeadRecord()
+        if head.digest in before:
+            record.CopyFrom(before[head.digest])
+        _write_head(head, record)
+        after.append(record)
+    del into[:]
+    into.extend(after)
+
+
+def _write_head(head: HeadPointer, record: storage_pb.PolicyHeadRecord) -> None:
     record.policy_digest = head.policy_digest
     record.digest = head.digest
     record.size_bytes = head.size_bytes
@@ -65,8 +85,15 @@ def write_head(head: HeadPointer, record: storage_pb.PolicyHeadRecord) -> None:
     record.basis_digest = head.basis_digest
 
 
-def write_rollout(rollout: RolloutEntry, record: storage_pb.RolloutRecord) -> None:
-    """Write a rollout into its record."""
+def write_rollout(rollout: RolloutEntry | None, policy: storage_pb.PolicyRecord) -> None:
+    """Write a policy's rollout into its record; None takes away one that this version can read."""
+    if rollout is None:
+        if policy.rollout.state in _STATE_OF_RECORD:
+            policy.ClearField("rollout")
+        return
+    if policy.rollout.rollout_id != rollout.rollout_id:
+        policy.ClearField("rollout")  # what a newer version said of another one is not of this one
+    record = policy.rollout
     record.rollout_id = rollout.rollout_id
     record.state = _RECORD_OF_STATE[rollout.state]
     record.share = rollout.share
@@ -80,9 +107,7 @@ def write_rollout(rollout: RolloutEntry, record: storage_pb.RolloutRecord) -> No
     record.comment = rollout.comment
     record.evaluation.clear()
     record.evaluation.update(rollout.evaluation)
-    del record.heads[:]
-    for head in rollout.heads:
-        write_head(head, record.heads.add())
+    write_heads(rollout.heads, record.heads)
 
 
 def _seconds(stamp: timestamp_pb2.Timestamp) -> float:
@@ -90,5 +115,6 @@ def _seconds(stamp: timestamp_pb2.Timestamp) -> float:
 
 
 def _write_seconds(seconds: float, stamp: timestamp_pb2.Timestamp) -> None:
-    stamp.seconds = int(seconds)
-    stamp.nanos = round((seconds - int(seconds)) * _NANOS) % _NANOS
+    whole = int(seconds)
+    carried, stamp.nanos = divmod(round((seconds - whole) * _NANOS), _NANOS)
+    stamp.seconds = whole + carried

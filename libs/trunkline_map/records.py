@@ -27,7 +27,7 @@ from trunkline_map.entries import (
     TenantEntry,
 )
 from trunkline_map.keys import Kind, MapKey
-from trunkline_map.policy_records import head_of, rollout_of, write_head, write_rollout
+from trunkline_map.policy_records import head_of, rollout_of, write_heads, write_rollout
 from trunkline_map.token import EPOCH_BYTES
 
 _STATE_OF_RECORD: Final = {
@@ -296,11 +296,7 @@ def _encode_policy(entry: PolicyPointer, stored: bytes) -> bytes:
     record.jurisdictions[:] = sorted(entry.jurisdictions)
     record.size_bytes = entry.size_bytes
     record.form_digest = entry.form_digest
-    del record.heads[:]
-    for head in entry.heads:
-        write_head(head, record.heads.add())
-    if entry.rollout is None:
-        record.ClearField("rollout")
-    else:
-        write_rollout(entry.rollout, record.rollout)
-    return record.SerializeToString()
+    write_heads(entry.heads, record.heads)
+    write_rollout(entry.rollout, record)
+    # Deterministic: the figures of an evaluation are a map, and what did not change must look the same in the history.
+    return record.SerializeToString(deterministic=True)

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from trunkline_map.entries import (
     CollectionEntry,
     Entry,
+    HeadPointer,
     Isolation,
     PolicyPointer,
     Preference,
     RegionEntry,
     RegionState,
+    RolloutEntry,
+    RolloutState,
     SpaceEntry,
     StoreEntry,
     TenantEntry,
@@ -23,6 +26,8 @@ NAMES = st.sampled_from(["a", "b", "ab", "a-b", "c0"])
 JURISDICTIONS = st.frozensets(st.sampled_from(["eu", "us", "apac"]), min_size=1)
 REVISIONS = st.integers(1, 50)
 ENDPOINTS = st.lists(st.sampled_from(["h:1", "h:2", "[::1]:3"]), max_size=2).map(tuple)
+
+TIMES_S = st.sampled_from([0.0, 1_700_000_000.125, 1_790_000_000.999999])
 
 STORES = st.builds(
     StoreEntry, store_id=NAMES, endpoint=st.sampled_from(["h:1", "engine:x"]), tenant_id=st.sampled_from(["", "a"])
@@ -38,8 +43,9 @@ REGIONS = st.builds(
     rerank_endpoints=ENDPOINTS,
     inference_endpoints=ENDPOINTS,
     admission_endpoints=ENDPOINTS,
+    learning_endpoints=ENDPOINTS,
     stores=st.lists(STORES, max_size=3, unique_by=lambda store: store.store_id).map(tuple),
-    serving_since_s=st.sampled_from([0.0, 1_700_000_000.125, 1_790_000_000.999999]),
+    serving_since_s=TIMES_S,
     ramp_s=st.sampled_from([0.0, 0.25, 30.0, 3600.0]),
     revision=REVISIONS,
 )
@@ -82,13 +88,47 @@ COLLECTIONS = st.builds(
     region_stores=st.dictionaries(NAMES, NAMES, max_size=3).map(lambda stores: tuple(sorted(stores.items()))),
     revision=REVISIONS,
 )
+DIGESTS = st.sampled_from(["0" * 64, "f" * 64])
+HEADS = st.lists(
+    st.builds(
+        HeadPointer,
+        policy_digest=DIGESTS,
+        digest=st.sampled_from(["a" * 64, "b" * 64, "c" * 64, "d" * 64]),
+        size_bytes=st.integers(1, 8 << 20),
+        space_id=NAMES,
+        model_id=st.just("minilm"),
+        model_revision=st.sampled_from(["1", "2"]),
+        basis_digest=DIGESTS,
+    ),
+    max_size=4,
+    unique_by=lambda head: head.digest,
+).map(tuple)
+ROLLOUTS = st.builds(
+    RolloutEntry,
+    rollout_id=st.sampled_from(["r1", "r2"]),
+    state=st.sampled_from(RolloutState),
+    share=st.sampled_from([0.0, 0.1, 1.0]),
+    digest=DIGESTS,
+    form_digest=DIGESTS,
+    size_bytes=st.integers(1, 1000),
+    base_version=st.integers(1, 10),
+    actor=NAMES,
+    begin_time_s=TIMES_S,
+    change_time_s=TIMES_S,
+    comment=st.text(max_size=20),
+    evaluation=st.dictionaries(NAMES, st.floats(0, 1), max_size=3).map(lambda found: tuple(sorted(found.items()))),
+    heads=HEADS,
+)
 POLICIES = st.builds(
     PolicyPointer,
     tenant_id=NAMES,
     version=st.integers(1, 10),
-    digest=st.sampled_from(["0" * 64, "f" * 64]),
+    digest=DIGESTS,
     jurisdictions=JURISDICTIONS,
     size_bytes=st.integers(1, 1000),
+    form_digest=st.sampled_from(["", "0" * 64]),
+    heads=HEADS,
+    rollout=st.none() | ROLLOUTS,
     revision=REVISIONS,
 )
 ENTRIES: st.SearchStrategy[Entry] = st.one_of(REGIONS, TENANTS, SPACES, COLLECTIONS, POLICIES)

@@ -14,8 +14,12 @@ from trunkline_map.entries import (
     CollectionEntry,
     Entry,
     EpochEntry,
+    HeadPointer,
     Isolation,
+    PolicyPointer,
     Preference,
+    RolloutEntry,
+    RolloutState,
     StoreEntry,
     TenantEntry,
 )
@@ -149,3 +153,51 @@ def test_what_a_newer_version_says_of_a_store_survives() -> None:
     assert [(store.store_id, store.endpoint) for store in record.stores] == [("kept", "h:9"), ("new", "h:3")]
     assert NEWER_FIELD in record.stores[0].SerializeToString()
     assert NEWER_FIELD not in record.stores[1].SerializeToString()
+
+
+DIGEST = "0" * 64
+HEAD = HeadPointer(DIGEST, "a" * 64, 10, "minilm", "minilm", "1", DIGEST)
+ROLLOUT = RolloutEntry("r1", RolloutState.SHADOW, 0.1, DIGEST, DIGEST, 10, 3, "anna", 1.0, 2.0, heads=(HEAD,))
+POLICY = PolicyPointer("a", 3, DIGEST, frozenset({"eu"}), 10, DIGEST, (HEAD,), ROLLOUT)
+
+
+def test_a_rollout_in_a_state_of_a_newer_version_is_none_and_survives() -> None:
+    """This version neither follows it nor destroys it, until somebody begins another."""
+    record = storage_pb.PolicyRecord.FromString(encode(POLICY))
+    record.rollout.MergeFromString(b"\x10\x63")  # field 2, varint 99
+    stored = record.SerializeToString()
+    entry = decode(POLICY.key, stored, 1)
+    assert isinstance(entry, PolicyPointer)
+    assert entry.rollout is None
+
+    rewritten = storage_pb.PolicyRecord.FromString(encode(replace(entry, version=4), stored))
+    begun = decode(POLICY.key, encode(replace(entry, rollout=replace(ROLLOUT, rollout_id="r2")), stored), 1)
+
+    assert (rewritten.version, rewritten.rollout) == (4, record.rollout)
+    assert isinstance(begun, PolicyPointer)
+    assert begun.rollout == replace(ROLLOUT, rollout_id="r2")
+
+
+def test_a_rollout_that_ends_is_gone() -> None:
+    """One that this version can read is not kept by accident."""
+    rewritten = storage_pb.PolicyRecord.FromString(encode(replace(POLICY, rollout=None), encode(POLICY)))
+
+    assert not rewritten.HasField("rollout")
+
+
+def test_what_a_newer_version_says_of_heads_and_rollouts_survives() -> None:
+    """Unknown fields stay with the head and the rollout that they belong to, and with no other."""
+    record = storage_pb.PolicyRecord.FromString(encode(POLICY))
+    for message in (record.heads[0], record.rollout, record.rollout.heads[0]):
+        message.MergeFromString(NEWER_FIELD)
+    stored = record.SerializeToString()
+    moved = replace(ROLLOUT, state=RolloutState.CANARY)
+    another = replace(ROLLOUT, rollout_id="r2", heads=())
+    new_head = replace(HEAD, digest="b" * 64)
+
+    kept = storage_pb.PolicyRecord.FromString(encode(replace(POLICY, rollout=moved), stored))
+    other = storage_pb.PolicyRecord.FromString(encode(replace(POLICY, rollout=another, heads=(new_head,)), stored))
+
+    for message in (kept.heads[0], kept.rollout, kept.rollout.heads[0]):
+        assert NEWER_FIELD in message.SerializeToString()
+    assert NEWER_FIELD not in other.SerializeToString()
