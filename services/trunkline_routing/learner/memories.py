@@ -1,0 +1,75 @@
+"""What a tenant's callers said within the time that its policy remembers, from every jurisdiction of the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from trunkline_routing.feedback.journal import FeedbackStore
+from trunkline_routing.feedback.records import FeedbackRecord, ShadowRecord
+from trunkline_routing.learner.trust import Tally, tally
+
+DAY_S: Final = 86_400.0
+MAX_SHADOWS: Final = 100_000
+"""Records of both kinds that are read at most, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Feedback and shadowed decisions."""
+
+    feedback: tuple[FeedbackRecord, ...]
+    shadows: tuple[ShadowRecord, ...]
+
+    def since(self, since_s: float) -> tuple[FeedbackRecord, ...]:
+        """Return the feedback from a Unix time on."""
+        return tuple(record for record in self.feedback if record.at_s >= since_s)
+
+    def live(self, version: int | None = None) -> Tally:
+        """Return how often the live policy (or one version of it) was right; canaries' decisions are not its own."""
+        return tally(
+            record
+            for record in self.feedback
+            if not _is_variant(record) and (version is None or record.policy_version == version)
+        )
+
+    def arms(self, experiment: str) -> tuple[Tally, Tally]:
+        """Return how often control and variant were right; in a shadow the variant never answers."""
+        control: list[FeedbackRecord] = []
+        variant: list[FeedbackRecord] = []
+        for record in self.feedback:
+            for name, is_variant, shadow in record.assignments:
+                if name == experiment and not shadow:
+                    (variant if is_variant else control).append(record)
+        return tally(control), tally(variant)
+
+    def shadowed(self, experiment: str) -> tuple[int, int]:
+        """Return how many decisions were shadowed, and in how many both chose the same."""
+        told = [record.agrees for record in self.shadows if record.experiment == experiment]
+        return len(told), sum(told)
+
+    def experiments(self) -> tuple[str, ...]:
+        """Return the names of everything that was compared, sorted."""
+        names = {name for record in self.feedback for name, _, _ in record.assignments}
+        return tuple(sorted(names | {record.experiment for record in self.shadows}))
+
+
+async def recall(
+    store: FeedbackStore, jurisdictions: Iterable[str], tenant_id: str, *, since_s: float, max_samples: int
+) -> Memory:
+    """Read what is kept, at most `max_samples` of feedback, newest last. Raises BackendUnavailable."""
+    feedback: list[FeedbackRecord] = []
+    shadows: list[ShadowRecord] = []
+    for jurisdiction in sorted(jurisdictions):
+        for record in await store.read(jurisdiction, tenant_id, since_s=since_s, limit=MAX_SHADOWS):
+            if isinstance(record, FeedbackRecord):
+                feedback.append(record)
+            else:
+                shadows.append(record)
+    feedback.sort(key=lambda record: record.at_s)
+    return Memory(tuple(feedback[-max_samples:]), tuple(shadows))
+
+
+def _is_variant(record: FeedbackRecord) -> bool:
+    return any(is_variant and not shadow for _, is_variant, shadow in record.assignments)
