@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import jwt
@@ -20,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from trunkline_local.files import write_private
+from trunkline_mesh.errors import CredentialInvalid
+from trunkline_mesh.identity import MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, attributes_of
 
 ISSUER: Final = "trunkline-local"
 AUDIENCE: Final = "trunkline"
@@ -29,6 +34,8 @@ LIFETIME_S: Final = 12 * 3600.0
 """How long a development token is valid: a working day. Use minutes in production."""
 MAX_LIFETIME_S: Final = 7 * 24 * 3600.0
 ROLES: Final = frozenset({"operator", "admin", "service"})
+"""The roles that Trunkline itself looks at."""
+_ROLE: Final = re.compile(r"[a-z0-9-]{1,64}")
 _KEY_FILE: Final = "signing-key.pem"
 _JWKS_FILE: Final = "jwks.json"
 
@@ -78,18 +85,20 @@ class DevIdentity:
         tenant: str | None = None,
         roles: Iterable[str] = (),
         act_tenant: str | None = None,
+        attributes: Mapping[str, str] = MappingProxyType({}),
         lifetime_s: float = LIFETIME_S,
         now: Callable[[], float] = time.time,
     ) -> str:
         """Return a signed token for `subject`.
 
-        `tenant` is whose data it may see, `roles` are of `ROLES`; `act_tenant` names the tenant that a service acts
-        for. Raises ValueError for an unknown role, `act_tenant` without the role `service`, both tenants at once, or a
-        lifetime that is not above 0 and at most 7 days.
+        `tenant` is whose data it may see, `roles` are of `ROLES`, or the tenant's own, which its policy may look at, as
+        at the `attributes`; `act_tenant` names the tenant that a service acts for. Raises ValueError for a role that is
+        none (see `check_roles`), attributes that services would refuse, `act_tenant` without the role `service`, both
+        tenants at once, or a lifetime that is not above 0 and at most 7 days.
         """
         roles = sorted(set(roles))
-        if unknown := set(roles) - ROLES:
-            raise ValueError(f"no such roles: {', '.join(sorted(unknown))}")
+        check_roles(roles, tenant=tenant)
+        check_attributes(attributes)
         if act_tenant is not None and ("service" not in roles or tenant is not None):
             raise ValueError("act_tenant is for tokens of the role service, which have no tenant of their own")
         if not 0 < lifetime_s <= MAX_LIFETIME_S:
@@ -104,6 +113,8 @@ class DevIdentity:
             "roles": roles,
         }
         claims |= {name: value for name, value in (("tenant", tenant), ("act_tenant", act_tenant)) if value is not None}
+        if attributes:
+            claims["attributes"] = dict(attributes)
         return jwt.encode(claims, self.key, algorithm=ALGORITHM, headers={"kid": self.key_id})
 
     def write_token(self, name: str, token: str) -> Path:
@@ -115,6 +126,31 @@ class DevIdentity:
     def token_path(self, name: str) -> Path:
         """Return where `write_token` puts a token."""
         return self.folder / "tokens" / f"{name}.jwt"
+
+
+def check_roles(roles: Iterable[str], *, tenant: str | None) -> None:
+    """Raise ValueError for a role that Trunkline does not know, unless it may be a tenant's own.
+
+    Those are 1 to 64 of `[a-z0-9-]`, only in tokens of a tenant, and not so near to a known one that it may be a slip.
+    """
+    for role in roles:
+        if role in ROLES:
+            continue
+        if tenant is None or not _ROLE.fullmatch(role):
+            raise ValueError(f"no such roles: {role}")
+        if meant := get_close_matches(role, sorted(ROLES), n=1, cutoff=0.75):
+            raise ValueError(f"no such roles: {role}; is {meant[0]} meant?")
+
+
+def check_attributes(attributes: Mapping[str, str]) -> None:
+    """Raise ValueError unless services would take the attributes."""
+    try:
+        attributes_of(dict(attributes))
+    except CredentialInvalid as exc:
+        raise ValueError(
+            f"attributes are at most {MAX_ATTRIBUTES}, named by 1 to 63 of [a-z0-9-], "
+            f"each of at most {MAX_ATTRIBUTE_CHARS} characters"
+        ) from exc
 
 
 def _key_id(key: ec.EllipticCurvePrivateKey) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import urllib.request
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import jwt
@@ -29,6 +31,11 @@ REFRESH_EVERY_S: Final = 300.0
 REFRESH_MIN_S: Final = 10.0
 """An unknown key id reads the key set again, but not more often than this: forged ids must cost nothing."""
 FETCH_TIMEOUT_S: Final = 5.0
+MAX_ATTRIBUTES: Final = 16
+"""Attributes of one credential."""
+MAX_ATTRIBUTE_CHARS: Final = 64
+"""Characters of an attribute's value."""
+_ATTRIBUTE: Final = re.compile(r"[a-z0-9-]{1,63}")
 _BEARER: Final = "bearer "
 
 log = get_logger("identity")
@@ -180,7 +187,22 @@ def _principal(claims: dict[str, Any], token: str) -> Principal:
         roles=frozenset(roles),
         token=token,
         expires_at_s=float(claims["exp"]),
+        attributes=attributes_of(claims.get("attributes", {})),
     )
+
+
+def attributes_of(claim: object) -> Mapping[str, str]:
+    """Return the attributes of a credential's claim; raise CredentialInvalid unless it is an object of a few short texts.
+
+    At most 16, named by 1 to 63 of `[a-z0-9-]`, each of at most 64 characters. One that is out of bounds makes the whole
+    credential invalid: rules that look at attributes must never be met, or missed, by a part of them.
+    """
+    if not isinstance(claim, dict) or len(claim) > MAX_ATTRIBUTES:
+        raise CredentialInvalid
+    for name, value in claim.items():
+        if not _ATTRIBUTE.fullmatch(name) or not isinstance(value, str) or len(value) > MAX_ATTRIBUTE_CHARS:
+            raise CredentialInvalid
+    return MappingProxyType(claim)
 
 
 class ServiceToken:

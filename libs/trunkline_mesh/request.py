@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from trunkline_mesh.deadline import Deadline
@@ -41,6 +43,8 @@ class Principal:
     """The raw credential, forwarded unchanged to services that verify it again."""
     expires_at_s: float
     """Unix time of its expiry."""
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """What else the credential says of its holder, such as its department: the `attributes` claim, at most 16."""
 
     def has_role(self, role: str) -> bool:
         """Return True if the credential carries the role."""

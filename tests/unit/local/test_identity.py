@@ -39,6 +39,14 @@ def test_service_token_names_the_tenant_it_acts_for(tmp_path: Path) -> None:
     assert "tenant" not in claims
 
 
+def test_a_tenants_own_roles_and_attributes_are_carried(tmp_path: Path) -> None:
+    """What a tenant's policy may look at stands in the token as it was given."""
+    identity = DevIdentity.create(tmp_path)
+    token = identity.mint("ann", tenant="acme", roles=["finance"], attributes={"department": "finance"})
+    assert _claims(identity, token)["roles"] == ["finance"]
+    assert _claims(identity, token)["attributes"] == {"department": "finance"}
+
+
 def test_loaded_key_signs_for_the_same_key_set(tmp_path: Path) -> None:
     """Another process that may read the folder can sign tokens for a running stack."""
     identity = DevIdentity.create(tmp_path)
@@ -66,6 +74,9 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     "claims",
     [
         pytest.param({"roles": ["root"]}, id="unknown role"),
+        pytest.param({"tenant": "a", "roles": ["operater"]}, id="slip of a known role"),
+        pytest.param({"tenant": "a", "roles": ["Finance Team"]}, id="no role's name"),
+        pytest.param({"tenant": "a", "attributes": {"Department": "x"}}, id="no attribute's name"),
         pytest.param({"act_tenant": "acme"}, id="acts without the role service"),
         pytest.param({"act_tenant": "a", "tenant": "b", "roles": ["service"]}, id="two tenants"),
         pytest.param({"lifetime_s": 0.0}, id="no lifetime"),

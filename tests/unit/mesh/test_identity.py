@@ -247,3 +247,33 @@ def test_a_services_own_token_follows_its_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(CredentialMissing):
         token.header()
+
+
+async def test_attributes_come_with_the_credential(issuer: Issuer, verifier: TokenVerifier) -> None:
+    """What the credential says of its holder is there for policies; without the claim there is nothing."""
+    told = await verifier.verify("Bearer " + issuer.token(attributes={"department": "finance"}))
+    plain = await verifier.verify("Bearer " + issuer.token())
+    assert dict(told.attributes) == {"department": "finance"}
+    assert not plain.attributes
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        pytest.param(["department"], id="a list"),
+        pytest.param("department", id="a text"),
+        pytest.param({"department": 7}, id="a number"),
+        pytest.param({"department": ["finance"]}, id="nested"),
+        pytest.param({"Department": "finance"}, id="a name of other characters"),
+        pytest.param({"": "finance"}, id="no name"),
+        pytest.param({"a" * 64: "finance"}, id="a long name"),
+        pytest.param({"department": "x" * 65}, id="a long value"),
+        pytest.param({f"a{number}": "x" for number in range(17)}, id="too many"),
+    ],
+)
+async def test_attributes_out_of_bounds_make_a_credential_invalid(
+    issuer: Issuer, verifier: TokenVerifier, claim: Any
+) -> None:
+    """A rule must never be met or missed by a part of what a credential says, so the whole of it is refused."""
+    with pytest.raises(CredentialInvalid):
+        await verifier.verify("Bearer " + issuer.token(attributes=claim))
