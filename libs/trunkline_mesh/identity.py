@@ -192,10 +192,10 @@ def _principal(claims: dict[str, Any], token: str) -> Principal:
 
 
 def attributes_of(claim: object) -> Mapping[str, str]:
-    """Return the attributes of a credential's claim; raise CredentialInvalid unless it is an object of a few short texts.
+    """Return the attributes of a credential's claim; raise CredentialInvalid unless it is an object of short texts.
 
-    At most 16, named by 1 to 63 of `[a-z0-9-]`, each of at most 64 characters. One that is out of bounds makes the whole
-    credential invalid: rules that look at attributes must never be met, or missed, by a part of them.
+    At most 16, named by 1 to 63 of `[a-z0-9-]`, each of at most 64 characters. One that is out of bounds makes the
+    whole credential invalid: rules that look at attributes must never be met, or missed, by a part of them.
     """
     if not isinstance(claim, dict) or len(claim) > MAX_ATTRIBUTES:
         raise CredentialInvalid
