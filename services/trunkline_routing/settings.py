@@ -22,6 +22,12 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
     )
     admission_endpoints: str = Field("127.0.0.1:7105", description="Admission of this region, separated by commas.")
     blob_dir: Path = Field(Path("blobs"), description="Root of the policies' blobs, one folder for each jurisdiction.")
+    feedback_dir: Path = Field(
+        Path("feedback"), description="Root of what callers said of decisions, one folder for each jurisdiction."
+    )
+    decision_key_path: Path | None = Field(
+        None, description="File of 32 bytes or more that seals decision ids, the same for all routers of a jurisdiction."
+    )
     audit_dir: Path | None = Field(
         None, description="Folder of the audit log, for one control role alone; without it the history is not trimmed."
     )
