@@ -26,7 +26,7 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
         Path("feedback"), description="Root of what callers said of decisions, one folder for each jurisdiction."
     )
     decision_key_path: Path | None = Field(
-        None, description="File of at least 32 bytes that seals decision ids, the same for all routers of a jurisdiction."
+        None, description="File of 32 or more bytes that seals decision ids, the same in all routers of a jurisdiction."
     )
     audit_dir: Path | None = Field(
         None, description="Folder of the audit log, for one control role alone; without it the history is not trimmed."
