@@ -36,15 +36,17 @@ class RegionAddresses:
     region: RegionSpec
     valkey_port: int
     services: Mapping[Service, Listener]
+    learner: Listener | None = None
+    """Where its learner listens, if it has one: a process of its own in every layout."""
 
     @classmethod
-    def take(cls, region: RegionSpec, layout: Layout, ports: PortAllocator) -> RegionAddresses:
+    def take(cls, region: RegionSpec, layout: Layout, ports: PortAllocator, *, learner: bool) -> RegionAddresses:
         """Take the ports of a region; a process has one page of metrics, whatever the number of its services."""
         listeners = {service: Listener.take(ports) for service in Service}
         if layout is Layout.PER_REGION:
             page = next(iter(listeners.values())).metrics_port
             listeners = {service: Listener(each.grpc_port, page) for service, each in listeners.items()}
-        return cls(region, ports.take(), listeners)
+        return cls(region, ports.take(), listeners, Listener.take(ports) if learner else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ class Addresses:
             etcd=tuple((ports.take(), ports.take()) for _ in range(spec.etcd_members)),
             triton=TritonPorts.take(ports),
             control=Listener.take(ports),
-            regions=tuple(RegionAddresses.take(region, spec.layout, ports) for region in spec.regions),
+            regions=tuple(
+                RegionAddresses.take(region, spec.layout, ports, learner=spec.learners) for region in spec.regions
+            ),
             front=FrontPorts.take(ports) if spec.front else None,
         )
 

@@ -24,10 +24,13 @@ from trunkline_local.ports import HOST
 from trunkline_local.readiness import Check, grpc_answers, redis_ping
 from trunkline_local.service_command import services_argv
 from trunkline_local.service_env import Seat, Surroundings, service_env, with_prefix
-from trunkline_local.spec import CONTROL, FRONT, Layout, Service, StackSpec
+from trunkline_local.spec import CONTROL, FRONT, LEARNER, Layout, Service, StackSpec
 from trunkline_local.triton import triton_command, triton_ready
 from trunkline_local.valkey import READY_WITHIN_S as VALKEY_READY_WITHIN_S
 from trunkline_local.valkey import valkey_command, valkey_url
+
+SIGNING_KEY_FILE = "signing-key.pem"
+"""As `DevIdentity` calls it."""
 
 SERVICE_STOP_WITHIN_S = 15.0
 """Above the services' own drain (settle 0.5 s, grace 10 s)."""
@@ -65,6 +68,10 @@ class Site:
         """Return a folder that `keep_data` keeps."""
         return self.spec.run_dir.joinpath("data", *parts)
 
+    def decision_key_path(self, jurisdiction: str) -> Path:
+        """Return the key of decision ids that the routers of a jurisdiction share."""
+        return self.identity.folder / "decision-keys" / jurisdiction
+
     @property
     def surroundings(self) -> Surroundings:
         """Return what all services share."""
@@ -74,6 +81,10 @@ class Site:
             etcd_endpoints=self.addresses.etcd_endpoints,
             triton_endpoint=self.addresses.triton_endpoint,
             blob_dir=self.data_dir("blobs"),
+            feedback_dir=self.data_dir("feedback"),
+            control_endpoint=self.addresses.control.endpoint,
+            signing_key_path=self.identity.folder / SIGNING_KEY_FILE,
+            signing_key_id=self.identity.key_id,
             log_hash_key=self.log_hash_key,
             reflection=self.spec.reflection,
         )
@@ -98,7 +109,11 @@ def plan_service(site: Site, name: str, seat: Seat) -> ProcessPlan:
 
 def service_seats(site: Site) -> tuple[Seat, ...]:
     """Return every service's place: the control role, then region by region."""
-    return (_control_seat(site), *(seat for region in site.addresses.regions for seat in _region_seats(site, region)))
+    seats = [_control_seat(site)]
+    for region in site.addresses.regions:
+        seats += _region_seats(site, region)
+        seats += _learner_seats(site, region)
+    return tuple(seats)
 
 
 def _plan_etcd(site: Site) -> list[ProcessPlan]:
@@ -149,10 +164,14 @@ def _plan_region(site: Site, region: RegionAddresses, etcd: frozenset[str]) -> l
     valkey = _plan_valkey(site, region)
     seats = _region_seats(site, region)
     needs = etcd | {valkey.name}
+    learners = [
+        _plan_services(site, f"{region_id}/{LEARNER}", region_id, (seat,), etcd)
+        for seat in _learner_seats(site, region)
+    ]
     if site.spec.layout is Layout.PER_REGION:
-        return [valkey, _plan_services(site, f"{region_id}/services", region_id, seats, needs)]
+        return [valkey, _plan_services(site, f"{region_id}/services", region_id, seats, needs), *learners]
     singles = [_plan_services(site, f"{region_id}/{seat.service}", region_id, (seat,), needs) for seat in seats]
-    return [valkey, *singles]
+    return [valkey, *singles, *learners]
 
 
 def _plan_valkey(site: Site, region: RegionAddresses) -> ProcessPlan:
@@ -175,7 +194,7 @@ def _plan_services(
 ) -> ProcessPlan:
     env: dict[str, str] = {}
     for seat in seats:
-        own = site.spec.settings.get(CONTROL if seat.control else seat.service, {})
+        own = site.spec.settings.get(_settings_of(seat), {})
         env |= service_env(seat, site.surroundings) | with_prefix(seat.service, own)
     endpoints = [seat.listener.endpoint for seat in seats]
 
@@ -188,6 +207,11 @@ def _plan_services(
         name, argv, site.log_path(name), env=env, cwd=site.spec.run_dir, stop_within_s=SERVICE_STOP_WITHIN_S
     )
     return ProcessPlan(name, region_id, command, ready, site.spec.service_ready_within_s, needs)
+
+
+def _settings_of(seat: Seat) -> str:
+    """Return under which name the caller gives a seat's settings."""
+    return CONTROL if seat.control else LEARNER if seat.learner else seat.service
 
 
 def _control_seat(site: Site) -> Seat:
@@ -213,6 +237,25 @@ def _region_seats(site: Site, region: RegionAddresses) -> tuple[Seat, ...]:
             valkey_url=valkey_url(region.valkey_port),
             inference_endpoint=region.services[Service.INFERENCE].endpoint,
             admission_endpoint=region.services[Service.ADMISSION].endpoint,
+            decision_key_path=site.decision_key_path(region.region.jurisdiction)
+            if service is Service.ROUTING
+            else None,
         )
         for service in Service
     )
+
+
+def _learner_seats(site: Site, region: RegionAddresses) -> tuple[Seat, ...]:
+    """Return the place of the region's learner, if it has one."""
+    if region.learner is None:
+        return ()
+    region_id = region.region.region_id
+    seat = Seat(
+        service=Service.ROUTING,
+        region_id=region_id,
+        listener=region.learner,
+        token_path=site.identity.token_path(f"service-{region_id}-{LEARNER}"),
+        data_dir=site.data_dir(region_id, LEARNER),
+        learner=True,
+    )
+    return (seat,)

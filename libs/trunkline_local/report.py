@@ -37,6 +37,8 @@ def describe(site: Site, roster: Roster, *, phase: Phase, owner: ProcessMark, st
                 valkey_url=valkey_url(each.valkey_port),
                 endpoints={service: listener.endpoint for service, listener in each.services.items()},
                 metrics={service: _page(listener.metrics_port) for service, listener in each.services.items()},
+                learning_endpoint=each.learner.endpoint if each.learner else None,
+                learning_metrics=_page(each.learner.metrics_port) if each.learner else None,
             )
             for each in addresses.regions
         ),

@@ -109,7 +109,7 @@ async def _put_region(client: ControlClient, region: RegionRecord) -> bytes:
     def change(entry: entries_pb.Region) -> None:
         entry.jurisdiction = region.jurisdiction
         entry.state = entries_pb.REGION_STATE_SERVING
-        entry.endpoints.CopyFrom(_endpoints(region.endpoints))
+        entry.endpoints.CopyFrom(_endpoints(region))
 
     fresh = entries_pb.Region(region_id=region.region_id)
     return await _put(client.region(region.region_id), fresh, change, client.put_region)
@@ -176,11 +176,13 @@ async def _put(
     return (await write(entry)).map_token
 
 
-def _endpoints(endpoints: Mapping[Service, str]) -> entries_pb.RegionEndpoints:
+def _endpoints(region: RegionRecord) -> entries_pb.RegionEndpoints:
+    endpoints = region.endpoints
     return entries_pb.RegionEndpoints(
         routing=[endpoints[Service.ROUTING]],
         retrieval=[endpoints[Service.RETRIEVAL]],
         rerank=[endpoints[Service.RERANK]],
         inference=[endpoints[Service.INFERENCE]],
         admission=[endpoints[Service.ADMISSION]],
+        learning=[region.learning_endpoint] if region.learning_endpoint else [],
     )

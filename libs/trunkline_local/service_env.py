@@ -24,6 +24,12 @@ class Surroundings:
     triton_endpoint: str
     blob_dir: Path
     """Root of the blobs, with a folder for each jurisdiction."""
+    feedback_dir: Path
+    """Root of what callers said of decisions, with a folder for each jurisdiction."""
+    control_endpoint: str
+    signing_key_path: Path
+    signing_key_id: str
+    """The key that signs all tokens here signs those of learners too; in production they have one of their own."""
     log_hash_key: str
     reflection: bool
 
@@ -42,6 +48,9 @@ class Seat:
     admission_endpoint: str = ""
     """Inference of the same region, and so behind the same wall of residency."""
     control: bool = False
+    learner: bool = False
+    decision_key_path: Path | None = None
+    """Key of decision ids, shared by the routers of a jurisdiction."""
 
 
 def service_env(seat: Seat, around: Surroundings) -> dict[str, str]:
@@ -73,10 +82,17 @@ def _routing(seat: Seat, around: Surroundings) -> dict[str, str]:
     own = {"AUDIT_DIR": str(seat.data_dir / "audit")} if seat.control else {}
     if seat.admission_endpoint:
         own["ADMISSION_ENDPOINTS"] = seat.admission_endpoint
+    if seat.learner:
+        own["LEARNER_CONTROL_ENDPOINTS"] = around.control_endpoint
+        own["LEARNER_ACTING_KEY_PATH"] = str(around.signing_key_path)
+        own["LEARNER_ACTING_KEY_ID"] = around.signing_key_id
+    if seat.decision_key_path is not None:
+        own["DECISION_KEY_PATH"] = str(seat.decision_key_path)
     return own | {
-        "ROLE": "control" if seat.control else "edge",
+        "ROLE": "control" if seat.control else "learner" if seat.learner else "edge",
         "ETCD_ENDPOINTS": ",".join(around.etcd_endpoints),
         "BLOB_DIR": str(around.blob_dir),
+        "FEEDBACK_DIR": str(around.feedback_dir),
     }
 
 

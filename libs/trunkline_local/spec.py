@@ -20,6 +20,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 CONTROL: Final = "control"
 """Name of the one process with routing's control role; it belongs to no region."""
 
+LEARNER: Final = "learner"
+"""Name of a region's process with routing's learner role, behind the region's id."""
+
 FRONT: Final = "front"
 """Name of the Envoy before the routers of all regions, where there is one."""
 
@@ -62,7 +65,7 @@ DEFAULT_REGIONS: Final = (
 
 
 class StackSpec(_Frozen):
-    """A whole stack: regions with five services and a Valkey each, over one etcd, one Triton and one control role.
+    """A whole stack: regions with five services, a learner and a Valkey each, over one etcd, Triton and control role.
 
     etcd and Triton are shared by all regions here: a failure domain that production does not have.
     """
@@ -80,6 +83,9 @@ class StackSpec(_Frozen):
     front: bool = Field(
         False, description="Start an Envoy before all routers, the regions nearest in their order here."
     )
+    learners: bool = Field(
+        True, description="Start a learner in each region: routing's third role, which trains heads."
+    )
     reflection: bool = Field(True, description="Serve gRPC reflection without a credential, on loopback.")
     valkey_max_memory_bytes: PositiveInt = MAX_MEMORY_BYTES
     log_limit_bytes: int = Field(LOG_LIMIT_BYTES, ge=64 << 10, description="A log above it is cut to its end.")
@@ -90,7 +96,7 @@ class StackSpec(_Frozen):
     )
     settings: Mapping[str, Mapping[str, str]] = Field(
         default_factory=dict,
-        description="Further settings of services, over those of the stack: service or `control` -> NAME -> value.",
+        description="Further settings, over those of the stack: service, `control` or `learner` -> NAME -> value.",
     )
 
     @model_validator(mode="after")
@@ -104,7 +110,7 @@ class StackSpec(_Frozen):
             raise ValueError("a region cannot be called control or shared")
         if self.keep_data and self.etcd_members != 1:
             raise ValueError("keep_data needs etcd_members=1: three members know each other by ports that change")
-        if unknown := set(self.settings) - {*Service, CONTROL}:
+        if unknown := set(self.settings) - {*Service, CONTROL, LEARNER}:
             raise ValueError(f"settings for unknown services: {', '.join(sorted(unknown))}")
         return self
 

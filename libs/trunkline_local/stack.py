@@ -24,6 +24,7 @@ from trunkline_local.readiness import eventually, grpc_serving
 from trunkline_local.report import describe
 from trunkline_local.roster import Member, Roster
 from trunkline_local.run_dir import RunDir
+from trunkline_local.secret_keys import write_decision_keys
 from trunkline_local.spec import StackSpec
 from trunkline_local.state import Phase, ProcessState, StackState
 from trunkline_local.steering import Steering
@@ -135,6 +136,7 @@ class LocalStack(Steering):
         addresses = Addresses.take(self.spec, self._ports)
         self._site = Site(self.spec, addresses, identity, self._host.run_id, log_hash_key=secrets.token_hex(16))
         write_tokens(self._site)
+        write_decision_keys(self._site)
         self._roster = roster = Roster(self._host, plan_stack(self._site), self._changed)
         self._set_phase(Phase.STARTING)
         self._housekeeping = [

@@ -63,6 +63,9 @@ class RegionRecord(_Record):
     valkey_url: str
     endpoints: Mapping[Service, str]
     metrics: Mapping[Service, str]
+    learning_endpoint: str | None = None
+    """Where its learner listens, if it has one."""
+    learning_metrics: str | None = None
 
 
 class StackState(_Record):

@@ -81,7 +81,11 @@ class Steering(ABC):
         self._region(region_id)
         if name in self.names():
             raise LocalError(f"a process is called {name} already")
-        [seat] = [each for each in service_seats(site) if (each.region_id, each.service) == (region_id, service)]
+        [seat] = [
+            each
+            for each in service_seats(site)
+            if (each.region_id, each.service, each.learner) == (region_id, service, False)
+        ]
         listener = Listener.take(self._free_ports())
         member = roster.add(plan_service(site, name, replace(seat, listener=listener)))
         await roster.start_ended([member])

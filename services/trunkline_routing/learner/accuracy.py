@@ -18,7 +18,7 @@ from trunkline_routing.learner.memories import Memory
 from trunkline_routing.learner.objectives import OBJECTIVES, OTHER_TIER, Part, accuracy, objective, tier_label
 from trunkline_routing.learner.ports import Routed, Router
 from trunkline_routing.learner.scene import Scene
-from trunkline_routing.learner.trust import trusted
+from trunkline_routing.learner.trust import tally, trusted
 
 MAX_TENANTS: Final = 100_000
 """Tenants whose last measure is kept."""
@@ -82,7 +82,7 @@ class Accuracies:
     async def measure(self, scene: Scene, policy: RoutingPolicy, memory: Memory, deadline: Deadline) -> Standing:
         """Measure a tenant. A part that cannot be had now has no samples."""
         now_s = self._now()
-        feedback = memory.live()
+        feedback = tally(memory.feedback)
         parts = (
             await self._replay(scene.tenant_id, policy.golden, deadline),
             Part("feedback", feedback.rate, feedback.count, now_s if feedback.count else 0.0),

@@ -90,7 +90,7 @@ class Advancing:
         current, before = versions[0], versions[1]
         if current.version != scene.pointer.version or not is_learner(current.actor) or current.restored_version:
             return None
-        then, since = memory.live(before.version), memory.live(current.version)
+        then, since = memory.of_version(before.version), memory.of_version(current.version)
         if self._now() - current.change_time_s > WATCH_S or not fell(then, since, WATCH_SAMPLES):
             return None
         why = f"right {since.rate:.1%} of {since.count} since version {current.version}, {then.rate:.1%} before"

@@ -1,8 +1,8 @@
 """Which region's learner works for a tenant.
 
 Learners agree without talking: each takes the region with the highest hash (rendezvous hashing), so that losing a
-region moves its own tenants alone. Where maps differ for a moment two of them work, or none does: what they write is named by
-its content and changes by compare-and-set, so that the former is harmless and the latter passes.
+region moves its own tenants alone. Where maps differ for a moment two of them work, or none does: what they
+write is named by its content and changes by compare-and-set, so that the former is harmless and the latter passes.
 """
 
 from __future__ import annotations

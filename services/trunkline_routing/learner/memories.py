@@ -11,7 +11,9 @@ from trunkline_routing.feedback.records import FeedbackRecord, ShadowRecord
 from trunkline_routing.learner.trust import Tally, tally
 
 DAY_S: Final = 86_400.0
-MAX_SHADOWS: Final = 100_000
+VARIANT: Final = "variant"
+"""Name of the arm that is tried."""
+MAX_RECORDS: Final = 100_000
 """Records of both kinds that are read at most, newest first."""
 
 
@@ -26,22 +28,18 @@ class Memory:
         """Return the feedback from a Unix time on."""
         return tuple(record for record in self.feedback if record.at_s >= since_s)
 
-    def live(self, version: int | None = None) -> Tally:
-        """Return how often the live policy (or one version of it) was right; canaries' decisions are not its own."""
-        return tally(
-            record
-            for record in self.feedback
-            if not _is_variant(record) and (version is None or record.policy_version == version)
-        )
+    def of_version(self, version: int) -> Tally:
+        """Return how often a version of the policy was right; decisions of a variant or a canary are not its own."""
+        return tally(record for record in self.feedback if record.policy_version == version and not _is_variant(record))
 
     def arms(self, experiment: str) -> tuple[Tally, Tally]:
         """Return how often control and variant were right; in a shadow the variant never answers."""
         control: list[FeedbackRecord] = []
         variant: list[FeedbackRecord] = []
         for record in self.feedback:
-            for name, is_variant, shadow in record.assignments:
+            for name, arm, shadow in record.assignments:
                 if name == experiment and not shadow:
-                    (variant if is_variant else control).append(record)
+                    (variant if arm == VARIANT else control).append(record)
         return tally(control), tally(variant)
 
     def shadowed(self, experiment: str) -> tuple[int, int]:
@@ -62,7 +60,7 @@ async def recall(
     feedback: list[FeedbackRecord] = []
     shadows: list[ShadowRecord] = []
     for jurisdiction in sorted(jurisdictions):
-        for record in await store.read(jurisdiction, tenant_id, since_s=since_s, limit=MAX_SHADOWS):
+        for record in await store.read(jurisdiction, tenant_id, since_s=since_s, limit=MAX_RECORDS):
             if isinstance(record, FeedbackRecord):
                 feedback.append(record)
             else:
@@ -72,4 +70,4 @@ async def recall(
 
 
 def _is_variant(record: FeedbackRecord) -> bool:
-    return any(is_variant and not shadow for _, is_variant, shadow in record.assignments)
+    return any(arm == VARIANT and not shadow for _, arm, shadow in record.assignments)

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from trunkline_policy.head import HeadSet
-
 from trunkline_map.blob import MAX_BLOB_BYTES
 from trunkline_map.entries import SpaceEntry
 from trunkline_mesh.logs import get_logger
 from trunkline_policy.basis import BasisText
+from trunkline_policy.head import HeadSet
 from trunkline_routing.learner import child_wire
 from trunkline_routing.learner.ports import Matrix, TrainingFailedError
 

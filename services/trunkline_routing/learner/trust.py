@@ -84,7 +84,7 @@ def trusted(records: Iterable[FeedbackRecord]) -> Trusted:
 
 
 def tally(records: Iterable[FeedbackRecord]) -> Tally:
-    """Return how many decisions were right, each caller's last word for each decision, bounded for each caller alike."""
+    """Return how many decisions were right: each caller's last word for each decision, as many as the bound allows."""
     last: dict[str, dict[str, FeedbackRecord]] = defaultdict(dict)
     for record in sorted(records, key=lambda each: each.at_s):
         if record.success is not None:

@@ -13,6 +13,7 @@ from trunkline_local.addresses import Addresses
 from trunkline_local.identity import DevIdentity
 from trunkline_local.plan import ProcessPlan, Site, plan_stack, service_seats
 from trunkline_local.ports import PortAllocator
+from trunkline_local.secret_keys import write_decision_keys
 from trunkline_local.service_command import services_argv
 from trunkline_local.service_env import service_env
 from trunkline_local.spec import Layout, RegionSpec, Service, StackSpec
@@ -36,17 +37,17 @@ def _plans(site: Site) -> dict[str, ProcessPlan]:
 
 
 def test_a_process_for_each_service(tmp_path: Path) -> None:
-    """The whole suite is one etcd, one Triton, one control role, and five services and a Valkey in each region."""
+    """The whole suite is one etcd, one Triton, one control role; in each region five services, a learner, a Valkey."""
     plans = _plans(_site(tmp_path))
     regions = ("us-east", "eu-west", "ap-south")
-    parts = ("valkey", *Service)
+    parts = ("valkey", "learner", *Service)
     assert set(plans) == {"etcd-0", "triton", "control", *(f"{region}/{part}" for region in regions for part in parts)}
 
 
 def test_a_process_for_each_region(tmp_path: Path) -> None:
-    """In the small layout a region is one process of all services, with the environment of all, and a Valkey."""
+    """In the small layout a region is one process of all services, with the environment of all, Valkey and learner."""
     plans = _plans(_site(tmp_path, layout=Layout.PER_REGION, etcd_members=3))
-    assert len(plans) == 3 + 2 + 3 * 2
+    assert len(plans) == 3 + 2 + 3 * 3
     plan = plans["eu-west/services"]
     assert plan.command.argv == [sys.executable, "-m", "trunkline_mesh.multi", *reversed(Service)]  # routing last
     assert {f"TRUNKLINE_{service.upper()}_LISTEN" for service in Service} <= set(plan.command.env)
@@ -81,15 +82,63 @@ def test_every_port_is_its_own(tmp_path: Path) -> None:
     ports += [port for pair in site.addresses.etcd for port in pair]
     ports += [region.valkey_port for region in site.addresses.regions]
     ports += [site.addresses.triton.grpc, site.addresses.triton.http, site.addresses.triton.metrics]
-    assert len(set(ports)) == len(ports) == 2 * 16 + 6 + 3 + 3
+    assert len(set(ports)) == len(ports) == 2 * 19 + 6 + 3 + 3
 
 
 def test_settings_of_the_caller_come_last(tmp_path: Path) -> None:
-    """A caller can set any setting, of one service in all regions, or of the control role alone."""
-    plans = _plans(_site(tmp_path, settings={"routing": {"LOG_LEVEL": "debug"}, "control": {"LOG_LEVEL": "error"}}))
+    """A caller can set any setting, of one service in all regions, or of the control role or the learners alone."""
+    plans = _plans(
+        _site(
+            tmp_path,
+            settings={
+                "routing": {"LOG_LEVEL": "debug"},
+                "control": {"LOG_LEVEL": "error"},
+                "learner": {"LOG_LEVEL": "warning"},
+            },
+        )
+    )
     assert plans["eu-west/routing"].command.env["TRUNKLINE_ROUTING_LOG_LEVEL"] == "debug"
     assert plans["control"].command.env["TRUNKLINE_ROUTING_LOG_LEVEL"] == "error"
+    assert plans["eu-west/learner"].command.env["TRUNKLINE_ROUTING_LOG_LEVEL"] == "warning"
     assert "TRUNKLINE_RETRIEVAL_LOG_LEVEL" not in plans["eu-west/retrieval"].command.env
+
+
+def test_learners_are_left_out_where_nobody_wants_them(tmp_path: Path) -> None:
+    """They are processes of their own in every layout, and can be done without."""
+    plans = _plans(_site(tmp_path, learners=False))
+    assert not [name for name in plans if name.endswith("/learner")]
+
+
+def test_a_learner_acts_for_tenants_with_a_key_of_its_stack(tmp_path: Path) -> None:
+    """It writes through the control role, and shares blobs and feedback with the routers."""
+    site = _site(tmp_path)
+    plans = _plans(site)
+    learner, router = plans["eu-west/learner"].command.env, plans["eu-west/routing"].command.env
+    assert learner["TRUNKLINE_ROUTING_ROLE"] == "learner"
+    assert learner["TRUNKLINE_ROUTING_LEARNER_CONTROL_ENDPOINTS"] == site.addresses.control.endpoint
+    assert learner["TRUNKLINE_ROUTING_LEARNER_ACTING_KEY_ID"] == site.identity.key_id
+    assert Path(learner["TRUNKLINE_ROUTING_LEARNER_ACTING_KEY_PATH"]).is_file()
+    for name in ("BLOB_DIR", "FEEDBACK_DIR"):
+        assert learner[f"TRUNKLINE_ROUTING_{name}"] == router[f"TRUNKLINE_ROUTING_{name}"]
+    assert learner["TRUNKLINE_ROUTING_LISTEN"] != router["TRUNKLINE_ROUTING_LISTEN"]
+
+
+def test_routers_of_a_jurisdiction_share_the_key_of_decision_ids(tmp_path: Path) -> None:
+    """Written once for each jurisdiction, and kept where a stack goes on."""
+    twins = ({"region_id": "eu-west", "jurisdiction": "eu"}, {"region_id": "eu-north", "jurisdiction": "eu"})
+    site = _site(tmp_path, regions=(*twins, {"region_id": "us-east", "jurisdiction": "us"}))
+    write_decision_keys(site)
+    before = site.decision_key_path("eu").read_bytes()
+    write_decision_keys(site)
+
+    keys = {
+        region: _plans(site)[f"{region}/routing"].command.env["TRUNKLINE_ROUTING_DECISION_KEY_PATH"]
+        for region in ("eu-west", "eu-north", "us-east")
+    }
+    assert keys["eu-west"] == keys["eu-north"] != keys["us-east"]
+    assert len(before) >= 32
+    assert site.decision_key_path("eu").read_bytes() == before
+    assert site.decision_key_path("us").read_bytes() != before
 
 
 def test_launcher_gets_the_services_names() -> None:
