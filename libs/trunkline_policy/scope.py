@@ -20,8 +20,9 @@ MAX_ROWS: Final = 2_000
 def near_scope(vectors: Floats, owners: Owners) -> Scope:
     """Return the scope of prototypes, from how near each target's texts are to its others (leaving one out).
 
-    Six tenths of the median closeness to the own target is where in and out are alike: narrow topics have texts near to each other and refuse sooner than broad ones. On CLINC150 `train` that takes in 95 % and more of what
-    belongs somewhere.
+    Six tenths of the median closeness to the own target is where in and out are alike: narrow topics have texts near
+    to each other and refuse sooner than broad ones. On CLINC150 `train` that takes in about 95 % of what belongs
+    somewhere.
     """
     picked = np.arange(0, len(owners), max(1, -(-len(owners) // MAX_ROWS)))
     own = _own_closeness(vectors[picked], owners[picked])
