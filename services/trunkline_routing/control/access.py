@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from trunkline_mesh.errors import MethodNotAllowed
-from trunkline_mesh.request import ROLE_ADMIN, ROLE_OPERATOR, current_principal, tenant_of
+from trunkline_mesh.request import ROLE_ADMIN, ROLE_OPERATOR, ROLE_SERVICE, current_principal, tenant_of
 from trunkline_routing.control.messages import parse_id
 
 
@@ -28,6 +28,16 @@ def writable_tenant(requested: str) -> str:
     if not principal.has_role(ROLE_OPERATOR) and not principal.has_role(ROLE_ADMIN):
         raise MethodNotAllowed
     return readable_tenant(requested)
+
+
+def tended_tenant(requested: str) -> str:
+    """Return the tenant whose policy to tend: as `writable_tenant`, and for the role `service` the one it acts for.
+
+    Raises as `writable_tenant`.
+    """
+    if current_principal().has_role(ROLE_SERVICE):
+        return readable_tenant(requested)
+    return writable_tenant(requested)
 
 
 class Reader(NamedTuple):

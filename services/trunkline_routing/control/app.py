@@ -19,9 +19,9 @@ from trunkline_routing.control.audit_file import AuditFile
 from trunkline_routing.control.audit_writer import AuditWriter
 from trunkline_routing.control.bindings import Rules, control_bindings
 from trunkline_routing.control.map_store import MapStore
+from trunkline_routing.control.policy_text import read_policy
 from trunkline_routing.control.tiers import read_allowances
 from trunkline_routing.control.two_persons import SecondPerson, parse_acts
-from trunkline_routing.edge.policy_text import check_policy
 from trunkline_routing.settings import RoutingSettings
 
 _log = get_logger(__name__)
@@ -42,7 +42,7 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
     async with open_etcd(settings.etcd_access()) as store, watching(store) as watcher:
         maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed)
         rules = Rules(read_allowances(settings.tier_limits_path), SecondPerson(parse_acts(settings.two_person_acts)))
-        bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), check_policy, rules)
+        bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), read_policy, rules)
         # Without etcd the last good map answers reads, so losing it must not take this service out.
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}
         async with background(_set_up(maps)), _auditing(maps, settings):

@@ -61,15 +61,28 @@ def _told(entry: Entry | None, raw: bytes) -> Any:
     if isinstance(entry, EpochEntry):
         return {"epoch": {"epoch": entry.epoch.hex()}}
     if isinstance(entry, PolicyPointer):
-        return {
-            "policy": {
-                "tenant_id": entry.tenant_id,
-                "version": entry.version,
-                "digest": entry.digest,
-                "jurisdictions": sorted(entry.jurisdictions),
-            }
-        }
+        return {"policy": _policy_told(entry)}
     message = None if entry is None else render_entry(entry)
     if message is None:
         return {"unreadable": base64.b64encode(raw).decode()}
     return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _policy_told(entry: PolicyPointer) -> dict[str, Any]:
+    """Return a policy's pointer as JSON: digests, never texts."""
+    told: dict[str, Any] = {
+        "tenant_id": entry.tenant_id,
+        "version": entry.version,
+        "digest": entry.digest,
+        "jurisdictions": sorted(entry.jurisdictions),
+        "heads": [head.digest for head in entry.heads],
+    }
+    if entry.rollout is not None:
+        told["rollout"] = {
+            "rollout_id": entry.rollout.rollout_id,
+            "state": entry.rollout.state.value,
+            "share": entry.rollout.share,
+            "digest": entry.rollout.digest,
+            "heads": [head.digest for head in entry.rollout.heads],
+        }
+    return told

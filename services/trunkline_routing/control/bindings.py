@@ -25,13 +25,17 @@ from trunkline_routing.control.map_export import Export
 from trunkline_routing.control.map_import import Imports
 from trunkline_routing.control.map_status import Status
 from trunkline_routing.control.map_store import MapStore
-from trunkline_routing.control.policies import Policies, PolicyCheck
+from trunkline_routing.control.policies import Policies
 from trunkline_routing.control.policy import CONTROL_POLICY
+from trunkline_routing.control.policy_blobs import PolicyBlobs
+from trunkline_routing.control.policy_heads import PolicyHeads
+from trunkline_routing.control.policy_texts import PolicyReader, PolicyTexts
 from trunkline_routing.control.regions import Regions
+from trunkline_routing.control.rollouts import Rollouts
 from trunkline_routing.control.servicers.approval import ApprovalServicer
 from trunkline_routing.control.servicers.collection_map import CollectionMapServicer
 from trunkline_routing.control.servicers.map import MapServicer
-from trunkline_routing.control.servicers.policy import PolicyServicer
+from trunkline_routing.control.servicers.policy import PolicyCases, PolicyServicer
 from trunkline_routing.control.servicers.region import RegionServicer
 from trunkline_routing.control.servicers.space import SpaceServicer
 from trunkline_routing.control.servicers.tenant import TenantServicer
@@ -55,23 +59,25 @@ class Rules:
 class ControlUseCases:
     """The use cases of the control role, over one map."""
 
-    def __init__(self, maps: MapStore, blobs: BlobPort, check_policy: PolicyCheck, rules: Rules) -> None:
-        """Write to `maps` and `blobs`."""
+    def __init__(self, maps: MapStore, blobs: BlobPort, read_policy: PolicyReader, rules: Rules) -> None:
+        """Write to `maps` and `blobs`; `read_policy` knows what a policy is."""
+        kept = PolicyBlobs(blobs)
+        texts = PolicyTexts(maps, kept, read_policy)
         self.maps = maps
         self.second = rules.second
         self.collections = Collections(maps, TierLimits(maps, rules.allowances))
         self.regions = Regions(maps, rules.second)
-        self.tenants = Tenants(maps)
+        self.tenants = Tenants(maps, kept)
         self.spaces = Spaces(maps)
-        self.policies = Policies(maps, blobs, check_policy)
+        self.policies = PolicyCases(Policies(maps, kept, texts), PolicyHeads(maps, kept), Rollouts(maps, kept, texts))
         self.accounts = Accounts(Approvals(maps), Watches(maps), ChangeLists(maps))
 
 
 def control_bindings(
-    maps: MapStore, blobs: BlobPort, check_policy: PolicyCheck, rules: Rules | None = None
+    maps: MapStore, blobs: BlobPort, read_policy: PolicyReader, rules: Rules | None = None
 ) -> list[ServiceBinding]:
     """Return the control role's services."""
-    cases = ControlUseCases(maps, blobs, check_policy, rules or Rules())
+    cases = ControlUseCases(maps, blobs, read_policy, rules or Rules())
     collections = CollectionMapServicer(cases.collections, cases.accounts)
     regions = RegionServicer(cases.regions, cases.accounts)
     tenants = TenantServicer(cases.tenants, cases.accounts)

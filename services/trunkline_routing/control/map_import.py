@@ -162,7 +162,7 @@ class Imports:
             case SpaceEntry():
                 return self._spaces.prepare_put(change, deadline)
             case TenantEntry():
-                return self._tenants.prepare_put(change, deadline)
+                return self._tenants.prepare_put(change, how, deadline)
             case CollectionEntry():
                 return self._collections.prepare_put(change, how, deadline)
             case Removal(MapKey(Kind.REGION, name), revision):

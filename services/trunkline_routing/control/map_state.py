@@ -31,6 +31,10 @@ class Plan:
     deletes: Sequence[MapKey] = ()
     unchanged: Sequence[Unchanged] = ()
     """Folders in which nothing may have been put since the decision looked at them."""
+    control_puts: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Keys of the control role's own, outside of the map, that are written along."""
+    control_deletes: Sequence[bytes] = ()
+    """Those that go; one that is not there is no error."""
 
 
 class MapState:
@@ -151,6 +155,8 @@ def merged(plans: Sequence[Plan]) -> Plan:
         puts=[entry for plan in plans for entry in plan.puts],
         deletes=[key for plan in plans for key in plan.deletes],
         unchanged=list(dict.fromkeys(condition for plan in plans for condition in plan.unchanged)),
+        control_puts={key: value for plan in plans for key, value in plan.control_puts.items()},
+        control_deletes=[key for plan in plans for key in plan.control_deletes],
     )
 
 

@@ -14,7 +14,6 @@ from trunkline_routing.control.region_messages import parse_region, render_regio
 __all__ = [
     "parse_collection",
     "parse_id",
-    "parse_policy_text",
     "parse_region",
     "parse_revision",
     "parse_space",
@@ -27,7 +26,6 @@ __all__ = [
 ]
 
 MAX_DIMENSION: Final = 4096
-MAX_POLICY_BYTES: Final = 262_144
 MAX_QUOTA_TOKENS_PER_S: Final = 10**12
 """Far above any real quota; keeps sums of quotas within 64 bits."""
 
@@ -122,12 +120,3 @@ def parse_revision(value: int) -> int:
     fields.revision(value)
     fields.check()
     return value
-
-
-def parse_policy_text(yaml: str) -> str:
-    """Return a policy's text if its size is allowed; raise FieldInvalid. What it says is checked by the use case."""
-    fields = Fields("policy.")
-    fields.require(bool(yaml.strip()), "yaml", "must not be empty")
-    fields.utf8("yaml", yaml, MAX_POLICY_BYTES)
-    fields.check()
-    return yaml

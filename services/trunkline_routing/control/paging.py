@@ -34,10 +34,10 @@ class PageRequest(NamedTuple):
     """None for the first page."""
 
 
-def parse_page(page_size: int, page_token: str) -> PageRequest:
-    """Return what a request asks for; raise FieldInvalid."""
+def parse_page(page_size: int, page_token: str, *, most: int = MAX_PAGE_SIZE) -> PageRequest:
+    """Return what a request asks for, at most `most` entries; raise FieldInvalid."""
     fields = Fields()
-    fields.between("page_size", page_size, 0, MAX_PAGE_SIZE)
+    fields.between("page_size", page_size, 0, most)
     fields.utf8("page_token", page_token, MAX_PAGE_TOKEN_BYTES)
     fields.check()
     return PageRequest(page_size or DEFAULT_PAGE_SIZE, decode(page_token) if page_token else None)

@@ -44,6 +44,12 @@ _SERVICES: Final[Mapping[str, Mapping[str, Access]]] = {
     "PolicyService": {
         "GetPolicy": Access.AUTHENTICATED,
         "PutPolicy": Access.TENANT_ADMIN,
+        "ListPolicyVersions": Access.AUTHENTICATED,
+        # An admin of the tenant, an operator, or a service that acts for the tenant: decided in `access.py`.
+        "RollBackPolicy": Access.AUTHENTICATED,
+        "PutPolicyHead": Access.AUTHENTICATED,
+        "PutRollout": Access.AUTHENTICATED,
+        "EndRollout": Access.AUTHENTICATED,
     },
     "MapService": {
         "GetMapStatus": Access.OPERATOR,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from trunkline_map.entries import CollectionEntry, PolicyPointer, TenantEntry
@@ -14,15 +15,17 @@ from trunkline_routing.control.listing import EntryPage, list_entries
 from trunkline_routing.control.map_state import MapState, Plan, Prepared, entry_of
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.paging import PageRequest
+from trunkline_routing.control.policy_blobs import PolicyBlobs
 from trunkline_routing.control.scans import scan_collections
 
 
 class Tenants:
     """Tenants of the map. All methods raise MapUnwritable and DeadlineExceeded."""
 
-    def __init__(self, maps: MapStore) -> None:
-        """Work on `maps`."""
+    def __init__(self, maps: MapStore, blobs: PolicyBlobs) -> None:
+        """Work on `maps`; what a tenant's policy points to lies in `blobs`."""
         self._maps = maps
+        self._blobs = blobs
 
     async def get(self, tenant_id: str, deadline: Deadline) -> tuple[TenantEntry, bytes]:
         """Return the tenant and the token of the state that was read; raise TenantUnknown."""
@@ -39,27 +42,30 @@ class Tenants:
 
     async def put(self, entry: TenantEntry, how: How, deadline: Deadline) -> tuple[TenantEntry, bytes]:
         """Make `prepare_put`; return the tenant with the change's token."""
-        change = await self._maps.change([self.prepare_put(entry, deadline)], how, deadline)
+        change = await self._maps.change([self.prepare_put(entry, how, deadline)], how, deadline)
         return change.entry(entry.key, TenantEntry) or entry, change.token
 
     async def delete(self, tenant_id: str, revision: int, how: How, deadline: Deadline) -> bytes:
         """Make `prepare_delete`; return the change's token."""
         return (await self._maps.change([self.prepare_delete(tenant_id, revision, deadline)], how, deadline)).token
 
-    def prepare_put(self, entry: TenantEntry, deadline: Deadline) -> Prepared:
-        """Create or replace a tenant whose current revision is the entry's.
+    def prepare_put(self, entry: TenantEntry, how: How, deadline: Deadline) -> Prepared:
+        """Create or replace a tenant whose current revision is the entry's; its policy follows into new jurisdictions.
 
-        Raises RevisionConflict, and ResidencyViolation where a collection or the policy would lie outside the new
-        jurisdictions.
+        Raises RevisionConflict, ResidencyViolation where a collection or the policy would lie outside the new
+        jurisdictions, and BackendUnavailable where the policy cannot be copied.
         """
         policy_key = MapKey(Kind.POLICY, entry.tenant_id)
 
         async def decide(state: MapState) -> Plan:
             state.require_revision(entry.key, entry.revision)
             before = state.entry(entry.key, TenantEntry) if entry.revision else None
-            if before is None or before.jurisdictions <= entry.jurisdictions:
+            if before is None or before.jurisdictions == entry.jurisdictions:
                 return Plan(puts=[entry])
-            return await self._narrow(state, entry, state.entry(policy_key, PolicyPointer), deadline)
+            policy = state.entry(policy_key, PolicyPointer)
+            if before.jurisdictions <= entry.jurisdictions:
+                return Plan(puts=[entry, *await self._followed(entry, policy, how)])
+            return await self._narrow(state, entry, policy, how, deadline)
 
         return Prepared(entry.key, [entry.key, policy_key], decide)
 
@@ -83,7 +89,7 @@ class Tenants:
         return Prepared(key, [key, policy_key], decide)
 
     async def _narrow(
-        self, state: MapState, entry: TenantEntry, policy: PolicyPointer | None, deadline: Deadline
+        self, state: MapState, entry: TenantEntry, policy: PolicyPointer | None, how: How, deadline: Deadline
     ) -> Plan:
         """Take jurisdictions away: nothing may be left outside, and the policy is no longer read there."""
 
@@ -96,12 +102,17 @@ class Tenants:
                 "collections of the tenant may lie outside the new jurisdictions",
                 metadata={"collections": ",".join(scan.users)},
             )
-        if policy is None or policy.jurisdictions <= entry.jurisdictions:
-            return Plan(puts=[entry], unchanged=[scan.unchanged])
-        kept = policy.jurisdictions & entry.jurisdictions
-        if not kept:
-            raise ResidencyViolation("the policy lies outside the new jurisdictions; add them first and write it anew")
-        return Plan(puts=[entry, replace(policy, jurisdictions=kept)], unchanged=[scan.unchanged])
+        if policy is not None and not policy.jurisdictions & entry.jurisdictions:
+            raise ResidencyViolation("the policy lies outside the new jurisdictions; add them first")
+        return Plan(puts=[entry, *await self._followed(entry, policy, how)], unchanged=[scan.unchanged])
+
+    async def _followed(self, entry: TenantEntry, policy: PolicyPointer | None, how: How) -> Sequence[PolicyPointer]:
+        """Return the policy as it lies in the tenant's jurisdictions, once it was copied there; none if it does."""
+        if policy is None or policy.jurisdictions == entry.jurisdictions:
+            return ()
+        if not how.dry_run:
+            await self._blobs.follow(policy, entry.jurisdictions)
+        return (replace(policy, jurisdictions=entry.jurisdictions),)
 
 
 def _any(_collection: CollectionEntry) -> bool:

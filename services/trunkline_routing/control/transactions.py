@@ -55,8 +55,8 @@ def transaction_of(state: MapState, plan: Plan, extra: ControlChange, how: How, 
     return Transaction(
         compares={key: state.raw[key].mod_revision if key in state.raw else 0 for key in state.asked},
         unchanged=plan.unchanged,
-        puts={**written, **dict(history_records(state, after, how, now_s)), **extra.puts},
-        deletes=[*(key.encode() for key in plan.deletes), *extra.deletes],
+        puts={**written, **dict(history_records(state, after, how, now_s)), **plan.control_puts, **extra.puts},
+        deletes=[*(key.encode() for key in plan.deletes), *plan.control_deletes, *extra.deletes],
     )
 
 

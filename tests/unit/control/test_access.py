@@ -7,7 +7,7 @@ import pytest
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import FieldInvalid, MethodNotAllowed, TenantMismatch
 from trunkline_mesh.request import Principal, RequestScope, enter_request
-from trunkline_routing.control.access import readable_tenant, writable_tenant
+from trunkline_routing.control.access import readable_tenant, tended_tenant, writable_tenant
 
 
 def as_caller(tenant_id: str | None, *roles: str) -> None:
@@ -66,3 +66,27 @@ async def test_an_admin_without_a_tenant_changes_nothing() -> None:
 
     with pytest.raises(TenantMismatch):
         writable_tenant("acme")
+
+
+async def test_services_tend_the_policy_of_the_tenant_that_they_act_for() -> None:
+    """And of no other; one that acts for nobody tends none."""
+    as_caller("acme", "service")
+    assert tended_tenant("acme") == tended_tenant("") == "acme"
+    with pytest.raises(TenantMismatch):
+        tended_tenant("other")
+
+    as_caller(None, "service")
+    with pytest.raises(TenantMismatch):
+        tended_tenant("acme")
+
+
+async def test_policies_are_tended_by_those_who_may_change_them() -> None:
+    """Operators and admins, and nobody without a role."""
+    as_caller(None, "operator")
+    assert tended_tenant("acme") == "acme"
+    as_caller("acme", "admin")
+    assert tended_tenant("") == "acme"
+
+    as_caller("acme")
+    with pytest.raises(MethodNotAllowed):
+        tended_tenant("acme")

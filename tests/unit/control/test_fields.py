@@ -189,15 +189,6 @@ def test_layouts_are_kept_both_ways() -> None:
     assert messages.render_collection(unsaid).WhichOneof("layout") == "shared_shard"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "  \n", "x" * (messages.MAX_POLICY_BYTES + 1), "é" * (messages.MAX_POLICY_BYTES // 2 + 1)]
-)
-def test_a_policys_size_is_bounded_in_bytes(text: str) -> None:
-    """Neither nothing nor too much reaches the parser."""
-    with pytest.raises(FieldInvalid):
-        messages.parse_policy_text(text)
-
-
 def test_stores_and_the_ramp_are_kept_both_ways() -> None:
     """When it began to serve is the server's alone."""
     message = region(

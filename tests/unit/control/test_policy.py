@@ -31,6 +31,9 @@ FILES = (
     tenant_service_pb2,
 )
 
+TENDING = {"RollBackPolicy", "PutPolicyHead", "PutRollout", "EndRollout"}
+"""Also for services that act for a tenant; `access.py` asks for the role, and test_access.py shows it."""
+
 
 def contract_methods() -> dict[str, str]:
     """Full method name to short name, from the descriptors."""
@@ -49,6 +52,7 @@ def test_every_change_needs_a_role() -> None:
         name
         for name, short in contract_methods().items()
         if short.startswith(("Put", "Delete", "Drain", "Undrain", "Approve", "Reject", "Import", "Renew"))
+        and short not in TENDING
     }
 
     assert {CONTROL_POLICY[name].access for name in changes} == {Access.OPERATOR, Access.TENANT_ADMIN}
@@ -59,7 +63,7 @@ async def test_every_service_is_bound() -> None:
     """The bindings name the services of the contracts."""
     async with open_etcd(["127.0.0.1:1"]) as store:  # nothing is sent
         bindings = control_bindings(
-            MapStore(store, static_map()), FileBlobStore(Path("unused")), lambda _text, _names: None
+            MapStore(store, static_map()), FileBlobStore(Path("unused")), lambda _text, _names: b""
         )
 
     named = {service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values()}

@@ -131,7 +131,7 @@ async def test_a_suspended_tenants_admin_changes_nothing() -> None:
 
     await refused(side.collections.put(new_collection("more", "eu-a"), ADMIN, soon()))
     await refused(side.collections.delete("acme", "docs", 0, ADMIN, soon()))
-    await refused(side.policies.put("acme", "#", 0, ADMIN, soon()))
+    await refused(side.policies.policies.put("acme", "#", 0, ADMIN, soon()))
     await side.collections.delete("acme", "docs", 0, OPERATOR, soon())
 
 
