@@ -14,6 +14,8 @@ from trunkline.control.v1 import collection_map_service_pb2 as collections_pb
 from trunkline.control.v1 import collection_map_service_pb2_grpc as collections_grpc
 from trunkline.control.v1 import map_service_pb2 as map_pb
 from trunkline.control.v1 import map_service_pb2_grpc as map_grpc
+from trunkline.control.v1 import policy_service_pb2 as policies_pb
+from trunkline.control.v1 import policy_service_pb2_grpc as policies_grpc
 from trunkline.control.v1 import region_service_pb2 as regions_pb
 from trunkline.control.v1 import region_service_pb2_grpc as regions_grpc
 from trunkline.control.v1 import space_service_pb2 as spaces_pb
@@ -76,6 +78,24 @@ WATCH_TENANTS: Final[StreamMethod[tenants_pb.WatchTenantsRequest, tenants_pb.Wat
 )
 WATCH_SPACES: Final[StreamMethod[spaces_pb.WatchSpacesRequest, spaces_pb.WatchSpacesResponse]] = StreamMethod(
     "WatchSpaces", lambda channel: spaces_grpc.SpaceServiceStub(channel).WatchSpaces
+)
+
+LIST_POLICY_VERSIONS: Final[Method[policies_pb.ListPolicyVersionsRequest, policies_pb.ListPolicyVersionsResponse]] = (
+    Method("ListPolicyVersions", lambda channel: policies_grpc.PolicyServiceStub(channel).ListPolicyVersions)
+)
+ROLL_BACK_POLICY: Final[Method[policies_pb.RollBackPolicyRequest, policies_pb.RollBackPolicyResponse]] = Method(
+    "RollBackPolicy", lambda channel: policies_grpc.PolicyServiceStub(channel).RollBackPolicy, Repeat.UNSENT
+)
+# Freely: noting a head twice changes nothing.
+PUT_POLICY_HEAD: Final[Method[policies_pb.PutPolicyHeadRequest, policies_pb.PutPolicyHeadResponse]] = Method(
+    "PutPolicyHead", lambda channel: policies_grpc.PolicyServiceStub(channel).PutPolicyHead
+)
+# Unsent: one that begins would meet itself as ROLLOUT_ACTIVE, one that ends would be unknown.
+PUT_ROLLOUT: Final[Method[policies_pb.PutRolloutRequest, policies_pb.PutRolloutResponse]] = Method(
+    "PutRollout", lambda channel: policies_grpc.PolicyServiceStub(channel).PutRollout, Repeat.UNSENT
+)
+END_ROLLOUT: Final[Method[policies_pb.EndRolloutRequest, policies_pb.EndRolloutResponse]] = Method(
+    "EndRollout", lambda channel: policies_grpc.PolicyServiceStub(channel).EndRollout, Repeat.UNSENT
 )
 
 LIST_APPROVALS: Final[Method[approvals_pb.ListApprovalsRequest, approvals_pb.ListApprovalsResponse]] = Method(

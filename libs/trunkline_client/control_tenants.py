@@ -1,4 +1,4 @@
-"""Tenants, their collections and their policies."""
+"""Tenants and their collections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Sequence
 from trunkline.control.v1 import changes_pb2 as changes_pb
 from trunkline.control.v1 import collection_map_service_pb2 as collections_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
-from trunkline.control.v1 import policy_service_pb2 as policies_pb
 from trunkline.control.v1 import tenant_service_pb2 as tenants_pb
 from trunkline_client import control_methods, methods
 from trunkline_client.control_session import (
@@ -23,7 +22,7 @@ from trunkline_client.control_stream import events, resuming
 
 
 class TenantsClient(ControlSession):
-    """Reads and changes tenants, collections and policies."""
+    """Reads and changes tenants and collections."""
 
     async def tenant(self, tenant_id: str) -> Versioned[entries_pb.Tenant]:
         """Read one tenant."""
@@ -128,13 +127,3 @@ class TenantsClient(ControlSession):
             ),
             map_token,
         )
-
-    async def policy(self, tenant_id: str = "") -> Versioned[policies_pb.Policy]:
-        """Read a tenant's policy."""
-        response = await self._ask(methods.GET_POLICY, policies_pb.GetPolicyRequest(tenant_id=tenant_id))
-        return Versioned(response.policy, response.map_token)
-
-    async def put_policy(self, entry: policies_pb.Policy) -> Versioned[policies_pb.Policy]:
-        """Check and replace a tenant's policy."""
-        response = await self._change(methods.PUT_POLICY, policies_pb.PutPolicyRequest(policy=entry))
-        return Versioned(response.policy, response.map_token)
