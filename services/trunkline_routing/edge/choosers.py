@@ -10,6 +10,7 @@ from trunkline_mesh.breaker_policy import BreakerPolicy, FailureCount
 from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.deadline import Deadline
 from trunkline_policy.results import Candidate
+from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.model import Gate
 
 MAX_REASON_CHARS: Final = 256
@@ -60,6 +61,14 @@ class GuardedChooser:
         return await breaker.call(lambda: self._inner.choose(gate, text, offered, limit=limit, deadline=deadline))
 
 
+def within_wall(gate: Gate, jurisdiction: str) -> bool:
+    """Return True if a query may go to that jurisdiction, whichever collection that is read here it may belong to."""
+    if jurisdiction not in gate.tenant.jurisdictions:
+        return False
+    entries = gate.snapshot.collections_of(gate.tenant.tenant_id)
+    return all(jurisdiction in entry.jurisdictions for entry in entries if gates.readable(gate, entry))
+
+
 def believed(
     told: Iterable[tuple[str, float, str]], text: str, offered: Collection[str], *, limit: int
 ) -> tuple[Candidate, ...]:
@@ -70,7 +79,7 @@ def believed(
     """
     found: dict[str, Candidate] = {}
     for name, confidence, reason in told:
-        if name in offered and name not in found and not math.isnan(confidence):
+        if name in offered and name not in found and math.isfinite(confidence):
             found[name] = Candidate(name, min(1.0, max(0.0, confidence)), safe_reason(reason, text))
     return tuple(sorted(found.values(), key=lambda one: -one.confidence)[:limit])
 
