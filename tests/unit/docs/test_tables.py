@@ -30,6 +30,7 @@ from trunkline_retrieval.settings import RetrievalSettings
 from trunkline_routing.control.policy import CONTROL_POLICY
 from trunkline_routing.edge import bounds
 from trunkline_routing.edge.policy import POLICY as EDGE_POLICY
+from trunkline_routing.learner.policy import POLICY as LEARNER_POLICY
 from trunkline_routing.settings import RoutingSettings
 
 OPERATIONS: Final = ROOT / "docs" / "operations.md"
@@ -44,7 +45,15 @@ SETTINGS: Final = {
     "Inference": InferenceSettings,
     "Admission": AdmissionSettings,
 }
-POLICIES: Final = (EDGE_POLICY, CONTROL_POLICY, RETRIEVAL_POLICY, RERANK_POLICY, INFERENCE_POLICY, ADMISSION_POLICY)
+POLICIES: Final = (
+    EDGE_POLICY,
+    CONTROL_POLICY,
+    LEARNER_POLICY,
+    RETRIEVAL_POLICY,
+    RERANK_POLICY,
+    INFERENCE_POLICY,
+    ADMISSION_POLICY,
+)
 
 
 @pytest.mark.parametrize("heading", SETTINGS)
