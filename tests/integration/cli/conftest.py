@@ -13,8 +13,8 @@ from tests.integration.map.etcd_server import EtcdServer, running_etcd
 from tests.integration.mesh.credentials import Issuer
 
 from trunkline_routing.control.bindings import Rules
+from trunkline_routing.control.policy_text import read_policy
 from trunkline_routing.control.two_persons import Act, SecondPerson
-from trunkline_routing.edge.policy_text import check_policy
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ async def control(map_etcd: EtcdServer, tmp_path: Path) -> AsyncIterator[Control
     """A control role with two regions, one space and the tenant `acme`; a new epoch needs a second person."""
     await map_etcd.clear()
     rules = Rules(second=SecondPerson([Act.RENEW_EPOCH]))
-    async with serving(map_etcd, Issuer(tmp_path), tmp_path / "blobs", check_policy, rules) as opened:
+    async with serving(map_etcd, Issuer(tmp_path), tmp_path / "blobs", read_policy, rules) as opened:
         await furnish(opened.operator)
         yield opened
 

@@ -19,7 +19,7 @@ from trunkline_cli.mapfile.parse import MapFile, read_map_file
 from trunkline_cli.mapfile.plan import plan_import
 from trunkline_client import ControlClient
 from trunkline_client.control import PLAINLY
-from trunkline_routing.edge.policy_text import check_policy
+from trunkline_routing.control.policy_text import read_policy
 
 HEAD = """\
 version: 1
@@ -248,7 +248,7 @@ async def test_a_control_role_that_goes_away_stops_no_import(
     endpoints = [control.endpoint]
 
     async def serve_for_one_batch() -> None:
-        async with serving(map_etcd, control.issuer, tmp_path / "other", check_policy) as other:
+        async with serving(map_etcd, control.issuer, tmp_path / "other", read_policy) as other:
             endpoints.insert(0, other.endpoint)
             begun.set()
             await first_batch.wait()
