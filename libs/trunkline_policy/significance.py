@@ -55,3 +55,15 @@ def _log_choose(count: int, chosen: int) -> float:
 def _check(success_count: int, count: int) -> None:
     if not 0 <= success_count <= count <= MAX_COUNT:
         raise ValueError(f"0 <= successes <= trials <= {MAX_COUNT} is needed")
+
+
+def sign_test(better_count: int, worse_count: int) -> float:
+    """Return the two-sided p-value of the exact sign test: chance that even odds look at least so uneven.
+
+    On queries that only one of two policies gets right this is McNemar's exact test. 1 for no counts. Raises
+    ValueError for counts that cannot be.
+    """
+    count, fewer = better_count + worse_count, min(better_count, worse_count)
+    _check(fewer, count)
+    tail = math.fsum(math.exp(_log_choose(count, number) - count * math.log(2.0)) for number in range(fewer + 1))
+    return min(1.0, 2.0 * tail)
