@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +24,19 @@ from trunkline_mesh.serving import start
 from trunkline_mesh.settings import ServiceSettings
 from trunkline_routing.control.bindings import Rules, control_bindings
 from trunkline_routing.control.map_store import MapStore
-from trunkline_routing.control.policies import PolicyCheck
+from trunkline_routing.control.policy_texts import PolicyReader
 
 QUICK = WatchSettings(catch_up_every_s=0.02, backoff_max_s=0.2)
 
 
-def check_policy(text: str, collections: set[str]) -> None:
-    """A policy of these tests: names of collections; `#` stands for none, `!` for what is no policy."""
+def read_words(text: str, collections: AbstractSet[str]) -> bytes:
+    """A policy of these tests: names of collections; `#` with or without more stands for none, `!` for no policy."""
     for word in text.split():
         if word == "!":
             raise invalid_field("policy.yaml", "must be a policy")
-        if word != "#" and word not in collections:
+        if not word.startswith("#") and word not in collections:
             raise CollectionUnknown(metadata={"collection": word})
+    return f"form of {text}".encode()
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Control:
         """A caller of the role `admin` of a tenant."""
         return self.caller(tenant=tenant_id, roles=["admin"])
 
+    def learner(self, tenant_id: str) -> Caller:
+        """A caller of the role `service` that acts for a tenant."""
+        return self.caller(sub="learner", tenant=None, act_tenant=tenant_id, roles=["service"])
+
     def member(self, tenant_id: str) -> Caller:
         """A caller of a tenant without a role."""
         return self.caller(tenant=tenant_id, roles=[])
@@ -64,14 +70,14 @@ class Control:
 
 @asynccontextmanager
 async def serving(
-    etcd: EtcdServer, issuer: Issuer, blob_dir: Path, check: PolicyCheck = check_policy, rules: Rules | None = None
+    etcd: EtcdServer, issuer: Issuer, blob_dir: Path, read: PolicyReader = read_words, rules: Rules | None = None
 ) -> AsyncIterator[Control]:
     """Serve the control role with every stage of the mesh."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_etcd([etcd.endpoint]))
         watcher = await stack.enter_async_context(watching(store, QUICK))
         maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed)
-        bindings = control_bindings(maps, FileBlobStore(blob_dir), check, rules)
+        bindings = control_bindings(maps, FileBlobStore(blob_dir), read, rules)
         settings = ServiceSettings(
             jwks=str(issuer.jwks_path), issuer=ISSUER, audience=AUDIENCE, drain_settle_s=0.0, drain_grace_s=1.0
         )

@@ -40,7 +40,7 @@ async def test_a_policy_is_read_as_written(control: Control, op: Caller) -> None
     got = (await get(op)).policy
     assert got == put.policy
     assert (got.yaml, got.version, got.digest) == ("docs\n", 1, digest_of(b"docs\n"))
-    assert blobs_in(control, "eu") == blobs_in(control, "us") == {got.digest}
+    assert blobs_in(control, "eu") == blobs_in(control, "us") == {got.digest, digest_of(b"form of docs\n")}
     assert await control.watcher.wait_ready(20)
     pointer = (await control.watcher.at_least(put.map_token, Deadline.after(20))).policy("acme")
     assert pointer is not None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.integration.map.etcd_server import EtcdServer
 
+from trunkline_map.blob import FileBlobStore
 from trunkline_map.entries import CollectionEntry, EpochEntry
 from trunkline_map.etcd import EtcdStore, open_etcd
 from trunkline_map.etcd_channel import open_channel
@@ -31,6 +33,7 @@ from trunkline_mesh.errors import (
 from trunkline_routing.control.collection_map import Collections
 from trunkline_routing.control.how import How
 from trunkline_routing.control.map_store import MapStore
+from trunkline_routing.control.policy_blobs import PolicyBlobs
 from trunkline_routing.control.regions import Regions
 from trunkline_routing.control.spaces import Spaces
 from trunkline_routing.control.tenants import Tenants
@@ -52,6 +55,10 @@ class OvertakenStore(EtcdStore):
         return await super().commit(transaction, timeout_s=timeout_s)
 
 
+NO_POLICIES = PolicyBlobs(FileBlobStore(Path("unused")))
+"""No tenant of these tests has a policy."""
+
+
 class Side:
     """One control process's use cases."""
 
@@ -59,7 +66,7 @@ class Side:
         maps = MapStore(store, StaticMap())
         self.maps = maps
         self.regions, self.spaces = Regions(maps), Spaces(maps)
-        self.tenants, self.collections = Tenants(maps), Collections(maps)
+        self.tenants, self.collections = Tenants(maps, NO_POLICIES), Collections(maps)
 
 
 def soon() -> Deadline:

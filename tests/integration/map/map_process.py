@@ -1,5 +1,5 @@
 """A process that watches a map and answers: each line of input is a token in hexadecimal, each line of output says
-whether a tenant is on the map at that token. Prints `ready` first.
+whether a tenant is on the map at that token, and the version of its policy if it has one. Prints `ready` first.
 
     python -m tests.integration.map.map_process ENDPOINT TENANT
 """
@@ -25,7 +25,9 @@ async def serve(endpoint: str, tenant: str) -> None:
         while line := await asyncio.to_thread(sys.stdin.readline):
             try:
                 snapshot = await watcher.at_least(bytes.fromhex(line), Deadline.after(30))
+                policy = snapshot.policy(tenant)
                 answer = str(snapshot.tenant(tenant) is not None)
+                answer += f" {policy.version}" if policy is not None else ""
             except DomainError as exc:
                 answer = type(exc).__name__
             sys.stdout.write(f"{answer}\n")
