@@ -10,7 +10,7 @@ from typing import Final
 from trunkline_policy.evaluation_scope import ScopeFigures, scope_figures
 from trunkline_policy.significance import sign_test, wilson
 
-DECIDING: Final = frozenset({"explicit", "logical", "semantic", "hybrid", "model", "own_router"})
+DECIDING: Final = frozenset({"explicit", "logical", "rules", "semantic", "classifier", "own_router"})
 """Strategies that name collections because of the query; all others mean that nothing was sure."""
 MAX_CONFUSIONS: Final = 50
 
@@ -35,13 +35,16 @@ class Judged:
 
     @property
     def correct(self) -> bool:
-        """Whether a right collection is searched, or nothing is decided about what belongs nowhere."""
-        return not self.right.isdisjoint(self.chosen) if self.right else not self.decided
+        """Whether a stage chose a right collection, or none chose anything for what belongs nowhere.
+
+        A fallback that happens to search the right collection, as searching all does, knew nothing and is not right.
+        """
+        return self.decided and not self.right.isdisjoint(self.chosen) if self.right else not self.decided
 
     @property
     def best_correct(self) -> bool:
         """Whether the first collection is right; the same as `correct` for what belongs nowhere."""
-        return bool(self.chosen) and self.chosen[0] in self.right if self.right else not self.decided
+        return self.decided and self.chosen[0] in self.right if self.right else not self.decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Evaluation:
 
     count: int
     accuracy: float
-    """Share of the queries for which a right collection is searched."""
+    """Share of the queries that are right: see `Judged.correct`."""
     accuracy_low: float
     accuracy_high: float
     """Ends of its 95 % Wilson interval."""
