@@ -31,17 +31,29 @@ from trunkline_client.errors import (
 )
 from trunkline_client.failure import Failure, FieldProblem
 from trunkline_client.filters import AnyOf, Between, Condition, Equals, Filter
+from trunkline_client.generation import FewShotExample, Generation, ModelClass, PromptTemplate
+from trunkline_client.learning import LearningClient
 from trunkline_client.requests import Query, Vector
-from trunkline_client.results import Hit, RegionWrite, RouteResult, SearchResult, WriteResult
+from trunkline_client.results import FeedbackResult, Hit, RegionWrite, RouteResult, SearchResult, WriteResult
 from trunkline_client.router import RouterAddress
 from trunkline_client.settings import ClientSettings
-from trunkline_client.trail import CollectionTrail, Decision, Degradation, RegionAttempt, Stage, Trail
+from trunkline_client.trail import (
+    Assignment,
+    CollectionTrail,
+    Decision,
+    DecisionStep,
+    Degradation,
+    RegionAttempt,
+    Stage,
+    Trail,
+)
 
 __all__ = [
     "MAX_DELETE_IDS",
     "MAX_UPSERT_BYTES",
     "MAX_UPSERT_DOCUMENTS",
     "AnyOf",
+    "Assignment",
     "Attempt",
     "Between",
     "ClientSettings",
@@ -51,20 +63,27 @@ __all__ = [
     "ControlClient",
     "DeadlineExceeded",
     "Decision",
+    "DecisionStep",
     "Degradation",
     "Document",
     "Equals",
     "Failure",
+    "FeedbackResult",
+    "FewShotExample",
     "FieldProblem",
     "FieldValue",
     "Filter",
+    "Generation",
     "Hit",
     "HowToChange",
     "InternalError",
     "InvalidRequest",
+    "LearningClient",
+    "ModelClass",
     "NotFound",
     "Overloaded",
     "PermissionDenied",
+    "PromptTemplate",
     "Query",
     "QuotaExhausted",
     "RegionAttempt",

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import grpc
-
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline_client import methods
 from trunkline_client.context import Answer
-from trunkline_client.credential import TokenSource
 from trunkline_client.documents import Document, document_to_proto
 from trunkline_client.filters import Filter
 from trunkline_client.methods import Method, RequestT, ResponseT
@@ -25,15 +22,13 @@ from trunkline_client.requests import (
 )
 from trunkline_client.residency import scope_of
 from trunkline_client.results import RouteResult, SearchResult, WriteResult, route_result, search_result, write_result
-from trunkline_client.router import RouterAddress
-from trunkline_client.session import Session
-from trunkline_client.settings import ClientSettings
+from trunkline_client.teaching import TeachingSession
 
 # No collection can be called so.
 _ALL: Final = ("*",)
 
 
-class TrunklineClient(Session):
+class TrunklineClient(TeachingSession):
     """Asks Trunkline's routers for one tenant.
 
     `routers`: nearest first, as `RouterAddress`, `"host:port"` or `"region=host:port"`. `token`: a JWT, or a callable
@@ -42,29 +37,6 @@ class TrunklineClient(Session):
     Every call has a deadline in seconds for all of its attempts together, and raises a `TrunklineError` whose class
     names the family of the reason. Use it as an async context manager, in one event loop.
     """
-
-    def __init__(
-        self,
-        routers: Sequence[RouterAddress | str],
-        token: TokenSource,
-        *,
-        settings: ClientSettings | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        super().__init__(routers, token, settings=settings, credentials=credentials)
-        self._map_token = b""
-
-    @property
-    def map_token(self) -> bytes:
-        """The token that calls carry unless they name another; empty asks for no particular state of the map."""
-        return self._map_token
-
-    def read_after(self, map_token: bytes) -> None:
-        """Answer every later call from this state of the map or a newer one; `b""` forgets it.
-
-        Tokens are opaque and cannot be compared, so the last one given stands.
-        """
-        self._map_token = map_token
 
     async def search(
         self,
@@ -81,6 +53,8 @@ class TrunklineClient(Session):
         explain: bool = False,
         rerank: bool = True,
         rerank_depth: int = 0,
+        previous_decision_id: str = "",
+        expand_template: bool = False,
         map_token: bytes | None = None,
         deadline_s: float | None = None,
         request_id: str | None = None,
@@ -99,6 +73,8 @@ class TrunklineClient(Session):
             explain=explain,
             rerank=rerank,
             rerank_depth=rerank_depth,
+            previous_decision_id=previous_decision_id,
+            expand_template=expand_template,
         )
         return await self.search_query(query, map_token=map_token, deadline_s=deadline_s, request_id=request_id)
 
@@ -137,6 +113,8 @@ class TrunklineClient(Session):
         all_collections: bool = False,
         consistency: ConsistencyName = "any",
         explain: bool = True,
+        previous_decision_id: str = "",
+        expand_template: bool = False,
         map_token: bytes | None = None,
         deadline_s: float | None = None,
         request_id: str | None = None,
@@ -150,6 +128,8 @@ class TrunklineClient(Session):
                 consistency=consistency_value(consistency),
                 map_token=self._token(map_token),
                 explain=explain,
+                previous_decision_id=previous_decision_id,
+                expand_template=expand_template,
             )
         answer = await self._read(methods.ROUTE, request, deadline_s, request_id, _route_scope(request))
         return route_result(answer)
@@ -192,9 +172,6 @@ class TrunklineClient(Session):
             )
         answer = await self._write(methods.DELETE, request, deadline_s, request_id, collection)
         return write_result(answer)
-
-    def _token(self, given: bytes | None) -> bytes:
-        return self._map_token if given is None else given
 
     async def _read(
         self,

@@ -167,6 +167,14 @@ _ADVICE_BY_REASON: Final[Mapping[str, str]] = {
     "when one is back, or search with allow_partial=True to go without what they hold.",
     "RESIDENCY_VIOLATION": "Nothing was sent outside the jurisdictions. In the map every region of a placement must "
     "lie within the collection's jurisdictions, and these within the tenant's.",
+    "DECISION_UNKNOWN": "A decision id is good for 7 days, for its own tenant, at the routers of its jurisdiction.",
+    "NO_COLLECTION_MATCHES": "The tenant's policy refuses what it finds nowhere. Ask otherwise, name collections, or "
+    "add examples to the policy.",
+    "POLICY_VERSION_UNKNOWN": "List the policy's versions; old ones are not kept for ever.",
+    "ROLLOUT_UNKNOWN": "Read the policy: the rollout has ended, or another one is under way.",
+    "ROLLOUT_ACTIVE": "End the rollout that the metadata names, or wait for it.",
+    "FEEDBACK_LIMITED": "Send feedback of users with their own credentials, and at most 60 a minute of each; wait for "
+    "retry_delay_s.",
 }
 
 
@@ -195,6 +203,12 @@ _BY_REASON: Final[Mapping[str, type[TrunklineError]]] = {
     "SPACE_UNKNOWN": NotFound,
     "POLICY_UNKNOWN": NotFound,
     "PERMIT_UNKNOWN": NotFound,
+    "DECISION_UNKNOWN": NotFound,
+    "NO_COLLECTION_MATCHES": NotFound,
+    "POLICY_VERSION_UNKNOWN": NotFound,
+    "ROLLOUT_UNKNOWN": NotFound,
+    "ROLLOUT_ACTIVE": Conflict,
+    "FEEDBACK_LIMITED": QuotaExhausted,
     "REVISION_CONFLICT": Conflict,
     "ENTRY_IN_USE": Conflict,
     "PAGE_EXPIRED": Conflict,

@@ -20,6 +20,8 @@ from trunkline.control.v1 import space_service_pb2 as spaces_pb
 from trunkline.control.v1 import space_service_pb2_grpc as spaces_grpc
 from trunkline.control.v1 import tenant_service_pb2 as tenants_pb
 from trunkline.control.v1 import tenant_service_pb2_grpc as tenants_grpc
+from trunkline.routing.v1 import learning_service_pb2 as learning_pb
+from trunkline.routing.v1 import learning_service_pb2_grpc as learning_grpc
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 
@@ -61,6 +63,22 @@ UPSERT: Final[Method[routing_pb.UpsertRequest, routing_pb.UpsertResponse]] = Met
 )
 DELETE: Final[Method[routing_pb.DeleteRequest, routing_pb.DeleteResponse]] = Method(
     "Delete", lambda channel: routing_grpc.RoutingServiceStub(channel).Delete
+)
+
+RECORD_FEEDBACK: Final[Method[routing_pb.RecordFeedbackRequest, routing_pb.RecordFeedbackResponse]] = Method(
+    "RecordFeedback", lambda channel: routing_grpc.RoutingServiceStub(channel).RecordFeedback
+)
+SAMPLE_DOCUMENTS: Final[Method[routing_pb.SampleDocumentsRequest, routing_pb.SampleDocumentsResponse]] = Method(
+    "SampleDocuments", lambda channel: routing_grpc.RoutingServiceStub(channel).SampleDocuments
+)
+EVALUATE_POLICY: Final[Method[learning_pb.EvaluatePolicyRequest, learning_pb.EvaluatePolicyResponse]] = Method(
+    "EvaluatePolicy", lambda channel: learning_grpc.LearningServiceStub(channel).EvaluatePolicy
+)
+GET_ROUTING_REPORT: Final[Method[learning_pb.GetRoutingReportRequest, learning_pb.GetRoutingReportResponse]] = Method(
+    "GetRoutingReport", lambda channel: learning_grpc.LearningServiceStub(channel).GetRoutingReport
+)
+LEARN: Final[Method[learning_pb.LearnRequest, learning_pb.LearnResponse]] = Method(
+    "Learn", lambda channel: learning_grpc.LearningServiceStub(channel).Learn, Repeat.UNSENT
 )
 
 GET_COLLECTION: Final[Method[collections_pb.GetCollectionRequest, collections_pb.GetCollectionResponse]] = Method(

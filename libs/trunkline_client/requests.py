@@ -39,7 +39,9 @@ class Query:
     `text` is a text of 1 to 4,096 bytes or a vector (which needs `collections`). `top_k`: 1 to 100.
     `collections`: at most 64; empty lets the policy decide. `all_collections`: search all of the tenant's, of which
     there may be at most 64, and name none. `rerank_depth`: candidates to reorder, 1 to 100, 0 for the server's default.
-    `min_score`: least cosine similarity. `include_fields`: at most 32; empty returns all.
+    `min_score`: least cosine similarity. `include_fields`: at most 32; empty returns all. `previous_decision_id`: of
+    the same session's decision before, for policies whose rules look at it. `expand_template`: with the text and
+    examples of the template that the policy picks.
     """
 
     text: str | Vector
@@ -54,6 +56,8 @@ class Query:
     explain: bool = False
     rerank: bool = True
     rerank_depth: int = 0
+    previous_decision_id: str = ""
+    expand_template: bool = False
 
 
 def search_request(query: Query, map_token: bytes = b"", tenant: str = "") -> routing_pb.SearchRequest:
@@ -72,6 +76,8 @@ def search_request(query: Query, map_token: bytes = b"", tenant: str = "") -> ro
             map_token=map_token,
             explain=query.explain,
             rerank=routing_pb.RerankOptions(disabled=not query.rerank, depth=query.rerank_depth),
+            previous_decision_id=query.previous_decision_id,
+            expand_template=query.expand_template,
         )
         if isinstance(query.text, Vector):
             request.vector.CopyFrom(vector_pb.QueryVector(space_id=query.text.space_id, values=query.text.values))

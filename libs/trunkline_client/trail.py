@@ -12,14 +12,54 @@ from trunkline_client.reasons import reason_name
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionStep:
+    """One step of a decision.
+
+    `stage`: CACHE, OWN_ROUTER, CLASSIFIER, LOGICAL, SEMANTIC or FALLBACK. `outcome`: DECIDED, UNSURE, OUT_OF_SCOPE,
+    FAILED or SKIPPED_*. `confidence`: of its best collection, 0 to 1. `cost_units`: of the policy's budget.
+    """
+
+    stage: str
+    outcome: str
+    confidence: float
+    elapsed_s: float
+    cost_units: float
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The arm, `control` or `variant`, of a comparison that the query takes part in.
+
+    `shadow`: the variant decided beside, unused; `agrees`: it would have chosen the same, None unless both decided.
+    """
+
+    experiment: str
+    arm: str
+    shadow: bool
+    agrees: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """How the collections were chosen. `strategy`: EXPLICIT, ALL, RULES, SEMANTIC, FALLBACK or NONE."""
+    """How the collections were chosen.
+
+    `strategy`: EXPLICIT, ALL, RULES, SEMANTIC, CLASSIFIER, OWN_ROUTER, FALLBACK or NONE. `decision_id` names it in
+    feedback and as the previous one of a session, for 7 days; empty where no policy decided. `in_scope`: probability
+    that the query belongs anywhere at all, None where semantics were not asked. `head_digest`: the trained head that
+    semantics used, empty for prototypes.
+    """
 
     strategy: str
     confidence: float
     policy_version: int
     cached: bool
     reasons: tuple[str, ...]
+    decision_id: str = ""
+    steps: tuple[DecisionStep, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    in_scope: float | None = None
+    cost_units: float = 0.0
+    head_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +170,28 @@ def _decision(message: trail_pb.Decision) -> Decision:
         message.policy_version,
         message.cached,
         tuple(message.reasons),
+        message.decision_id,
+        tuple(_step(item) for item in message.steps),
+        tuple(_assignment(item) for item in message.assignments),
+        message.in_scope if message.HasField("in_scope") else None,
+        message.cost_units,
+        message.head_digest,
     )
+
+
+def _step(message: trail_pb.DecisionStep) -> DecisionStep:
+    return DecisionStep(
+        enum_name(trail_pb.DecisionStage.DESCRIPTOR, message.stage, "DECISION_STAGE_"),
+        enum_name(trail_pb.DecisionStageOutcome.DESCRIPTOR, message.outcome, "DECISION_STAGE_OUTCOME_"),
+        message.confidence,
+        seconds(message.elapsed),
+        message.cost_units,
+    )
+
+
+def _assignment(message: trail_pb.Assignment) -> Assignment:
+    agrees = message.agrees if message.HasField("agrees") else None
+    return Assignment(message.experiment, message.arm, message.shadow, agrees)
 
 
 def _collection(message: trail_pb.CollectionTrail) -> CollectionTrail:
