@@ -8,6 +8,7 @@ from trunkline_cli.commands import (
     demo,
     doctor,
     drain,
+    feedback,
     ingest,
     map_changes,
     search,
@@ -19,6 +20,7 @@ from trunkline_cli.commands.approvals import approval_group
 from trunkline_cli.commands.collections import collection_group
 from trunkline_cli.commands.entries import REGION, SPACE, TENANT, add, add_common
 from trunkline_cli.commands.map_group import map_group
+from trunkline_cli.commands.policy_group import policy_group
 
 app = typer.Typer(
     name="trunkline",
@@ -34,6 +36,7 @@ app.command()(stack.down)
 app.command()(stack.status)
 app.command()(search.search)
 app.command()(search.route)
+app.command()(feedback.feedback)
 app.command()(ingest.ingest)
 app.command()(doctor.doctor)
 app.command()(serve.serve)
@@ -115,4 +118,5 @@ app.add_typer(_region_group(), name="region")
 app.add_typer(_space_group(), name="space")
 app.add_typer(_tenant_group(), name="tenant")
 app.add_typer(collection_group(), name="collection")
+app.add_typer(policy_group(), name="policy")
 app.add_typer(approval_group(), name="approval")

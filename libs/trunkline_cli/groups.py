@@ -45,10 +45,10 @@ class At:
         """Return what prints the result."""
         return Output(self.json_output)
 
-    def target(self) -> Target:
-        """Return where to go."""
+    def target(self, tenant: str | None = None) -> Target:
+        """Return where to go; development tokens of a tenant's own are for `tenant`."""
         options = TargetOptions(
-            run_dir=self.run_dir, control=self.control, token=self.token, token_file=self.token_file
+            run_dir=self.run_dir, control=self.control, token=self.token, token_file=self.token_file, tenant=tenant
         )
         return Target(options)
 

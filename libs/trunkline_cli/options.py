@@ -46,3 +46,8 @@ CollectionsOption = Annotated[
     list[str] | None,
     typer.Option("--collection", "-c", help="Collection to search; repeat it. Without, the tenant's policy decides."),
 ]
+PolicyTenantOption = Annotated[str | None, typer.Option("--tenant", help="Whose policy.")]
+LearnerOption = Annotated[
+    list[str] | None,
+    typer.Option("--learner", help="A learner as host:port or region=host:port; repeat it. Without, the map's."),
+]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline_cli.exits import START, CliError, Exit, not_running
-from trunkline_client import ControlClient, RouterAddress, TrunklineClient
+from trunkline_client import ControlClient, LearningClient, RouterAddress, TrunklineClient
 
 if TYPE_CHECKING:
     from trunkline_local import StackState
@@ -79,9 +79,13 @@ class Target:
             raise CliError(f"no router of region {near} is known", code=Exit.USAGE)
         return sorted(found, key=lambda address: address.region != near)  # stable: the others keep their order
 
-    def client(self) -> TrunklineClient:
-        """Return a client of the tenant. Raises CliError."""
-        return TrunklineClient(self.routers(), self._token(self._tenant_token))
+    def client(self, roles: Sequence[str] = ()) -> TrunklineClient:
+        """Return a client of the tenant; a development token gets these roles. Raises CliError."""
+        return TrunklineClient(self.routers(), self._token(lambda: self._tenant_token(roles)))
+
+    def learning(self, learners: Sequence[RouterAddress]) -> LearningClient:
+        """Return a client of these learners; a development token is an admin's of the tenant. Raises CliError."""
+        return LearningClient(learners, self._token(lambda: self._tenant_token(["admin"])))
 
     def control(self) -> ControlClient:
         """Return a client of the control role, as operator. Raises CliError."""
@@ -110,10 +114,10 @@ class Target:
             raise CliError("no credential", advice="give --token, --token-file or TRUNKLINE_TOKEN", code=Exit.USAGE)
         return local()
 
-    def _tenant_token(self) -> TokenSource:
+    def _tenant_token(self, roles: Sequence[str]) -> TokenSource:
         from trunkline_local import DevIdentity
 
-        return DevIdentity.load(self.stack().identity_dir).mint("cli", tenant=self.tenant)
+        return DevIdentity.load(self.stack().identity_dir).mint("cli", tenant=self.tenant, roles=roles)
 
     def _operator_token(self) -> TokenSource:
         return self.stack().tokens["operator"].read_text

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from trunkline_cli.decision_view import decision_data, generation_data, generation_lines, show_decision
 from trunkline_cli.output import Output, one_line
-from trunkline_client import Attempt, CollectionTrail, Hit, RegionAttempt, RouteResult, SearchResult, Trail
+from trunkline_client import Attempt, CollectionTrail, Generation, Hit, RegionAttempt, RouteResult, SearchResult, Trail
 
 _SNIPPET_CHARS = 200
 
@@ -20,23 +21,26 @@ def show_search(out: Output, result: SearchResult, *, explain: bool = False) -> 
         _show_hit(out, rank, hit)
     out.line()
     show_trail(out, result.trail, explain=explain)
+    _show_generation(out, result.generation)
     _show_attempts(out, result.attempts)
 
 
 def show_route(out: Output, result: RouteResult) -> None:
     """Print where a search would go."""
     show_trail(out, result.trail, explain=True)
+    _show_generation(out, result.generation)
     _show_attempts(out, result.attempts)
+
+
+def _show_generation(out: Output, generation: Generation | None) -> None:
+    for line in generation_lines(generation):
+        out.line(line)
 
 
 def show_trail(out: Output, trail: Trail, *, explain: bool = False) -> None:
     """Print the decision, the regions, the stages and the degradations."""
     if trail.decision is not None:
-        cached = ", remembered" if trail.decision.cached else ""
-        policy = f", policy {trail.decision.policy_version}" if trail.decision.policy_version else ""
-        out.line(f"decision     {trail.decision.strategy} {trail.decision.confidence:.2f}{policy}{cached}")
-        for reason in trail.decision.reasons:
-            out.line(f"             {reason}", style="dim")
+        show_decision(out, trail.decision, explain=explain)
     for item in trail.collections:
         out.line(f"collection   {_collection_line(item, explain=explain)}")
     if trail.stages:
@@ -106,13 +110,18 @@ def search_data(result: SearchResult) -> Mapping[str, Any]:
             for hit in result.hits
         ],
         "trail": trail_data(result.trail),
+        "generation": generation_data(result.generation),
         "attempts": attempts_data(result.attempts),
     }
 
 
 def route_data(result: RouteResult) -> Mapping[str, Any]:
     """Return a decision as plain data."""
-    return {"trail": trail_data(result.trail), "attempts": attempts_data(result.attempts)}
+    return {
+        "trail": trail_data(result.trail),
+        "generation": generation_data(result.generation),
+        "attempts": attempts_data(result.attempts),
+    }
 
 
 def attempts_data(attempts: Sequence[Attempt]) -> list[Mapping[str, Any]]:
@@ -125,19 +134,10 @@ def attempts_data(attempts: Sequence[Attempt]) -> list[Mapping[str, Any]]:
 
 def trail_data(trail: Trail) -> Mapping[str, Any]:
     """Return a trail as plain data; times in seconds, the map token in hexadecimal."""
-    decision = trail.decision
     return {
         "request_id": trail.request_id,
         "router_region": trail.router_region,
-        "decision": None
-        if decision is None
-        else {
-            "strategy": decision.strategy,
-            "confidence": decision.confidence,
-            "policy_version": decision.policy_version,
-            "cached": decision.cached,
-            "reasons": list(decision.reasons),
-        },
+        "decision": decision_data(trail.decision),
         "collections": [
             {
                 "collection": item.collection,

@@ -103,7 +103,9 @@ async def test_status_tells_what_runs(trunkline: Command) -> None:
     again = await trunkline("up", "--small", "--region", "eu-west=eu")
     assert (status["running"], status["stale"]) == (True, False)
     states = {each["name"]: each["state"] for each in status["stack"]["processes"]}
-    assert states == dict.fromkeys(["etcd-0", "triton", "control", "eu-west/valkey", "eu-west/services"], "running")
+    assert states == dict.fromkeys(
+        ["etcd-0", "triton", "control", "eu-west/valkey", "eu-west/services", "eu-west/learner"], "running"
+    )
     assert again.code == 1
     assert "already runs" in again.err
     assert "Traceback" not in again.err

@@ -25,7 +25,7 @@ from trunkline_cli.map_entries import (
 from trunkline_cli.map_view import show_entry
 from trunkline_client import ControlClient, Versioned, if_known
 
-MAX_POLICY_BYTES: Final = 262_144
+MAX_POLICY_BYTES: Final = 2_097_152
 _REGION_STATES: Final = {
     "serving": entries_pb.REGION_STATE_SERVING,
     "draining": entries_pb.REGION_STATE_DRAINING,
@@ -35,7 +35,7 @@ _PREFERENCES: Final = {
     "nearest": entries_pb.REGION_PREFERENCE_NEAREST,
     "placement": entries_pb.REGION_PREFERENCE_PLACEMENT,
 }
-_SERVICES: Final = ("routing", "retrieval", "rerank", "inference", "admission")
+_SERVICES: Final = ("routing", "retrieval", "rerank", "inference", "admission", "learning")
 
 TenantName = Annotated[str, typer.Option("--tenant", help="Whose.")]
 
@@ -193,7 +193,7 @@ def put_policy(
     tenant: TenantName,
     at: At,
 ) -> None:
-    """Check and replace a tenant's policy."""
+    """Check and replace a tenant's policy; `trunkline policy apply` lints it first and shows what it changes."""
     text = _policy_text(file)
 
     async def change(client: ControlClient) -> Versioned[policies_pb.Policy]:

@@ -25,6 +25,12 @@ from trunkline_cli.views import route_data, search_data, show_route, show_search
 from trunkline_client import Equals, Filter, Query, RouteResult, SearchResult, TrunklineClient
 
 AllOption = Annotated[bool, typer.Option("--all", help="All of the tenant's collections, at most 64.")]
+PreviousOption = Annotated[
+    str, typer.Option("--previous", help="Id of the same session's decision before, for policies that look at it.")
+]
+TemplateOption = Annotated[
+    bool, typer.Option("--expand-template", help="Show the chosen prompt template whole, not its name alone.")
+]
 
 
 @guarded
@@ -43,7 +49,11 @@ def search(
     allow_partial: Annotated[bool, typer.Option("--allow-partial", help="Take what can be searched.")] = False,
     rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Reorder the best candidates.")] = True,
     rerank_depth: Annotated[int, typer.Option(help="Candidates to reorder, 1 to 100; 0 for the default.")] = 0,
-    explain: Annotated[bool, typer.Option("--explain", help="Show reasons and every region that was tried.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show reasons, steps of the decision and every region that was tried.")
+    ] = False,
+    previous: PreviousOption = "",
+    expand_template: TemplateOption = False,
     deadline_s: DeadlineOption = None,
     tenant: TenantOption = None,
     routers: RouterOption = None,
@@ -66,6 +76,8 @@ def search(
         explain=explain,
         rerank=rerank,
         rerank_depth=rerank_depth,
+        previous_decision_id=previous,
+        expand_template=expand_template,
     )
     options = TargetOptions(
         run_dir=run_dir, routers=routers or (), token=token, token_file=token_file, tenant=tenant, near=near
@@ -86,6 +98,8 @@ def route(
     text: Annotated[str, typer.Argument(help="The question.")],
     collections: CollectionsOption = None,
     all_collections: AllOption = False,
+    previous: PreviousOption = "",
+    expand_template: TemplateOption = False,
     deadline_s: DeadlineOption = None,
     tenant: TenantOption = None,
     routers: RouterOption = None,
@@ -103,7 +117,12 @@ def route(
     async def ask(client: TrunklineClient) -> RouteResult:
         async with client:
             return await client.route(
-                text, collections=collections or [], all_collections=all_collections, deadline_s=deadline_s
+                text,
+                collections=collections or [],
+                all_collections=all_collections,
+                previous_decision_id=previous,
+                expand_template=expand_template,
+                deadline_s=deadline_s,
             )
 
     result = asyncio.run(ask(Target(options).client()))

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 
+from trunkline_cli.decision_view import step_line
 from trunkline_cli.demo.scenario import Question
 from trunkline_cli.demo.tally import Tally
 from trunkline_cli.output import Output, one_line
@@ -42,6 +43,7 @@ async def ask_all(
     out: Output, clients: Mapping[str, TrunklineClient], questions: Sequence[Question], tally: Tally
 ) -> None:
     """Ask in order, show each answer, and check what it must show."""
+    seen: set[tuple[str, str]] = set()
     for number, question in enumerate(questions, 1):
         note = f"  ({question.note})" if question.note else ""
         out.line(f"[{number:2}/{len(questions)}] {question.tenant_id} asks: {question.text}{note}", style="bold")
@@ -53,6 +55,10 @@ async def ask_all(
             out.line(f"   failed     {exc}", style="red")
             continue
         show_answer(out, result)
+        decision = result.trail.decision
+        if decision is not None and (question.tenant_id, question.text) not in seen:
+            seen.add((question.tenant_id, question.text))
+            tally.strategies[decision.strategy] += 1
         _check(number, question, result, tally)
         out.line()
 
@@ -79,8 +85,7 @@ def show_answer(out: Output, result: SearchResult) -> None:
     """Print one answer: decision, collections with their regions, top answers, times, degradations."""
     trail = result.trail
     if trail.decision is not None:
-        remembered = ", remembered" if trail.decision.cached else ""
-        out.line(f"   decision   {trail.decision.strategy}, confidence {trail.decision.confidence:.2f}{remembered}")
+        out.line(f"   decision   {trail.decision.strategy}: {step_line(trail.decision)}")
     for item in trail.collections:
         served = item.served_region or "not served"
         out.line(f"   collection {item.collection} ({item.confidence:.2f}) served in {served}")

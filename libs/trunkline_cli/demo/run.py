@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import signal
 import tempfile
@@ -14,6 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trunkline_cli.demo.asking import ask_all, prepare_policies
 from trunkline_cli.demo.corpus import demo_documents
+from trunkline_cli.demo.deciding import show_deciding
+from trunkline_cli.demo.lesson import show_lesson
+from trunkline_cli.demo.mistake import show_mistake
+from trunkline_cli.demo.notes import NOTES
 from trunkline_cli.demo.outage import lose_a_region
 from trunkline_cli.demo.scenario import QUESTIONS, TENANTS
 from trunkline_cli.demo.tally import Tally, percentile, read_caches
@@ -70,15 +75,15 @@ async def _with_stack(out: Output, stack: LocalStack, count: int, tally: Tally) 
     token = await seed(stack)
     if not await stack.wait_serving(within_s=_SERVING_WITHIN_S):
         raise CliError("not every service became ready", advice="`trunkline doctor` says what this machine lacks")
-    documents = await asyncio.to_thread(demo_documents, count)
+    documents = {**await asyncio.to_thread(demo_documents, count), **NOTES}
     async with AsyncExitStack() as opened:
         clients = {tenant.tenant_id: await opened.enter_async_context(client_of(stack, tenant)) for tenant in TENANTS}
         for client in clients.values():
             client.read_after(token)
         written = await fill(clients, documents)
         out.line(
-            f"{written} pieces of the standard library's documentation in {len(documents)} collections of "
-            f"{len(clients)} tenants, {time.monotonic() - began_s:.0f} s after the start."
+            f"{written} documents, nearly all of them the standard library's documentation, in {len(documents)} "
+            f"collections of {len(clients)} tenants, {time.monotonic() - began_s:.0f} s after the start."
         )
         tally.check(written >= count, f"only {written} of {count} documents were there")
         if not await prepare_policies(clients):
@@ -86,6 +91,9 @@ async def _with_stack(out: Output, stack: LocalStack, count: int, tally: Tally) 
         tally.cache.subtract(await read_caches(stack.state.regions))  # the figures are of questions, not of ingestion
         out.line()
         await ask_all(out, clients, QUESTIONS, tally)
+        await show_deciding(out, stack, clients, token, tally)
+        await show_lesson(out, stack, token, tally)
+        await show_mistake(out, stack, tally)
         await lose_a_region(out, stack, clients["aurora"], tally)
     tally.cache.update(await read_caches(stack.state.regions))
 
@@ -107,6 +115,11 @@ def show_summary(out: Output, tally: Tally) -> None:
     out.line("Summary", style="bold")
     out.line(f"   queries    {data['queries']}, p50 {data['p50_ms']:.0f} ms, p95 {data['p95_ms']:.0f} ms")
     out.line(f"   errors     {data['errors']}; refused as they should be: {data['refused'] or 'none'}")
+    out.line(
+        f"   decisions  {data['logical_hit_rate']:.0%} of the {tally.strategies.total()} questions by rules; p95 by "
+        f"rules {data['logical_p95_ms']:.1f} ms, by meaning {data['semantic_p95_ms']:.1f} ms; "
+        f"{data['cost_per_1000']:.0f} cost units for 1,000"
+    )
     for name, rate in data["hit_rates"].items():
         out.line(f"   hit rate   {name}: {'no look-ups' if rate is None else f'{rate:.0%}'}")
     for what in tally.failed_checks:
@@ -122,6 +135,10 @@ def summary(tally: Tally) -> Mapping[str, Any]:
         "refused": dict(tally.refusals),
         "p50_ms": percentile(tally.elapsed_s, 0.50) * 1000,
         "p95_ms": percentile(tally.elapsed_s, 0.95) * 1000,
+        "logical_hit_rate": tally.share_by("RULES"),
+        "logical_p95_ms": percentile(tally.decided_s.get("RULES", ()), 0.95) * 1000,
+        "semantic_p95_ms": percentile(tally.decided_s.get("SEMANTIC", ()), 0.95) * 1000,
+        "cost_per_1000": 1000 * sum(tally.cost_units) / len(tally.cost_units) if tally.cost_units else math.nan,
         "hit_rates": {
             "decision cache": tally.rate("decision_cache", ["hit"]),
             "query vectors at the routers": tally.rate("query_vector_cache", ["hit"]),

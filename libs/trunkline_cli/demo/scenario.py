@@ -37,7 +37,12 @@ class TenantPlan:
 
     def policy(self) -> str:
         """Return the tenant's policy, YAML."""
-        return files("trunkline_cli.demo").joinpath("policies", f"{self.tenant_id}.yaml").read_text(encoding="utf-8")
+        return policy_text(self.tenant_id)
+
+
+def policy_text(name: str) -> str:
+    """Return a policy that comes with the demonstration, YAML."""
+    return files("trunkline_cli.demo").joinpath("policies", f"{name}.yaml").read_text(encoding="utf-8")
 
 
 TENANTS: Final = (
@@ -64,6 +69,16 @@ TENANTS: Final = (
             "numbers": CollectionPlan(("ap-south",), ("apac",)),
             "language": CollectionPlan(("us-east", "ap-south"), ("apac", "us")),
             "testing": CollectionPlan(("ap-south", "us-east"), ("apac", "us")),
+        },
+    ),
+    TenantPlan(
+        "cedar",
+        "free",
+        ("us",),
+        "us-east",
+        {
+            "accounts": CollectionPlan(("us-east",), ("us",)),
+            "reliability": CollectionPlan(("us-east",), ("us",)),
         },
     ),
 )
@@ -98,6 +113,9 @@ QUESTIONS: Final[Sequence[Question]] = (
     _of("aurora", "Wait for many tasks and cancel the rest when one fails", "concurrency"),
     _of("aurora", "Which option lets a server reuse the address of a TCP socket?", "networking"),
     _of("aurora", PRIVATE_QUESTION, PRIVATE_COLLECTION),
+    _of("aurora", "Set a breakpoint and look at the frames of a traceback", "debugging"),
+    _of("aurora", "Start a thread pool and share a semaphore", "concurrency"),
+    _of("aurora", "Unpack a zip archive into a folder", "files"),
     Question(
         "aurora",
         "Receive data from a socket and keep it in a temporary file",
@@ -118,6 +136,11 @@ QUESTIONS: Final[Sequence[Question]] = (
     _of("birch", "How many days are there between two dates?", "numbers"),
     _of("birch", "Count how often each word occurs in a list", "language"),
     _of("birch", "Replace a function with a mock while a test runs", "testing"),
+    _of("birch", "Match a postal code with a regular expression", "text"),
+    _of("birch", "Turn a decimal into a fraction", "numbers"),
+    _of("birch", "Keep the name of a function behind a decorator", "language"),
+    _of("cedar", "Which invoice was paid twice?", "accounts"),
+    _of("cedar", "Who is on call during the next incident?", "reliability"),
     Question("birch", "Which flour makes the best sourdough bread?", frozenset({"language"}), "goes to the fallback"),
 )
 

@@ -28,6 +28,12 @@ class Tally:
     refusals: Counter[str] = field(default_factory=Counter)
     failed_checks: list[str] = field(default_factory=list)
     cache: Counter[tuple[str, str]] = field(default_factory=Counter)
+    strategies: Counter[str] = field(default_factory=Counter)
+    """What decided the demonstration's own questions, each counted once."""
+    decided_s: dict[str, list[float]] = field(default_factory=dict)
+    """Times of fresh decisions as the caller sees them, by what decided."""
+    cost_units: list[float] = field(default_factory=list)
+    """What each fresh decision cost."""
 
     @property
     def queries(self) -> int:
@@ -39,6 +45,11 @@ class Tally:
         if not held:
             self.failed_checks.append(what)
         return held
+
+    def share_by(self, strategy: str) -> float:
+        """Return the share of the questions that this decided; not a number without questions."""
+        total = self.strategies.total()
+        return self.strategies[strategy] / total if total else math.nan
 
     def rate(self, name: str, hits: Iterable[str]) -> float | None:
         """Return the share of hits among all look-ups of a cache; None without any."""

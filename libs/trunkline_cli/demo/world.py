@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 from trunkline_cli.demo.scenario import TENANTS, TenantPlan
 from trunkline_cli.ingest.run import insistently
 from trunkline_cli.output import progress
-from trunkline_client import ClientSettings, Document, RouterAddress, TrunklineClient, upsert_batches
+from trunkline_client import (
+    ClientSettings,
+    ControlClient,
+    Document,
+    LearningClient,
+    RouterAddress,
+    TrunklineClient,
+    upsert_batches,
+)
 
 if TYPE_CHECKING:
     from trunkline_local import LocalStack
@@ -43,13 +51,38 @@ async def seed(stack: LocalStack) -> bytes:
 
 def client_of(stack: LocalStack, tenant: TenantPlan) -> TrunklineClient:
     """Return a client with the tenant's token that knows all routers and prefers the near one."""
+    return client_for(stack, tenant.tenant_id, "demo")
+
+
+def client_for(
+    stack: LocalStack, tenant_id: str, subject: str, attributes: Mapping[str, str] | None = None
+) -> TrunklineClient:
+    """Return a client of somebody of a tenant, with what the identity provider vouches for."""
     from trunkline_local import Service
 
+    near = next(tenant.near for tenant in TENANTS if tenant.tenant_id == tenant_id)
     routers = sorted(
         (RouterAddress(region.region_id, region.endpoints[Service.ROUTING]) for region in stack.state.regions),
-        key=lambda address: address.region != tenant.near,
+        key=lambda address: address.region != near,
     )
-    return TrunklineClient(routers, stack.identity.mint("demo", tenant=tenant.tenant_id), settings=_SETTINGS)
+    token = stack.identity.mint(subject, tenant=tenant_id, attributes=attributes or {})
+    return TrunklineClient(routers, token, settings=_SETTINGS)
+
+
+def control_of(stack: LocalStack) -> ControlClient:
+    """Return a client of the control role, as operator."""
+    return ControlClient([stack.state.control_endpoint], stack.state.tokens["operator"].read_text)
+
+
+def learning_of(stack: LocalStack, tenant_id: str) -> LearningClient:
+    """Return a client of the learners inside the tenant's jurisdictions, as its admin."""
+    allowed = next(tenant.jurisdictions for tenant in TENANTS if tenant.tenant_id == tenant_id)
+    learners = [
+        RouterAddress(region.region_id, region.learning_endpoint)
+        for region in stack.state.regions
+        if region.jurisdiction in allowed and region.learning_endpoint is not None
+    ]
+    return LearningClient(learners, stack.identity.mint("demo", tenant=tenant_id, roles=["admin"]))
 
 
 def _batches(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:

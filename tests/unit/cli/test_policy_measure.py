@@ -1,4 +1,4 @@
-"""Figures of labelled queries are counted as they are described."""
+"""What a learner says of labelled queries becomes figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline.routing.v1 import learning_service_pb2 as learning_pb
 from trunkline_cli.policy.labelled import Labelled
-from trunkline_cli.policy.measure import NOWHERE, batches, differences, is_right, measure
+from trunkline_cli.policy.measure import batches, cost_per_1000, judged, judged_all, targets_right
 
 RULES, SEMANTIC = trail_pb.STRATEGY_RULES, trail_pb.STRATEGY_SEMANTIC
 FALLBACK, NONE = trail_pb.STRATEGY_FALLBACK, trail_pb.STRATEGY_NONE
@@ -23,84 +23,66 @@ def _decided(
 
 
 @pytest.mark.parametrize(
-    ("labels", "strategy", "chosen", "right"),
+    ("labels", "strategy", "chosen", "right", "searched"),
     [
-        (["a"], RULES, ["a"], True),
-        (["a"], SEMANTIC, ["a", "b"], True),
-        (["a"], SEMANTIC, ["b", "a"], False),  # the surest one counts
-        (["a", "b"], SEMANTIC, ["b"], True),
-        (["a"], NONE, [], False),
-        (["a"], FALLBACK, ["a"], True),  # the fallback is the answer
-        (["a"], FALLBACK, ["a", "b"], False),  # everything is searched because there is no answer
-        ([], NONE, [], True),
-        ([], FALLBACK, ["a", "b"], True),
-        ([], SEMANTIC, ["a"], False),
+        (["a"], RULES, ["a"], True, True),
+        (["a"], SEMANTIC, ["a", "b"], True, True),
+        (["a"], SEMANTIC, ["b", "a"], False, True),  # searched, and not the surest
+        (["a", "b"], SEMANTIC, ["b"], True, True),
+        (["a"], NONE, [], False, False),
+        ([], NONE, [], True, True),
+        ([], FALLBACK, ["a", "b"], True, True),  # no stage was sure
+        ([], SEMANTIC, ["a"], False, False),
     ],
 )
 def test_a_decision_is_right_or_not(
-    labels: Sequence[str], strategy: trail_pb.Strategy.ValueType, chosen: Sequence[str], right: bool
+    labels: Sequence[str], strategy: trail_pb.Strategy.ValueType, chosen: Sequence[str], right: bool, searched: bool
 ) -> None:
     """In scope the surest collection must be a right one; out of scope no stage may decide."""
-    assert is_right(Labelled("q", tuple(labels)), _decided(strategy, *chosen)) is right
+    one = judged(Labelled("q", tuple(labels)), _decided(strategy, *chosen))
+
+    assert (one.best_correct, one.correct) == (right, searched)
 
 
-def test_figures_count_everything_once() -> None:
-    """Accuracy is of queries in scope alone; what is out of scope has its own shares; templates and classes theirs."""
+def test_every_strategy_of_the_contract_has_its_word() -> None:
+    """A newer one is told as unknown."""
+    words = {judged(Labelled("q", ()), _decided(number)).strategy for number in trail_pb.Strategy.values()[1:]}
+
+    assert len(words) == len(trail_pb.Strategy.values()) - 1
+    assert not any(word.startswith("unknown") for word in words)
+    newer = learning_pb.EvaluatedDecision.FromString(b"\x08\x63")
+    assert judged(Labelled("q", ()), newer).strategy == "unknown 99"
+
+
+def test_scope_is_known_only_where_semantics_were_asked() -> None:
+    """A zero of a stage that was not asked is no probability."""
+    asked = _decided(SEMANTIC, "a")
+    asked.semantic.add(name="a", confidence=0.2)
+
+    assert judged(Labelled("q", ()), asked).in_scope == 0.0
+    assert judged(Labelled("q", ()), _decided(RULES, "a")).in_scope is None
+
+
+def test_templates_and_model_classes_have_their_own_shares() -> None:
+    """Of the queries that are labelled with one."""
     queries = [
-        Labelled("1", ("a",), template="t"),
-        Labelled("2", ("a",), template="t", model_class="simple"),
-        Labelled("3", ("b",)),
-        Labelled("4", ("b",)),
-        Labelled("5", ()),
-        Labelled("6", ()),
+        Labelled("1", (), template="t"),
+        Labelled("2", (), template="t", model_class="simple"),
+        Labelled("3", ()),
     ]
-    decisions = [
-        _decided(RULES, "a", template="t"),
-        _decided(SEMANTIC, "b", "a", template="u", model_class="simple"),
-        _decided(SEMANTIC, "b"),
-        _decided(NONE),
-        _decided(FALLBACK, "a", "b"),
-        _decided(SEMANTIC, "a"),
-    ]
+    decisions = [_decided(NONE, template="t"), _decided(NONE, template="u", model_class="simple"), _decided(NONE)]
 
-    figures = measure(queries, decisions)
-
-    assert (figures.in_scope, figures.right, figures.found, figures.missed) == (4, 2, 3, 1)
-    assert figures.accuracy == 0.5
-    assert (figures.out_of_scope_recall, figures.out_of_scope_precision) == (0.5, 0.5)
-    assert figures.stages == {"RULES": 1, "SEMANTIC": 3, "NONE": 1, "FALLBACK": 1}
-    assert figures.confusion == {("a", "b"): 1, ("b", NOWHERE): 1, (NOWHERE, "a"): 1}
-    assert (figures.share_right("template"), figures.share_right("model_class")) == (0.5, 1.0)
+    assert targets_right(queries, decisions) == {"template": 0.5, "model_class": 1.0}
+    assert targets_right(queries[2:], decisions[2:]) == {"template": None, "model_class": None}
 
 
-def test_nothing_measured_is_told_as_nothing() -> None:
-    """No share is made up where there are no queries of its kind."""
-    figures = measure([], [])
+def test_rules_cost_nothing_and_all_behind_them_an_embedding() -> None:
+    """The figure is for a thousand decisions."""
+    queries = [Labelled(str(number), ("a",)) for number in range(4)]
+    decisions = [_decided(RULES, "a"), _decided(SEMANTIC, "a"), _decided(FALLBACK, "a"), _decided(NONE)]
 
-    assert figures.accuracy is figures.out_of_scope_recall is figures.out_of_scope_precision is None
-    assert figures.share_right("template") is None
-
-
-def test_differences_are_judged_and_the_worst_come_first() -> None:
-    """Only other collections are a difference; another order is none."""
-    queries = [Labelled(text, ("a",)) for text in ("same", "order", "better", "worse", "other")]
-    pairs = [
-        (_decided(RULES, "a"), _decided(SEMANTIC, "a")),
-        (_decided(RULES, "a", "b"), _decided(RULES, "b", "a")),
-        (_decided(RULES, "b"), _decided(RULES, "a")),
-        (_decided(RULES, "a"), _decided(NONE)),
-        (_decided(RULES, "b"), _decided(RULES, "c")),
-    ]
-    results = [learning_pb.EvaluatedQuery(live=live, candidate=candidate) for live, candidate in pairs]
-
-    found = differences(queries, results)
-
-    assert [(item.text, item.verdict) for item in found] == [
-        ("worse", "worse"),
-        ("other", "other"),
-        ("better", "better"),
-    ]
-    assert (found[0].right, found[0].live, found[0].candidate) == ("a", ("a",), ())
+    assert cost_per_1000(judged_all(queries, decisions)) == 750.0
+    assert cost_per_1000([]) == 0.0
 
 
 def test_batches_hold_every_query_in_order() -> None:
