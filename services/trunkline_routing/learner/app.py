@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -57,22 +58,29 @@ class Learner:
 
     servicer: LearningServicer
     rounds: Rounds
+    upkeep: HeadUpkeep
+    evaluation: Evaluation
+    learning: Learning
+    reporting: Reporting
 
 
-def build_learner(backends: Backends, channels: ChannelPool, settings: RoutingSettings) -> Learner:
-    """Wire use cases over ports; no I/O. Tests give their own ports."""
+def build_learner(
+    backends: Backends, channels: ChannelPool, settings: RoutingSettings, now: Callable[[], float] = time.time
+) -> Learner:
+    """Wire use cases over ports; no I/O. Tests give their own ports and clock."""
     source, store, control = backends.source, backends.store, backends.control
     policies, kept_heads = PolicyLibrary(backends.blobs), HeadLibrary(backends.blobs)
     heads = Heads(backends.embedder, backends.trainer, kept_heads)
     evaluation = Evaluation(source, policies, heads, backends.embedder)
-    accuracies, journal = Accuracies(backends.router, evaluation), Journal()
+    accuracies, journal = Accuracies(backends.router, evaluation, now), Journal(now)
     told = accuracies.measured_since
-    suggesting, advancing = Suggesting(evaluation, control, told), Advancing(control, told)
-    learning = Learning(source, policies, store, suggesting, advancing, control)
+    suggesting, advancing = Suggesting(evaluation, control, told), Advancing(control, told, now)
+    learning = Learning(source, policies, store, suggesting, advancing, control, now)
+    upkeep = HeadUpkeep(source, policies, heads, kept_heads, control)
     rounds = Rounds(
         source,
         settings.region,
-        HeadUpkeep(source, policies, heads, kept_heads, control),
+        upkeep,
         learning,
         accuracies,
         journal,
@@ -80,10 +88,12 @@ def build_learner(backends: Backends, channels: ChannelPool, settings: RoutingSe
         store,
         poll_s=settings.learner_poll_s,
         round_s=settings.learner_round_s,
+        now=now,
     )
-    reporting = Reporting(source, policies, store, accuracies, journal)
+    reporting = Reporting(source, policies, store, accuracies, journal, now)
     admittance = Admittance(source, settings.region)
-    return Learner(LearningServicer(admittance, Peers(channels), evaluation, learning, reporting, journal), rounds)
+    servicer = LearningServicer(admittance, Peers(channels), evaluation, learning, reporting, journal)
+    return Learner(servicer, rounds, upkeep, evaluation, learning, reporting)
 
 
 def binding_of(servicer: LearningServicer) -> ServiceBinding:

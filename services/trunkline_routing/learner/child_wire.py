@@ -41,8 +41,11 @@ def decode(frame: bytes) -> Task:
     if len(frame) < _LENGTH.size:
         raise ValueError("a frame begins with its length")
     (length,) = _LENGTH.unpack_from(frame)
-    head: dict[str, Any] = json.loads(frame[_LENGTH.size : _LENGTH.size + length])
-    space = SpaceEntry(*head["space"])
-    texts = tuple(BasisText(*text) for text in head["texts"])
+    try:
+        head: dict[str, Any] = json.loads(frame[_LENGTH.size : _LENGTH.size + length])
+        space = SpaceEntry(*head["space"])
+        texts = tuple(BasisText(*text) for text in head["texts"])
+    except (KeyError, TypeError) as exc:
+        raise ValueError("no task") from exc
     vectors = np.frombuffer(frame, dtype="<f4", offset=_LENGTH.size + length).reshape(len(texts), space.dimension)
     return Task(texts, vectors, space)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,7 +57,10 @@ class Memory:
 async def recall(
     store: FeedbackStore, jurisdictions: Iterable[str], tenant_id: str, *, since_s: float, max_samples: int
 ) -> Memory:
-    """Read what is kept, at most `max_samples` of feedback, newest last. Raises BackendUnavailable."""
+    """Read what is kept, at most `max_samples` of feedback, newest last. Raises BackendUnavailable.
+
+    Where there is more, every caller keeps as many of its newest: a flood of one pushes nobody else's out.
+    """
     feedback: list[FeedbackRecord] = []
     shadows: list[ShadowRecord] = []
     for jurisdiction in sorted(jurisdictions):
@@ -65,8 +69,30 @@ async def recall(
                 feedback.append(record)
             else:
                 shadows.append(record)
-    feedback.sort(key=lambda record: record.at_s)
-    return Memory(tuple(feedback[-max_samples:]), tuple(shadows))
+    return Memory(tuple(_fairly(feedback, max_samples)), tuple(shadows))
+
+
+def _fairly(feedback: Iterable[FeedbackRecord], most: int) -> list[FeedbackRecord]:
+    callers: dict[str, list[FeedbackRecord]] = defaultdict(list)
+    for record in feedback:
+        callers[record.caller].append(record)
+    for records in callers.values():
+        records.sort(key=lambda record: record.at_s)
+    share = even_share([len(records) for records in callers.values()], most)
+    kept = [record for records in callers.values() for record in records[len(records) - min(share, len(records)) :]]
+    return sorted(kept, key=lambda record: record.at_s)
+
+
+def even_share(counts: Sequence[int], most: int) -> int:
+    """Return the largest number for each that keeps the sum of what each has, up to it, within `most`."""
+    low, high = 0, max(counts, default=0)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sum(min(count, middle) for count in counts) <= most:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _is_variant(record: FeedbackRecord) -> bool:

@@ -21,7 +21,7 @@ from trunkline_routing.learner.duty import in_charge
 from trunkline_routing.learner.head_upkeep import HeadUpkeep
 from trunkline_routing.learner.journal import Journal
 from trunkline_routing.learner.learning import Learning
-from trunkline_routing.learner.memories import DAY_S, recall
+from trunkline_routing.learner.memories import DAY_S, MAX_RECORDS, recall
 from trunkline_routing.learner.ports import Policies, TrainingFailedError
 from trunkline_routing.learner.scene import scene_of
 from trunkline_routing.learner.work_queue import WorkQueue
@@ -143,10 +143,11 @@ class Rounds:
             await asyncio.sleep(self._round_s * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
             tenants = self._follower.tenants()
             for tenant_id in sorted(tenants):
-                await self._look(tenant_id)
+                await self.look_at(tenant_id)
             self._accuracies.keep(tenants)
 
-    async def _look(self, tenant_id: str) -> None:
+    async def look_at(self, tenant_id: str) -> None:
+        """Measure a tenant and look at its feedback; a failure is logged, and the next round tries again."""
         deadline = Deadline.after(LOOK_S)
         try:
             await self._measure(tenant_id, deadline)
@@ -163,7 +164,7 @@ class Rounds:
         learning = policy.learning
         before_s = self._now() - learning.retention_days * DAY_S
         for jurisdiction in sorted(scene.jurisdictions):
-            await self._store.trim(jurisdiction, tenant_id, before_s=before_s, max_records=learning.max_samples)
+            await self._store.trim(jurisdiction, tenant_id, before_s=before_s, max_records=MAX_RECORDS)
         memory = await recall(
             self._store, scene.jurisdictions, tenant_id, since_s=before_s, max_samples=learning.max_samples
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,6 @@ def _credentials(identity: DevIdentity, now_s: list[float]) -> ActingCredentials
 
 async def test_services_take_a_learner_for_a_service_that_acts_for_the_tenant(tmp_path: Path) -> None:
     """And for nothing more: no operator, no admin."""
-    import time  # noqa: PLC0415 - only here
-
     identity = DevIdentity.create(tmp_path)
     [(_, header)] = _credentials(identity, [time.time()]).of("acme")
     keys = JwksKeys(str(identity.jwks_path))

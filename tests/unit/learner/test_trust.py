@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.learner.world import correction
 
+from trunkline_routing.learner.memories import even_share
 from trunkline_routing.learner.split import held_back, split
 from trunkline_routing.learner.trust import CALLER_FLOOR, CALLER_SHARE, Sample, caller_limit, tally, trusted
 
@@ -85,3 +86,11 @@ def test_two_of_five_queries_are_held_back() -> None:
     learned, kept = split([Sample(f"query {n}", ("billing",)) for n in range(1000)])
     assert len(learned) + len(kept) == 1000
     assert 330 < len(kept) < 470
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=30), st.integers(0, 20_000))
+def test_a_flood_of_one_caller_pushes_nobody_else_out(counts: list[int], most: int) -> None:
+    """Where more is kept than may be read, every caller keeps as many of its newest."""
+    share = even_share(counts, most)
+    assert sum(min(count, share) for count in counts) <= most
+    assert share >= max(counts, default=0) or sum(min(count, share + 1) for count in counts) > most

@@ -10,7 +10,6 @@ import numpy as np
 
 from trunkline_map.blob import BlobMissingError, digest_of
 from trunkline_map.entries import HeadPointer, PolicyPointer, RolloutEntry, RolloutState, SpaceEntry
-from trunkline_map.source import MapSource
 from trunkline_map.testing import StaticMap, collection, region, space, static_map, tenant
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.deadline import Deadline
@@ -276,9 +275,10 @@ class World:
         for record in records:
             await self.store.append("eu", record)
 
-    def map_source(self) -> MapSource:
-        """Return the map."""
-        return self.source
+    def restarted(self) -> World:
+        """Return the same world with a learner that has just begun."""
+        backends = Backends(self.source, self.blobs, self.store, self.embedder, self.trainer, self.control, self.router)
+        return replace(self, learner=learner_of(backends, self.control))
 
 
 def world(*tenants: str) -> World:
@@ -299,9 +299,13 @@ def world(*tenants: str) -> World:
     )
     control = MemoryControl(source, blobs)
     backends = Backends(source, blobs, store, embedder, trainer, control, router)
+    return World(source, blobs, store, embedder, trainer, control, router, learner_of(backends, control))
+
+
+def learner_of(backends: Backends, control: MemoryControl) -> Learner:
+    """Return a learner in the EU that reads the control role's clock."""
     settings = RoutingSettings(region="eu-west", role="learner")
-    learner = build_learner(backends, ChannelPool(), settings, now=lambda: control.now_s)
-    return World(source, blobs, store, embedder, trainer, control, router, learner)
+    return build_learner(backends, ChannelPool(), settings, now=lambda: control.now_s)
 
 
 def correction(
