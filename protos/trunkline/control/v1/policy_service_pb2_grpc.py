@@ -97,22 +97,24 @@ class PolicyServiceServicer:
 
     def PutPolicy(self, request, context):
         """Checks and replaces a tenant's policy. Fails with ABORTED / REVISION_CONFLICT, NOT_FOUND / COLLECTION_UNKNOWN where it
-        names a collection that the tenant does not have.
+        names a collection that the tenant does not have. Another text ends the rollout under way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPolicyVersions(self, request, context):
-        """Lists versions of a tenant's policy, newest first; the last 1,000 are kept.
+        """Lists versions of a tenant's policy, newest first; the last 1,000 are kept. Fails with NOT_FOUND / POLICY_UNKNOWN,
+        FAILED_PRECONDITION / PAGE_EXPIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollBackPolicy(self, request, context):
-        """Makes an earlier version's text the policy again, under a new version. Fails with NOT_FOUND /
-        POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+        """Makes an earlier version's text the policy again, under a new version. Another text ends the rollout under way. Also
+        for the role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN,
+        ABORTED / REVISION_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +123,8 @@ class PolicyServiceServicer:
     def PutPolicyHead(self, request, context):
         """Notes a head that was trained for a policy's text; its blob lies in the tenant's jurisdictions already. Also for the
         role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_UNKNOWN, ABORTED / REVISION_CONFLICT where
-        the text is neither the live policy's nor its rollout's any more.
+        the text is neither the live policy's nor its rollout's any more, INVALID_ARGUMENT / FIELD_INVALID where the blob is
+        missing in one of the jurisdictions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

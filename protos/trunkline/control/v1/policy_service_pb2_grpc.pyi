@@ -27,18 +27,22 @@ class PolicyServiceStub:
     """Reads a tenant's policy. Fails with NOT_FOUND / POLICY_UNKNOWN."""
     PutPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.PutPolicyRequest, _policy_service_pb2.PutPolicyResponse]
     """Checks and replaces a tenant's policy. Fails with ABORTED / REVISION_CONFLICT, NOT_FOUND / COLLECTION_UNKNOWN where it
-    names a collection that the tenant does not have.
+    names a collection that the tenant does not have. Another text ends the rollout under way.
     """
     ListPolicyVersions: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListPolicyVersionsRequest, _policy_service_pb2.ListPolicyVersionsResponse]
-    """Lists versions of a tenant's policy, newest first; the last 1,000 are kept."""
+    """Lists versions of a tenant's policy, newest first; the last 1,000 are kept. Fails with NOT_FOUND / POLICY_UNKNOWN,
+    FAILED_PRECONDITION / PAGE_EXPIRED.
+    """
     RollBackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollBackPolicyRequest, _policy_service_pb2.RollBackPolicyResponse]
-    """Makes an earlier version's text the policy again, under a new version. Fails with NOT_FOUND /
-    POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+    """Makes an earlier version's text the policy again, under a new version. Another text ends the rollout under way. Also
+    for the role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN,
+    ABORTED / REVISION_CONFLICT.
     """
     PutPolicyHead: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.PutPolicyHeadRequest, _policy_service_pb2.PutPolicyHeadResponse]
     """Notes a head that was trained for a policy's text; its blob lies in the tenant's jurisdictions already. Also for the
     role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_UNKNOWN, ABORTED / REVISION_CONFLICT where
-    the text is neither the live policy's nor its rollout's any more.
+    the text is neither the live policy's nor its rollout's any more, INVALID_ARGUMENT / FIELD_INVALID where the blob is
+    missing in one of the jurisdictions.
     """
     PutRollout: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.PutRolloutRequest, _policy_service_pb2.PutRolloutResponse]
     """Begins or changes the rollout of a policy: proposed, in the shadow, or for a share of the queries. Also for the role
@@ -75,7 +79,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_policy_service_pb2.PutPolicyRequest, _abc.Awaitable[_policy_service_pb2.PutPolicyResponse]],
     ) -> _abc.Awaitable[_policy_service_pb2.PutPolicyResponse]:
         """Checks and replaces a tenant's policy. Fails with ABORTED / REVISION_CONFLICT, NOT_FOUND / COLLECTION_UNKNOWN where it
-        names a collection that the tenant does not have.
+        names a collection that the tenant does not have. Another text ends the rollout under way.
         """
 
     @_abc_1.abstractmethod
@@ -84,7 +88,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.ListPolicyVersionsRequest,
         context: _aio.ServicerContext[_policy_service_pb2.ListPolicyVersionsRequest, _abc.Awaitable[_policy_service_pb2.ListPolicyVersionsResponse]],
     ) -> _abc.Awaitable[_policy_service_pb2.ListPolicyVersionsResponse]:
-        """Lists versions of a tenant's policy, newest first; the last 1,000 are kept."""
+        """Lists versions of a tenant's policy, newest first; the last 1,000 are kept. Fails with NOT_FOUND / POLICY_UNKNOWN,
+        FAILED_PRECONDITION / PAGE_EXPIRED.
+        """
 
     @_abc_1.abstractmethod
     def RollBackPolicy(
@@ -92,8 +98,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.RollBackPolicyRequest,
         context: _aio.ServicerContext[_policy_service_pb2.RollBackPolicyRequest, _abc.Awaitable[_policy_service_pb2.RollBackPolicyResponse]],
     ) -> _abc.Awaitable[_policy_service_pb2.RollBackPolicyResponse]:
-        """Makes an earlier version's text the policy again, under a new version. Fails with NOT_FOUND /
-        POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN, ABORTED / REVISION_CONFLICT.
+        """Makes an earlier version's text the policy again, under a new version. Another text ends the rollout under way. Also
+        for the role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_VERSION_UNKNOWN or COLLECTION_UNKNOWN,
+        ABORTED / REVISION_CONFLICT.
         """
 
     @_abc_1.abstractmethod
@@ -104,7 +111,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_policy_service_pb2.PutPolicyHeadResponse]:
         """Notes a head that was trained for a policy's text; its blob lies in the tenant's jurisdictions already. Also for the
         role `service` that acts for the tenant. Fails with NOT_FOUND / POLICY_UNKNOWN, ABORTED / REVISION_CONFLICT where
-        the text is neither the live policy's nor its rollout's any more.
+        the text is neither the live policy's nor its rollout's any more, INVALID_ARGUMENT / FIELD_INVALID where the blob is
+        missing in one of the jurisdictions.
         """
 
     @_abc_1.abstractmethod
