@@ -74,7 +74,7 @@ async def test_labelled_queries_are_decided_and_compared(trunkline: Command) -> 
     test = _arguments(trunkline, "test", "questions.csv", "--policy", "policy.yaml")
     done = await trunkline(*test, "--json")
     shown = await trunkline(*test)
-    failed = await trunkline(
+    beyond = await trunkline(
         *_arguments(trunkline, "test", "questions.csv", "--policy", "policy.yaml"), "--min-accuracy", "1.01"
     )
     strict = await trunkline(*test, "--min-accuracy", "1.0")
