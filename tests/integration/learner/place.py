@@ -23,7 +23,7 @@ from trunkline.inference.v1 import inference_service_pb2_grpc as inference_grpc
 from trunkline.routing.v1 import learning_service_pb2_grpc as learning_grpc
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
-from trunkline_client import ControlClient
+from trunkline_client import ControlClient, if_known
 from trunkline_local.identity import AUDIENCE, ISSUER, DevIdentity
 from trunkline_local.ports import PortAllocator
 from trunkline_local.readiness import eventually
@@ -82,7 +82,10 @@ class Place:
 
     async def put_policy(self, yaml: str, tenant_id: str = "acme") -> None:
         """Write a new policy and wait until the map tells of it here."""
-        written = await self.control.put_policy(policies_pb.Policy(tenant_id=tenant_id, yaml=yaml))
+        found = await if_known(self.control.policy(tenant_id))
+        revision = 0 if found is None else found.value.revision
+        policy = policies_pb.Policy(tenant_id=tenant_id, yaml=yaml, revision=revision)
+        written = await self.control.put_policy(policy)
         await self.watcher.at_least(written.map_token, Deadline.after(10))
 
     def pointer(self, tenant_id: str = "acme") -> PolicyPointer:
@@ -119,7 +122,7 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
     info = error_details_pb2.ErrorInfo()
     for detail in status.details:
         if detail.Unpack(info):
-            return info.reason
+            return str(info.reason)
     return ""
 
 
@@ -149,7 +152,7 @@ async def open_place(etcd: EtcdServer, folder: Path) -> AsyncIterator[Place]:
             **common,  # type: ignore[arg-type]  # as above
         )
         learner_at = await _serve(learner_settings, stack)
-        played = Played()
+        played = Played()  # type: ignore[abstract]  # what it does not play is UNIMPLEMENTED
         played_at = await _play(played, stack)
         token = identity.mint("operator", roles=("operator", "admin"))
         control = await stack.enter_async_context(ControlClient([control_at], token))

@@ -48,7 +48,7 @@ def text_of(mode: str = "propose") -> str:
     return POLICY.replace("MODE", mode)
 
 
-def vector_of(text: str) -> np.ndarray:
+def vector_of(text: str) -> Matrix:
     """Return a vector of the text's words: texts that share words are near to each other."""
     vector = np.zeros(DIMENSION, dtype=np.float32)
     for word in text.lower().split():
