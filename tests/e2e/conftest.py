@@ -13,6 +13,7 @@ SCENARIOS = (
     "main_job",
     "search_options",
     "map_changes",
+    "choosing",
     "failover",
     "under_load",
     "residency",

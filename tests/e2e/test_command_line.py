@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -153,8 +154,8 @@ async def _asked(trunkline: Command, question: str, source: str) -> None:
 async def test_an_answer_is_readable_and_route_explains(trunkline: Command) -> None:
     """For people: the hits with their source, the decision, the stages; a policy decides from its version on."""
     policy = trunkline.home / "policy.yaml"
-    policy.write_text("version: 1\ncollections:\n  guide: {keywords: [otters]}\n")
-    await trunkline.data("map", "put-policy", str(policy), "--tenant", "dev")
+    policy.write_text("version: 2\nfallback: none\ncollections:\n  guide: {keywords: [otters]}\n")
+    await trunkline.data("policy", "apply", str(policy), "--tenant", "dev", "--yes")
     routed = await _routed_by_rules(trunkline)
     text = await trunkline("search", "What do otters eat?", "--tenant", "dev", "--explain", "--deadline", "9")
     nowhere = await trunkline("search", "x", "-c", "nowhere", "--tenant", "dev")
@@ -163,6 +164,7 @@ async def test_an_answer_is_readable_and_route_explains(trunkline: Command) -> N
     assert text.code == 0, text.err
     assert "guide.md | guide in eu-west" in text.out
     assert "decision     RULES" in text.out
+    assert "steps        " in text.out
     assert "stages " in text.out
     assert nowhere.code == 3
     assert nowhere.err.startswith("error: COLLECTION_UNKNOWN: ")
@@ -174,6 +176,71 @@ async def _routed_by_rules(trunkline: Command) -> Any:
             routed = await trunkline.data("route", "What do otters eat?", "--tenant", "dev")
             if routed["trail"]["decision"]["strategy"] == "RULES":
                 return routed
+
+
+RECIPES: Final = {
+    "bread.md": "# Bread\n\nKnead the dough for ten minutes and bake the bread until its crust is brown.\n",
+    "soup.md": "# Soup\n\nSimmer the soup for an hour and season it with salt.\n",
+    "cake.md": "# Cake\n\nBeat butter and sugar, add flour, and bake the cake for forty minutes.\n",
+}
+QUESTIONS: Final = (
+    ("What do otters eat?", "guide"),
+    ("Which bird flies from pole to pole?", "guide"),
+    ("How long do I bake a cake?", "recipes"),
+    ("When is the crust of bread brown?", "recipes"),
+)
+
+
+@pytest.mark.usefixtures("ingested")
+async def test_a_team_is_on_board_in_minutes(trunkline: Command) -> None:
+    """A draft from the documents is linted, tested, applied, decides, hears feedback, and is rolled back."""
+    folder = trunkline.home / "recipes"
+    folder.mkdir()
+    for name, text in RECIPES.items():
+        (folder / name).write_text(text)
+    await trunkline.data("ingest", str(folder), "--collection", "recipes", "--create", "--tenant", "dev")
+    draft, questions = trunkline.home / "draft.yaml", trunkline.home / "questions.csv"
+    questions.write_text("".join(f'"{text}",{collection}\n' for text, collection in QUESTIONS))
+    drafted = await trunkline.data("policy", "draft", "--tenant", "dev", "-o", str(draft))
+    linted = await trunkline.data("policy", "lint", str(draft))
+    tested = await trunkline.data("policy", "test", str(questions), "--tenant", "dev", "--policy", str(draft))
+    applied = await trunkline.data("policy", "apply", str(draft), "--tenant", "dev", "--yes", "--comment", "drafted")
+    assert set(drafted["documents"]) == {"guide", "recipes"}
+    assert linted["files"][0]["errors"] == 0
+    assert tested["figures"]["accuracy"] == 1.0
+    await _decides_and_hears(trunkline, applied["version"])
+    back = await trunkline.data("policy", "rollback", "--tenant", "dev", "--yes")
+    versions = await trunkline.data("policy", "versions", "--tenant", "dev")
+    assert (back["version"], back["restored_version"]) == (applied["version"] + 1, applied["version"] - 1)
+    assert versions["versions"][1]["comment"] == "drafted"
+
+
+async def _decides_and_hears(trunkline: Command, version: int) -> None:
+    question, collection = QUESTIONS[2]
+    async with asyncio.timeout(COMMAND_WITHIN_S):
+        while True:
+            routed = await trunkline.data("route", question, "--tenant", "dev")
+            if routed["trail"]["decision"]["policy_version"] == version and not routed["trail"]["degradations"]:
+                break
+    decision = routed["trail"]["decision"]
+    assert routed["trail"]["collections"][0]["collection"] == collection
+    assert decision["steps"][-1]["outcome"] == "DECIDED"
+    heard = await trunkline.data(
+        *("feedback", decision["decision_id"], "--text", question, "--accepted", collection, "--tenant", "dev")
+    )
+    report = await trunkline.data("policy", "report", "--tenant", "dev")
+    assert heard["kept"]
+    assert report["report"]["policy_version"] == str(version)  # as protobuf's JSON has 64 bits
+
+
+async def test_a_token_carries_attributes(trunkline: Command) -> None:
+    """What rules of policies may look at; a wrong form is refused."""
+    token = (await trunkline("token", "--tenant", "dev", "--attribute", "department=finance")).out.strip()
+    wrong = await trunkline("token", "--tenant", "dev", "--attribute", "department")
+    body = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    assert claims["attributes"] == {"department": "finance"}
+    assert wrong.code == 2
 
 
 async def test_down_leaves_nothing(trunkline: Command) -> None:
