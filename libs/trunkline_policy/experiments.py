@@ -1,4 +1,4 @@
-"""Which arm of a comparison a query or a caller is in: the same in every process, on every machine, in every version."""
+"""Which arm of a comparison a query or a caller is in: the same in every process, machine and version."""
 
 from __future__ import annotations
 
