@@ -24,18 +24,20 @@ def grouped_shares(logits: npt.NDArray[Any], starts: npt.NDArray[np.intp]) -> np
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def temperature_factor(logits: npt.NDArray[Any], starts: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> float:
-    """Return what logits that were not trained on are to be multiplied by, so that log loss is least.
+def temperature_factor(logits: npt.NDArray[Any], right: npt.NDArray[np.intp]) -> float:
+    """Return what the logits of what was not trained on are to be multiplied by, so that log loss is least.
 
-    Temperature scaling (Guo et al., 2017), by golden section over the logarithm; `right` is each row's target. 1 if
-    there are no rows.
+    Temperature scaling (Guo et al., 2017), by golden section over the logarithm; a row for each query, a column for
+    each target, `right` is the column of the right one. 1 if there are no rows.
     """
     if not len(logits):
         return 1.0
+    rows = np.arange(len(right))
 
     def loss(log_factor: float) -> float:
-        shares = grouped_shares(logits * math.exp(log_factor), starts)
-        return float(-np.log(shares[np.arange(len(right)), right] + 1e-12).mean())
+        scaled = logits * math.exp(log_factor)
+        scaled = scaled - scaled.max(axis=1, keepdims=True)
+        return float((np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, right]).mean())
 
     low, high = -math.log(MOST_FACTOR), math.log(MOST_FACTOR)
     ratio = (math.sqrt(5.0) - 1.0) / 2.0

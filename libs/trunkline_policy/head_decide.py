@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,8 @@ MAX_CANDIDATES: Final = 64
 MIN_CANDIDATES: Final = 8
 """So many are told however unlikely they are; more of them only from `LEAST_CONFIDENCE` on."""
 LEAST_CONFIDENCE: Final = 0.001
+SMALLEST: Final = 1e-30
+"""Keeps logarithms and quotients finite."""
 
 Starts = npt.NDArray[np.intp]
 
@@ -29,7 +32,7 @@ class FamilyDecision:
         self._weights = slice(self._prototypes.stop, self._prototypes.stop + len(head.weights))
         self.stop = self._weights.stop
         self._nearest_starts = _starts(head.prototype_owners, len(head.targets))
-        self._weight_starts = _starts(head.weight_owners, len(head.targets)) if head.linear else None
+        self._views = tuple(_views(head))
         self._biases: Floats = head.biases
         self._scale = head.scale
         self._scope = head.scope
@@ -47,23 +50,36 @@ class FamilyDecision:
             centred = centred[self._nearest_starts]
             nearest = np.maximum.reduceat(nearest, self._nearest_starts)
         closeness = (centred + nearest) * 0.5
-        top, shares, outside = self._shares(product, closeness)
+        top, logits = self._logits(product) if self._linear else (0.0, closeness)
+        shares, outside = self._shares(logits * self._scale)
         confidences = shares[:count]
         in_scope = self._in_scope(float(closeness[:count].max()), top, float(confidences.max())) * (1.0 - outside)
         return StageResult(self._candidates(confidences, nearest), in_scope)
 
-    def _shares(self, product: npt.NDArray[Any], closeness: npt.NDArray[Any]) -> tuple[float, npt.NDArray[Any], float]:
-        """Return the largest logit, each target's probability given that one is right, and that of what is outside."""
-        logits = product[self._weights] + self._biases if self._linear else closeness * self._scale
-        top = float(logits.max())
-        shares = np.exp(logits - top)
-        if self._weight_starts is not None:
-            shares = np.add.reduceat(shares, self._weight_starts)
+    def _logits(self, product: npt.NDArray[Any]) -> tuple[float, npt.NDArray[Any]]:
+        """Return the classifiers' mean of the largest logit, and of each target's log probability."""
+        logits = product[self._weights] + self._biases
+        top, found = 0.0, np.zeros(1, dtype=np.float32)
+        for part, starts in self._views:
+            one = logits[part]
+            largest = float(one.max())
+            if starts is None:
+                one = one - (largest + math.log(float(np.exp(one - largest).sum())))
+            else:
+                shares = np.add.reduceat(np.exp(one - largest), starts)
+                one = np.log(shares + SMALLEST) - math.log(float(shares.sum()))
+            top += largest
+            found = found + one
+        return top / len(self._views), found / len(self._views)
+
+    def _shares(self, logits: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], float]:
+        """Return each target's probability given that one of them is right, and that of what is outside."""
+        shares = np.exp(logits - logits.max())
+        total = float(shares.sum())
         if not self._outside:
-            return top, shares / shares.sum(), 0.0
-        inside = float(shares[:-1].sum())
+            return shares / total, 0.0
         outside = float(shares[-1])
-        return top, shares / max(inside, 1e-30), outside / (inside + outside)
+        return shares / max(total - outside, SMALLEST), outside / total
 
     def _in_scope(self, closeness: float, logit: float, confidence: float) -> float:
         scope = self._scope
@@ -90,6 +106,15 @@ def _starts(owners: npt.NDArray[np.int32], count: int) -> Starts | None:
     if len(owners) == count:
         return None
     return np.searchsorted(owners, np.arange(count)).astype(np.intp)
+
+
+def _views(head: FamilyHead) -> Iterator[tuple[slice, Starts | None]]:
+    """Yield the rows of each classifier, from its family's first weight on, and where each target's begin."""
+    first = 0
+    for count in head.views:
+        rows = slice(first, first + count)
+        yield rows, _starts(head.weight_owners[rows], len(head.targets))
+        first += count
 
 
 def _reason(linear: bool, texts: int) -> str:

@@ -23,7 +23,10 @@ MAX_ROWS: Final = 32_768
 """Prototypes or weights of one family."""
 MAX_WEIGHT: Final = 60_000.0
 """The largest number that half precision holds is 65,504."""
+MAX_VIEWS: Final = 4
+"""Classifiers of one family."""
 MAX_NAME_CHARS: Final = 63
+_NO_OWNERS: Final = np.zeros(0, dtype=np.int32)
 _MAGIC: Final = b"TLHEAD1\n"
 _MAX_HEADER_BYTES: Final = 4 * 1024 * 1024
 _HEADER: Final = {
@@ -70,7 +73,7 @@ def _described(head: FamilyHead) -> dict[str, Any]:
         "scope": [scope.intercept, scope.closeness, scope.logit, scope.confidence],
         "targets": list(head.targets),
         "texts": list(head.texts),
-        "weights": len(head.weights),
+        "views": list(head.views),
     }
 
 
@@ -127,10 +130,10 @@ class _Reader:
             raise ValueError("the head has numbers that are not finite")
         return values
 
-    def owners(self, rows: int, targets: int, *, all_named: bool) -> npt.NDArray[np.int32]:
+    def owners(self, rows: int, targets: int) -> npt.NDArray[np.int32]:
         owners = self._take("<i4", rows).astype(np.int32)
         steps = np.diff(owners, prepend=-1, append=targets)
-        if (rows or all_named) and not (steps[0] == 1 and steps[-1] == 1 and np.isin(steps, (0, 1)).all()):
+        if not (steps[0] == 1 and steps[-1] == 1 and np.isin(steps, (0, 1)).all()):
             raise ValueError("the head's rows are out of order")
         return owners
 
@@ -145,7 +148,7 @@ class _Reader:
 def _family(one: Any, dimension: int, reader: _Reader) -> FamilyHead:
     try:
         family, names, texts = one["family"], tuple(one["targets"]), tuple(one["texts"])
-        prototypes, weights = int(one["prototypes"]), int(one["weights"])
+        prototypes, views = int(one["prototypes"]), tuple(one["views"])
         scale, scope = float(one["scale"]), Scope(*(float(value) for value in one["scope"]))
         known = tuple(name for name in names if name != OUTSIDE)
         fits = (
@@ -155,9 +158,10 @@ def _family(one: Any, dimension: int, reader: _Reader) -> FamilyHead:
             and names in (known, (*known, OUTSIDE))
             and len(known) <= limits.MAX_COLLECTIONS
             and len(texts) == len(names)
-            and all(type(count) is int and count >= 0 for count in texts)
+            and all(type(count) is int and count >= 0 for count in (*texts, *views))
             and 0 <= prototypes <= MAX_ROWS
-            and 0 <= weights <= MAX_ROWS
+            and len(views) <= MAX_VIEWS
+            and sum(views) <= MAX_ROWS
             and np.isfinite([scale, scope.intercept, scope.closeness, scope.logit, scope.confidence]).all()
         )
     except (KeyError, TypeError, OverflowError) as exc:
@@ -169,10 +173,11 @@ def _family(one: Any, dimension: int, reader: _Reader) -> FamilyHead:
         targets=names,
         texts=texts,
         prototypes=reader.floats("<f2", prototypes, dimension),
-        prototype_owners=reader.owners(prototypes, len(names), all_named=True),
-        weights=reader.floats("<f2", weights, dimension),
-        biases=reader.floats("<f4", weights, 1).reshape(weights),
-        weight_owners=reader.owners(weights, len(names), all_named=False),
+        prototype_owners=reader.owners(prototypes, len(names)),
+        weights=reader.floats("<f2", sum(views), dimension),
+        biases=reader.floats("<f4", sum(views), 1).reshape(-1),
+        weight_owners=np.concatenate([_NO_OWNERS, *(reader.owners(count, len(names)) for count in views)]),
+        views=views,
         scale=scale,
         scope=scope,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ OUTSIDE: Final = ""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """Probability of belonging anywhere: logistic in the largest closeness, the largest logit and the confidence."""
+    """Probability of belonging anywhere: logistic in the largest closeness, the largest logit and the best share."""
 
     intercept: float
     closeness: float
@@ -43,11 +44,13 @@ class FamilyHead:
     prototype_owners: Owners
     """Index of each prototype's target."""
     weights: Floats
-    """Rows of a linear classifier, its temperature included; none where prototypes decide."""
+    """Rows of linear classifiers; none where prototypes decide."""
     biases: Floats
     weight_owners: Owners
+    views: tuple[int, ...]
+    """How many of the rows each classifier has, one after another. Every classifier knows every target."""
     scale: float
-    """What closeness is multiplied by to become a logit, where prototypes decide."""
+    """What closeness, or the classifiers' mean log probability, is multiplied by to become a logit."""
     scope: Scope
 
     @property
@@ -60,6 +63,7 @@ class FamilyHead:
         keep = np.asarray(names, dtype=bool)
         renamed = np.cumsum(keep, dtype=np.int32) - 1
         rows, weights = keep[self.prototype_owners], keep[self.weight_owners]
+        ends = np.cumsum((0, *self.views))
         return FamilyHead(
             family=self.family,
             targets=tuple(name for name, kept in zip(self.targets, keep, strict=True) if kept),
@@ -69,6 +73,7 @@ class FamilyHead:
             weights=self.weights[weights],
             biases=self.biases[weights],
             weight_owners=renamed[self.weight_owners[weights]].astype(np.int32),
+            views=tuple(int(weights[start:end].sum()) for start, end in pairwise(ends)),
             scale=self.scale,
             scope=self.scope,
         )

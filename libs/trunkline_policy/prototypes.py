@@ -123,6 +123,7 @@ def prototype_family(texts: FamilyTexts) -> FamilyHead:
         weights=np.zeros((0, rows.shape[1]), dtype=np.float32),
         biases=np.zeros(0, dtype=np.float32),
         weight_owners=np.zeros(0, dtype=np.int32),
+        views=(),
         scale=scale_for(float(np.median(texts.counts[:inside]))),
         scope=near_scope(texts.vectors[texts.owners < inside], texts.owners[texts.owners < inside]),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
@@ -72,9 +71,10 @@ def _trained(texts: FamilyTexts, seed: int) -> FamilyHead:
         texts=texts.counts,
         prototypes=prototypes,
         prototype_owners=owners,
-        weights=halved(linear.weights * judged.factor),
-        biases=np.asarray(linear.biases * judged.factor, dtype=np.float32),
+        weights=halved(linear.weights),
+        biases=linear.biases,
         weight_owners=linear.owners,
-        scale=0.0,
+        views=linear.views,
+        scale=judged.factor,
         scope=fit_scope(judged, texts),
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trunkline_policy.calibration import grouped_shares, temperature_factor
+from trunkline_policy.calibration import temperature_factor
 from trunkline_policy.clusters import topics, unit
 from trunkline_policy.head_parts import OUTSIDE, Floats
 from trunkline_policy.prototypes import FamilyTexts, prototype_rows
@@ -23,17 +23,19 @@ class Judged:
     """How held-back texts look to a classifier: evidence for its temperature and for its scope."""
 
     factor: float
-    """What logits are multiplied by so that confidences are probabilities."""
+    """What mean log probabilities are multiplied by so that confidences are probabilities."""
     features: npt.NDArray[Any]
-    """Closeness, largest logit and confidence of each text, the temperature included."""
+    """Closeness, largest logit and confidence of each text."""
     known: npt.NDArray[np.bool_]
     """Whether the text's target was among those trained."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fold:
+    top: npt.NDArray[Any]
+    """The classifiers' mean of the largest logit."""
     logits: npt.NDArray[Any]
-    starts: npt.NDArray[np.intp]
+    """Their mean log probability of each target."""
     closeness: npt.NDArray[Any]
     right: npt.NDArray[np.intp]
     """Place of the text's target among those of the fold; -1 if it is not there."""
@@ -98,12 +100,13 @@ def _fold(texts: FamilyTexts, held: npt.NDArray[np.bool_], left_out: set[int]) -
     if len(shown.targets) < 2 or shown.targets[0] == OUTSIDE or not held.any():
         return None
     linear = fit_linear(shown)
+    # A target all of whose texts are held back is as unknown as one that was left out.
     names = {name: number for number, name in enumerate(shown.targets)}
     right = np.asarray([names.get(texts.targets[owner], -1) for owner in texts.owners[held]], dtype=np.intp)
     inside = len(shown.targets) - (shown.targets[-1] == OUTSIDE)
     vectors = texts.vectors[held]
-    # A target all of whose texts are held back is as unknown as one that was left out.
-    return _Fold(linear.logits(vectors), linear.starts, _closeness(shown, vectors, inside), right, inside)
+    top, logits = linear.judge(vectors)
+    return _Fold(top, logits, _closeness(shown, vectors, inside), right, inside)
 
 
 def _part(texts: FamilyTexts, rows: npt.NDArray[np.bool_]) -> FamilyTexts:
@@ -123,11 +126,11 @@ def _closeness(shown: FamilyTexts, vectors: Floats, inside: int) -> npt.NDArray[
 
 def _factor(fold: _Fold) -> float:
     known = fold.right >= 0
-    return temperature_factor(fold.logits[known], fold.starts, fold.right[known])
+    return temperature_factor(fold.logits[known], fold.right[known])
 
 
 def _features(fold: _Fold, factor: float) -> npt.NDArray[Any]:
     logits = fold.logits * factor
-    shares = grouped_shares(logits, fold.starts)[:, : fold.inside]
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))[:, : fold.inside]
     confidence = shares.max(axis=1) / np.maximum(shares.sum(axis=1), 1e-30)
-    return np.column_stack([fold.closeness, logits.max(axis=1), confidence])
+    return np.column_stack([fold.closeness, fold.top, confidence])

@@ -1,23 +1,27 @@
-"""A multinomial logistic regression over topics: each target has one row, or several if it has many texts."""
+"""Multinomial logistic regressions over topics: each target has one row, or several if it has many texts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
+from trunkline_policy.calibration import grouped_shares
 from trunkline_policy.clusters import topics
 from trunkline_policy.head_parts import OUTSIDE, Floats, Owners
 from trunkline_policy.prototypes import FamilyTexts
 
 INVERSE_PENALTY: Final = 30.0
 """Of the squared weights; among 0.3..100 best, or within the noise of it, at 10 and at 150 targets."""
-TEXTS_PER_TOPIC: Final = 60
+TEXTS_PER_TOPIC: Final = (60, 120, 240)
+"""One classifier for each, fine and coarse; those that would be the same are one."""
 MAX_TOPICS: Final = 24
-"""Rows of one target."""
+"""Rows of one target in one classifier."""
 MAX_ROWS: Final = 2_048
 """Rows of one family; with more, each target has one."""
 OUTSIDE_TEXTS_PER_TOPIC: Final = 20
@@ -29,51 +33,75 @@ TOLERANCE: Final = 1e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linear:
-    """A fitted classifier; a row's logit is `weights @ query + bias`."""
+    """Fitted classifiers, one after another; a row's logit is `weights @ query + bias`."""
 
     weights: Floats
     biases: Floats
     owners: Owners
-    """Index of each row's target, ascending."""
+    """Index of each row's target, ascending within each classifier."""
+    views: tuple[int, ...]
+    """Rows of each classifier."""
 
-    @property
-    def starts(self) -> npt.NDArray[np.intp]:
-        """Where each target's rows begin; targets without rows have none."""
-        return np.flatnonzero(np.diff(self.owners, prepend=-1)).astype(np.intp)
-
-    def logits(self, vectors: Floats) -> npt.NDArray[Any]:
-        """Return a row of logits for each vector."""
-        return np.asarray(vectors @ self.weights.T + self.biases)
+    def judge(self, vectors: Floats) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return each vector's mean of the largest logit, and of each target's log probability, as heads do."""
+        logits = np.asarray(vectors @ self.weights.T + self.biases, dtype=np.float64)
+        largest, found = [], []
+        for start, end in pairwise(np.cumsum((0, *self.views))):
+            one = logits[:, start:end]
+            largest.append(one.max(axis=1))
+            starts = np.flatnonzero(np.diff(self.owners[start:end], prepend=-1)).astype(np.intp)
+            found.append(np.log(grouped_shares(one, starts) + 1e-30))
+        return np.mean(largest, axis=0), np.mean(found, axis=0)
 
 
 def fit_linear(texts: FamilyTexts) -> Linear:
-    """Return the classifier of a family with at least two targets that have texts.
+    """Return the classifiers of a family of which all targets, at least two, have texts.
 
     A broad target is not one half-space, so its texts are first told apart by topic; its probability is the sum over
-    its topics. That is still one matrix product.
+    its topics. How many topics there are nobody knows, so several classifiers decide together, by the mean of their
+    log probabilities. All of them are still one matrix product.
     """
-    labels, owners = _topics(texts)
     centre = texts.vectors.mean(axis=0)
+    sample_weights = _weights(texts)[texts.owners]
+    parts = [
+        (*_fit(texts, labels, centre, sample_weights), owners, len(owners)) for labels, owners in _all_topics(texts)
+    ]
+    weights, biases, owners, views = zip(*parts, strict=True)
+    return Linear(np.concatenate(weights), np.concatenate(biases), np.concatenate(owners), tuple(views))
+
+
+def _fit(
+    texts: FamilyTexts, labels: npt.NDArray[np.int32], centre: Floats, sample_weights: npt.NDArray[Any]
+) -> tuple[Floats, Floats]:
     model = LogisticRegression(C=INVERSE_PENALTY, tol=TOLERANCE, max_iter=MAX_ITERATIONS)
-    model.fit(texts.vectors - centre, labels, sample_weight=_weights(texts)[texts.owners])
+    model.fit(texts.vectors - centre, labels, sample_weight=sample_weights)
     weights = np.asarray(model.coef_, dtype=np.float32)
     biases = np.asarray(model.intercept_, dtype=np.float32)
     if len(weights) == 1:
         # Of two classes scikit-learn keeps the difference alone.
         weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
-    return Linear(weights, np.asarray(biases - weights @ centre, dtype=np.float32), owners)
+    return weights, np.asarray(biases - weights @ centre, dtype=np.float32)
 
 
-def _topics(texts: FamilyTexts) -> tuple[npt.NDArray[np.int32], Owners]:
-    """Return each text's row, and each row's target."""
+def _all_topics(texts: FamilyTexts) -> Iterator[tuple[npt.NDArray[np.int32], Owners]]:
+    """Yield each text's row and each row's target, for each classifier."""
+    seen: set[tuple[int, ...]] = set()
+    for per_topic in TEXTS_PER_TOPIC:
+        wanted = tuple(
+            max(1, min(MAX_TOPICS, count // (OUTSIDE_TEXTS_PER_TOPIC if name == OUTSIDE else per_topic)))
+            for name, count in zip(texts.targets, texts.counts, strict=True)
+        )
+        if sum(wanted) > MAX_ROWS:
+            wanted = (1,) * len(texts.targets)
+        if wanted not in seen:
+            seen.add(wanted)
+            yield _topics(texts, wanted)
+
+
+def _topics(texts: FamilyTexts, wanted: Sequence[int]) -> tuple[npt.NDArray[np.int32], Owners]:
     labels = np.zeros(len(texts.owners), dtype=np.int32)
     owners: list[int] = []
-    wanted = [_wanted(name == OUTSIDE, count) for name, count in zip(texts.targets, texts.counts, strict=True)]
-    if sum(wanted) > MAX_ROWS:
-        wanted = [min(1, count) for count in wanted]
     for target, count in enumerate(wanted):
-        if not count:
-            continue
         rows = texts.owners == target
         found = topics(texts.vectors[rows], count)
         labels[rows] = found + len(owners)
@@ -81,13 +109,7 @@ def _topics(texts: FamilyTexts) -> tuple[npt.NDArray[np.int32], Owners]:
     return labels, np.asarray(owners, dtype=np.int32)
 
 
-def _wanted(outside: bool, texts: int) -> int:
-    if not texts:
-        return 0
-    return max(1, min(MAX_TOPICS, texts // (OUTSIDE_TEXTS_PER_TOPIC if outside else TEXTS_PER_TOPIC)))
-
-
 def _weights(texts: FamilyTexts) -> npt.NDArray[Any]:
     """Return what a text of each target counts, so that targets with few texts are not drowned."""
     counts = np.maximum(1, np.asarray(texts.counts, dtype=float))
-    return np.clip(np.median(counts) / counts, 1 / MOST_WEIGHT, MOST_WEIGHT)
+    return np.asarray(np.clip(np.median(counts) / counts, 1 / MOST_WEIGHT, MOST_WEIGHT))
