@@ -12,7 +12,7 @@ from trunkline_policy.model import RoutingPolicy
 MAX_VALUE_CHARS: Final = 200
 """Characters of a value that are told."""
 _NAMED: Final = frozenset({"rules", "experiments"})
-"""Lists whose members have a name: they are compared member by member, and in their order."""
+"""Lists whose members have a name: they are compared member by member."""
 
 _OWN_NAMES: Final = frozenset({"name", "text"})
 """What a path tells already, or what is too long for a line."""
@@ -33,7 +33,7 @@ class Change:
 def diff_policies(old: RoutingPolicy | None, new: RoutingPolicy) -> list[Change]:
     """Return what differs, in the format's order. Lists of texts as members added and removed; defaults written out.
 
-    Neither the order of collections nor that of keywords, patterns and examples is a difference; that of rules is.
+    Order is no difference, as it never matters to a decision.
     Without an old policy everything that differs from the defaults is new.
     """
     after = new.model_dump(mode="json")
@@ -68,9 +68,6 @@ def _of_values(where: str, key: str, old: Any, new: Any) -> Iterator[Change]:
 def _of_named(where: str, old: list[Any], new: list[Any]) -> Iterator[Change]:
     before, after = ({one["name"]: one for one in members} for members in (old, new))
     yield from _of_mappings(where, before, after)
-    kept_before, kept_after = [n for n in before if n in after], [n for n in after if n in before]
-    if kept_before != kept_after:
-        yield Change(where, _told(kept_before), _told(kept_after))
 
 
 def _of_members(where: str, old: list[Any], new: list[Any]) -> Iterator[Change]:

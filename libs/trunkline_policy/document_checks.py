@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import re2
 import Stemmer
 
 from trunkline_policy import limits
 from trunkline_policy.model import RoutingPolicy, Target, Template, Variant
+from trunkline_policy.patterns import PatternSet, re2_options
 
 _VARIABLE: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _LANGUAGES: Final = frozenset(Stemmer.algorithms())
@@ -62,15 +63,6 @@ def patterns_of(policy: RoutingPolicy) -> Iterator[tuple[str, str]]:
             yield f"rules.{index}.when.patterns.{number}", regex
 
 
-def re2_options(max_memory_bytes: int = limits.PATTERN_MEMORY_BYTES) -> Any:
-    """Return RE2's options: case does not matter, memory is bounded, nothing that a tenant wrote is logged."""
-    options = re2.Options()
-    options.log_errors = False
-    options.case_sensitive = False
-    options.max_mem = max_memory_bytes
-    return options
-
-
 def _plain_fields(policy: RoutingPolicy) -> Iterator[Violation]:
     if policy.language != "none" and policy.language not in _LANGUAGES:
         yield Violation("language", "must be none or one of " + ", ".join(sorted(_LANGUAGES)))
@@ -108,20 +100,17 @@ def _totals(policy: RoutingPolicy) -> Iterator[Violation]:
 
 
 def _patterns(patterns: list[tuple[str, str]]) -> Iterator[Violation]:
-    options, wrong = re2_options(), False
+    options, wrong = re2_options(limits.PATTERN_MEMORY_BYTES), False
     for where, regex in patterns:
         try:
             re2.compile(regex, options)
         except re2.error:
             wrong = True
             yield Violation(where, "is no RE2 regular expression, or too large a one")
-    if patterns and not wrong:
-        together = re2.Set.SearchSet(re2_options(limits.ALL_PATTERNS_MEMORY_BYTES))
+    if not wrong:
         try:
-            for _, regex in patterns:
-                together.Add(regex)
-            together.Compile()
-        except re2.error:
+            PatternSet([regex for _, regex in patterns])
+        except ValueError:
             yield Violation("", "has patterns that are too large together")
 
 

@@ -48,8 +48,8 @@ def draft_keywords(
     Terms are ranked by `z_score`, counted by passages of a text so that one that repeats a word does not make a keyword
     of it. A term is proposed if at least `min_precision` of what has it, and more than by chance, is the target's
     (`precision_of`); the weight w says the same as that precision p to the logical stage: 1 - (1 - 0.8)^w = p, w up to
-    3. `plain` leaves out pairs like `turn off`, which tell queries apart but read like accidents in a draft that was made
-    from documents.
+    3. `plain` leaves out pairs like `turn off`, which tell queries apart but read like accidents in a draft that was
+    made from documents.
 
     The same texts give the same keywords. 15,000 short queries take a second, 10 million characters of documents some
     ten. Raises ValueError for a language without a stemmer.
