@@ -62,6 +62,7 @@ class Learner:
     evaluation: Evaluation
     learning: Learning
     reporting: Reporting
+    journal: Journal
 
 
 def build_learner(
@@ -93,7 +94,7 @@ def build_learner(
     reporting = Reporting(source, policies, store, accuracies, journal, now)
     admittance = Admittance(source, settings.region)
     servicer = LearningServicer(admittance, Peers(channels), evaluation, learning, reporting, journal)
-    return Learner(servicer, rounds, upkeep, evaluation, learning, reporting)
+    return Learner(servicer, rounds, upkeep, evaluation, learning, reporting, journal)
 
 
 def binding_of(servicer: LearningServicer) -> ServiceBinding:

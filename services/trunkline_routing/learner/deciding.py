@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_policy.cascade import settle
 from trunkline_policy.generation import GenerationStage
+
+from trunkline_policy import limits
+from trunkline_policy.cascade import Settled, settle
 from trunkline_policy.head import HeadSet
 from trunkline_policy.logical import LogicalStage
-
 from trunkline_policy.model import RoutingPolicy
 from trunkline_policy.results import NOBODY, Caller, Candidate, StageResult
 
@@ -68,9 +69,16 @@ class PolicyDecider:
         generated = self._generation.decide(text, semantic, caller)
         return Outcome(
             strategy=settled.strategy,
-            chosen=settled.chosen,
+            chosen=settled.chosen or self._everything(settled),
             logical=logical,
             semantic=collections,
             template=generated.template or "",
             model_class=generated.model_class or "",
         )
+
+    def _everything(self, settled: Settled) -> tuple[Candidate, ...]:
+        """Return every collection of the policy, as far as one decision may name them, where nothing less is meant."""
+        if settled.strategy not in ("all", "fallback"):
+            return ()
+        names = sorted(self.policy.collections.keys() - settled.excluded)[: limits.MAX_CHOSEN]
+        return tuple(Candidate(name, 0.0) for name in names)

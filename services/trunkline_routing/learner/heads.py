@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_policy.head import HeadSet
-
 from trunkline_map.entries import HeadPointer, SpaceEntry
 from trunkline_mesh.deadline import Deadline
 from trunkline_policy.basis import BasisText, basis_digest, basis_texts
+from trunkline_policy.head import HeadSet
 from trunkline_policy.model import RoutingPolicy
 from trunkline_routing.learner.library import Recent
 from trunkline_routing.learner.ports import Embedder, HeadBlobs, Trainer
@@ -49,6 +49,7 @@ class Heads:
         self._trainer = trainer
         self._blobs = blobs
         self._made: Recent[HeadSet] = Recent(MAX_MADE)
+        self._turn = asyncio.Lock()
 
     async def of(
         self, scene: Scene, basis: Basis | None, noted: Sequence[HeadPointer], deadline: Deadline
@@ -66,9 +67,15 @@ class Heads:
         return known if known is not None else await self.make(scene, basis, deadline)
 
     async def make(self, scene: Scene, basis: Basis, deadline: Deadline) -> HeadSet:
-        """Embed and train. Raises domain errors and TrainingFailedError."""
+        """Embed, and train: one head at a time, and one that several ask for once.
+
+        Raises domain errors and TrainingFailedError.
+        """
         texts = [each.text for each in basis.texts]
         vectors = await self._embedder.embed(scene.tenant_id, basis.space, texts, deadline)
-        head = await self._trainer.train(basis.texts, vectors, basis.space)
-        self._made.put(basis.digest, head)
+        async with self._turn:
+            head = self._made.get(basis.digest)
+            if head is None:
+                head = await self._trainer.train(basis.texts, vectors, basis.space)
+                self._made.put(basis.digest, head)
         return head

@@ -29,7 +29,7 @@ _STRATEGIES: Final = {
     "logical": trail_pb.STRATEGY_RULES,
     "semantic": trail_pb.STRATEGY_SEMANTIC,
     "fallback": trail_pb.STRATEGY_FALLBACK,
-    "all": trail_pb.STRATEGY_FALLBACK,
+    "all": trail_pb.STRATEGY_ALL,
     "refuse": trail_pb.STRATEGY_NONE,
     "none": trail_pb.STRATEGY_NONE,
 }

@@ -130,10 +130,9 @@ class Rounds:
             tenant_id = await self._queue.next()
             try:
                 await self._upkeep.turn(tenant_id)
-            except (DomainError, TrainingFailedError) as exc:
+            except Exception as exc:  # noqa: BLE001 - one tenant's defect must not end the work for all others
                 pause_s = self._queue.failed(tenant_id)
-                _FAILURES.labels("head").inc()
-                log.warning("head could not be made", error_type=type(exc).__name__, seconds=pause_s)
+                _failed("head", "head could not be made", exc, pause_s)
             else:
                 self._queue.done(tenant_id)
 
@@ -152,9 +151,8 @@ class Rounds:
         try:
             await self._measure(tenant_id, deadline)
             self._journal.note(tenant_id, await self._learning.look(tenant_id, deadline))
-        except (DomainError, TrainingFailedError) as exc:
-            _FAILURES.labels("look").inc()
-            log.warning("feedback could not be looked at", error_type=type(exc).__name__)
+        except Exception as exc:  # noqa: BLE001 - as above
+            _failed("look", "feedback could not be looked at", exc, self._round_s)
 
     async def _measure(self, tenant_id: str, deadline: Deadline) -> None:
         """Trim the tenant's feedback to what its policy remembers, and measure its accuracy."""
@@ -169,3 +167,11 @@ class Rounds:
             self._store, scene.jurisdictions, tenant_id, since_s=before_s, max_samples=learning.max_samples
         )
         await self._accuracies.measure(scene, policy, memory, deadline)
+
+
+def _failed(work: str, event: str, error: Exception, pause_s: float) -> None:
+    """Count and log a failure: with its stack where it is a defect of ours."""
+    _FAILURES.labels(work).inc()
+    expected = isinstance(error, DomainError | TrainingFailedError)
+    tell = log.warning if expected else log.error
+    tell(event, error_type=type(error).__name__, seconds=pause_s, exc_info=None if expected else error)

@@ -1,4 +1,4 @@
-"""Adapter: training in a child process of its own, one at a time, bounded in time and memory."""
+"""Adapter: training in a child process of its own, bounded in time and memory."""
 
 from __future__ import annotations
 
@@ -26,15 +26,13 @@ class ChildTrainer:
     """Implements `ports.Trainer`. A child is started for each head: while nothing is trained there is none."""
 
     def __init__(self, *, timeout_s: float, memory_bytes: int) -> None:
-        """Give each training at most so much time, waiting for its turn not counted, and address space."""
+        """Give each training at most so much time and address space."""
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
-        self._turn = asyncio.Lock()
 
     async def train(self, texts: Sequence[BasisText], vectors: Matrix, space: SpaceEntry) -> HeadSet:
         """As `ports.Trainer.train`."""
-        async with self._turn:
-            content = await self._run(await asyncio.to_thread(child_wire.encode, texts, vectors, space))
+        content = await self._run(await asyncio.to_thread(child_wire.encode, texts, vectors, space))
         try:
             return HeadSet.from_bytes(content)
         except ValueError as exc:

@@ -23,7 +23,7 @@ from trunkline.inference.v1 import inference_service_pb2_grpc as inference_grpc
 from trunkline.routing.v1 import learning_service_pb2_grpc as learning_grpc
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
-from trunkline_client import ControlClient, if_known
+from trunkline_client import Conflict, ControlClient, if_known
 from trunkline_local.identity import AUDIENCE, ISSUER, DevIdentity
 from trunkline_local.ports import PortAllocator
 from trunkline_local.readiness import eventually
@@ -82,10 +82,15 @@ class Place:
 
     async def put_policy(self, yaml: str, tenant_id: str = "acme") -> None:
         """Write a new policy and wait until the map tells of it here."""
-        found = await if_known(self.control.policy(tenant_id))
-        revision = 0 if found is None else found.value.revision
-        policy = policies_pb.Policy(tenant_id=tenant_id, yaml=yaml, revision=revision)
-        written = await self.control.put_policy(policy)
+        while True:
+            found = await if_known(self.control.policy(tenant_id))
+            revision = 0 if found is None else found.value.revision
+            policy = policies_pb.Policy(tenant_id=tenant_id, yaml=yaml, revision=revision)
+            try:
+                written = await self.control.put_policy(policy)
+                break
+            except Conflict:
+                continue  # a head was noted in between
         await self.watcher.at_least(written.map_token, Deadline.after(10))
 
     def pointer(self, tenant_id: str = "acme") -> PolicyPointer:

@@ -275,10 +275,14 @@ class World:
         for record in records:
             await self.store.append("eu", record)
 
+    @property
+    def backends(self) -> Backends:
+        """What its learner works with."""
+        return Backends(self.source, self.blobs, self.store, self.embedder, self.trainer, self.control, self.router)
+
     def restarted(self) -> World:
         """Return the same world with a learner that has just begun."""
-        backends = Backends(self.source, self.blobs, self.store, self.embedder, self.trainer, self.control, self.router)
-        return replace(self, learner=learner_of(backends, self.control))
+        return replace(self, learner=learner_of(self.backends, self.control))
 
 
 def world(*tenants: str) -> World:
@@ -302,9 +306,9 @@ def world(*tenants: str) -> World:
     return World(source, blobs, store, embedder, trainer, control, router, learner_of(backends, control))
 
 
-def learner_of(backends: Backends, control: MemoryControl) -> Learner:
-    """Return a learner in the EU that reads the control role's clock."""
-    settings = RoutingSettings(region="eu-west", role="learner")
+def learner_of(backends: Backends, control: MemoryControl, region_id: str = "eu-west") -> Learner:
+    """Return a learner of a region that reads the control role's clock."""
+    settings = RoutingSettings(region=region_id, role="learner")
     return build_learner(backends, ChannelPool(), settings, now=lambda: control.now_s)
 
 
