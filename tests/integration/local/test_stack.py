@@ -42,7 +42,7 @@ def _spec(run_dir: Path, **fields: Any) -> StackSpec:
         run_dir=run_dir,
         model_repository=HERE / "models",
         launcher=(sys.executable, str(HERE / "health_service.py")),
-        **({"regions": (EU, US), "layout": Layout.PER_REGION} | fields),
+        **({"regions": (EU, US), "layout": Layout.PER_REGION, "learners": False} | fields),
     )
 
 
@@ -80,23 +80,25 @@ async def test_everything_is_up_and_told(tmp_path: Path) -> None:
     """A start brings up all processes, tells each step, and leaves addresses, process ids and tokens in files."""
     steps: list[Progress] = []
     async with open_stack(
-        _spec(tmp_path / "run", layout=Layout.PER_SERVICE, regions=(EU,)), on_progress=steps.append
+        _spec(tmp_path / "run", layout=Layout.PER_SERVICE, regions=(EU,), learners=True), on_progress=steps.append
     ) as stack:
         state = _on_disk(stack)
         assert _states(state) == {ProcessState.RUNNING}
-        assert len(state.processes) == 1 + 1 + 1 + 6
+        assert len(state.processes) == 1 + 1 + 1 + 7
         assert all(each.pid in marked_processes(state.run_id) for each in state.processes)
         assert await stack.wait_serving(within_s=30.0)
         assert await stack.wait_serving("eu-west", within_s=30.0)
         region = state.region("eu-west")
         assert region is not None
         assert set(region.endpoints) == set(Service)
+        assert region.learning_endpoint is not None
+        assert await grpc_health(region.learning_endpoint) is not None
         async with Redis.from_url(region.valkey_url) as redis:
             assert await redis.ping()
         token = DevIdentity.load(state.identity_dir).folder / "tokens" / "service-eu-west-retrieval.jwt"
         assert state.tokens["operator"].read_text().count(".") == token.read_text().count(".") == 2
         run_id = state.run_id
-    assert (steps[-1].ready, steps[-1].total) == (9, 9)
+    assert (steps[-1].ready, steps[-1].total) == (10, 10)
     assert {step.name for step in steps} == {each.name for each in state.processes}
     last = read_state(tmp_path / "run")
     assert last is not None
