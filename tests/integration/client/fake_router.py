@@ -166,6 +166,19 @@ class FakeRouter(routing_grpc.RoutingServiceServicer):
         await self._meet("Delete", request, context)
         return routing_pb.DeleteResponse(regions=[routing_pb.RegionWrite(region=self.region)])
 
+    async def RecordFeedback(
+        self, request: routing_pb.RecordFeedbackRequest, context: ServicerContext
+    ) -> routing_pb.RecordFeedbackResponse:
+        await self._meet("RecordFeedback", request, context)
+        return routing_pb.RecordFeedbackResponse(kept=True, replaced=len(self.seen) > 1)
+
+    async def SampleDocuments(
+        self, request: routing_pb.SampleDocumentsRequest, context: ServicerContext
+    ) -> routing_pb.SampleDocumentsResponse:
+        await self._meet("SampleDocuments", request, context)
+        documents = [document_pb.Document(document_id=f"d{number}", text="t") for number in range(request.count)]
+        return routing_pb.SampleDocumentsResponse(documents=documents, region=self.region)
+
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
