@@ -118,8 +118,8 @@ def _reason(target: str, labels: list[str], rivals: int) -> str:
 
 
 def _micro_weight_of(confidence: float) -> int:
-    """The weight that alone gives a confidence; that of 1 is the one of 1 - 1e-6."""
-    return round(-math.log(max(1e-6, 1.0 - confidence), UNIT) * MICRO)
+    """The weight that alone gives a confidence, rounded down; that of 1 is the one of 1 - 1e-6."""
+    return math.floor(-math.log(max(1e-6, 1.0 - confidence), UNIT) * MICRO)
 
 
 def _said(lexicon: Lexicon, targets: Mapping[str, Target], *, english: bool) -> Iterator[tuple[int, Posting]]:
