@@ -36,6 +36,7 @@ from trunkline_routing.learner.router_client import RouterClient
 from trunkline_routing.learner.servicer import LearningServicer
 from trunkline_routing.learner.suggesting import Suggesting
 from trunkline_routing.learner.trainer import ChildTrainer
+from trunkline_routing.learner.trying import Trying
 from trunkline_routing.settings import RoutingSettings
 
 
@@ -75,7 +76,7 @@ def build_learner(
     evaluation = Evaluation(source, policies, heads, backends.embedder)
     accuracies, journal = Accuracies(backends.router, evaluation, now), Journal(now)
     told = accuracies.measured_since
-    suggesting, advancing = Suggesting(evaluation, control, told), Advancing(control, told, now)
+    suggesting, advancing = Suggesting(Trying(evaluation), control, told), Advancing(control, told, now)
     learning = Learning(source, policies, store, suggesting, advancing, control, now)
     upkeep = HeadUpkeep(source, policies, heads, kept_heads, control)
     rounds = Rounds(

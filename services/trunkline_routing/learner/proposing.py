@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_policy.drafting import draft_keywords
-from trunkline_policy.normal import normalise
-
 from trunkline_policy import limits
+from trunkline_policy.drafting import draft_keywords
 from trunkline_policy.model import CollectionPolicy, Keyword, RoutingPolicy
+from trunkline_policy.normal import normalise
 from trunkline_routing.learner.deciding import Outcome
 from trunkline_routing.learner.trust import Sample, Tally
 
@@ -29,11 +28,12 @@ MIN_EXAMPLES_FOR_KEYWORDS: Final = 5
 def with_examples(policy: RoutingPolicy, samples: Sequence[Sample]) -> RoutingPolicy:
     """Return the policy with the samples as further examples of their collections.
 
-    Those with several right collections, those of collections that the policy does not have, those that are too long
-    and those that are examples already are left out, and so is what would exceed the format's limits.
+    Those with several right collections, those of collections that the policy does not have, those that are too long,
+    examples already or in the golden set are left out, and so is what would exceed the format's limits.
     """
     known = {normalise(text) for target in policy.collections.values() for text in target.examples}
     known |= {normalise(text) for text in policy.out_of_scope}
+    known |= {normalise(golden.query) for golden in policy.golden}
     room = limits.MAX_ALL_EXAMPLES - sum(len(target.examples) for target in policy.collections.values())
     fresh: dict[str, list[str]] = defaultdict(list)
     for sample in samples:

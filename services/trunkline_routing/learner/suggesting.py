@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from trunkline_map.blob import digest_of
@@ -12,17 +12,15 @@ from trunkline_map.entries import RolloutState
 from trunkline_mesh.deadline import Deadline
 from trunkline_policy.document import to_yaml
 from trunkline_policy.model import RoutingPolicy
-from trunkline_policy.results import NOBODY
-from trunkline_routing.learner.deciding import PolicyDecider
-from trunkline_routing.learner.evaluating import Evaluation, Question
 from trunkline_routing.learner.learned import Learned
 from trunkline_routing.learner.library import Recent
 from trunkline_routing.learner.memories import Memory
 from trunkline_routing.learner.ports import Control, Proposal
-from trunkline_routing.learner.proposing import Measured, measured, verdict, with_examples, with_keywords
+from trunkline_routing.learner.proposing import Measured, verdict, with_examples, with_keywords
 from trunkline_routing.learner.scene import Scene
 from trunkline_routing.learner.split import split
 from trunkline_routing.learner.trust import Sample, trusted
+from trunkline_routing.learner.trying import Trying
 
 SHADOW_SHARE: Final = 1.0
 """Share of the queries that a shadow decides too."""
@@ -30,22 +28,12 @@ MAX_TRIED: Final = 4096
 """Proposals that are remembered as tried, over all tenants."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """A proposal with its measure."""
-
-    policy: RoutingPolicy
-    measure: Measured
-
-
 class Suggesting:
     """Proposes policies."""
 
-    def __init__(
-        self, evaluation: Evaluation, control: Control, accuracy_of: Callable[[str, float], float | None]
-    ) -> None:
+    def __init__(self, trying: Trying, control: Control, accuracy_of: Callable[[str, float], float | None]) -> None:
         """`accuracy_of` tells a tenant's routing accuracy if it was measured since a Unix time."""
-        self._evaluation = evaluation
+        self._trying = trying
         self._control = control
         self._accuracy_of = accuracy_of
         self._tried: Recent[bool] = Recent(MAX_TRIED)
@@ -62,42 +50,22 @@ class Suggesting:
         drafts = await asyncio.to_thread(_drafts, policy, to_learn)
         if not held or not drafts:
             return Learned("feedback has nothing that the policy does not have", label="nothing_new")
-        live = await self._measure(scene, await self._evaluation.live(scene, deadline), held, policy, deadline)
-        tried = [await self._try(scene, draft, held, policy, deadline) for draft in drafts]
-        best = max(tried, key=lambda each: (each.measure.held_back.success_count, each.measure.golden.success_count))
+        live = await self._trying.live(scene, policy, held, deadline)
+        best = await self._trying.best(scene, policy, drafts, held, deadline)
         learned = Learned(
-            verdict(policy, live, best.measure),
-            live_success=live.held_back.rate,
+            verdict(policy, live.measure, best.measure),
+            live_success=live.measure.held_back.rate,
             proposal_success=best.measure.held_back.rate,
             sample_count=len(held),
             label="not_better",
         )
         if learned.outcome:
             return learned
-        figures = _figures(live, best.measure, len(to_learn), feedback.distrusted_count)
+        figures = _figures(live.measure, best.measure, len(to_learn), feedback.distrusted_count)
         accuracy = self._accuracy_of(scene.tenant_id, 0.0)
         if accuracy is not None:
             figures["accuracy"] = accuracy
         return await self._begin(scene, policy, best.policy, figures, learned, deadline)
-
-    async def _try(
-        self, scene: Scene, draft: RoutingPolicy, held: Sequence[Sample], policy: RoutingPolicy, deadline: Deadline
-    ) -> _Tried:
-        decider = await self._evaluation.prepared(scene, draft, deadline)
-        return _Tried(draft, await self._measure(scene, decider, held, policy, deadline))
-
-    async def _measure(
-        self,
-        scene: Scene,
-        decider: PolicyDecider,
-        held: Sequence[Sample],
-        policy: RoutingPolicy,
-        deadline: Deadline,
-    ) -> Measured:
-        texts = [sample.text for sample in held] + [golden.query for golden in policy.golden]
-        questions = [Question(text, NOBODY) for text in texts]
-        outcomes = await self._evaluation.decide(scene, decider, questions, deadline)
-        return measured(held, [golden.collections for golden in policy.golden], outcomes)
 
     async def _begin(
         self,
