@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -122,28 +122,21 @@ class FileFeedbackStore:
                 await self._write(folder, tickets)
 
     async def _write(self, folder: Path, tickets: Sequence[_Ticket]) -> None:
-        lines = b"".join(ticket.line for ticket in tickets)
+        failure: BackendUnavailable | None = BackendUnavailable("feedback cannot be kept now")
         try:
-            await asyncio.to_thread(segments.append, folder, lines, self._now())
+            await asyncio.to_thread(segments.append, folder, b"".join(ticket.line for ticket in tickets), self._now())
+            failure = None
         except OSError as exc:
             _FAILURES.inc()
             log.warning("feedback could not be written", error_type=type(exc).__name__)
-            for ticket in _waiting(tickets):
-                ticket.done.set_exception(_failed(exc))
-        else:
-            for ticket in _waiting(tickets):
-                ticket.done.set_result(None)
-
-
-def _waiting(tickets: Iterable[_Ticket]) -> Iterable[_Ticket]:
-    """Leave out those whose callers have gone."""
-    return (ticket for ticket in tickets if not ticket.done.done())
-
-
-def _failed(cause: OSError) -> BackendUnavailable:
-    error = BackendUnavailable("feedback cannot be kept now")
-    error.__cause__ = cause
-    return error
+        finally:  # whatever happens, nobody waits for ever
+            for ticket in tickets:
+                if ticket.done.done():
+                    continue  # its caller has gone
+                if failure is None:
+                    ticket.done.set_result(None)
+                else:
+                    ticket.done.set_exception(failure)
 
 
 async def _on_disk(work: Callable[[], T]) -> T:
