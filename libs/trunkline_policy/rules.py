@@ -10,6 +10,8 @@ from trunkline_policy.logical_evidence import Ruling
 from trunkline_policy.model import Condition, Rule
 from trunkline_policy.results import Caller
 
+NOTHING_EXCLUDED: Final[frozenset[str]] = frozenset()
+
 
 class _Compiled:
     """One rule with the numbers of its words."""
@@ -54,10 +56,13 @@ class RuleBook:
 
     def apply(self, found: set[int], caller: Caller) -> tuple[list[Ruling], frozenset[str]]:
         """Return what the rules that hold choose, and what they leave out. At most 256 rules are looked at."""
-        if not self._by_number and not self._always:
-            return [], frozenset()
-        near = {id(rule): rule for number in found for rule in self._by_number.get(number, ())}
+        numbers = self._by_number.keys() & found
+        if not numbers and not self._always:
+            return [], NOTHING_EXCLUDED
+        near = {id(rule): rule for number in numbers for rule in self._by_number[number]}
         holding = [rule for rule in (*self._always, *near.values()) if rule.holds(found, caller)]
+        if not holding:
+            return [], NOTHING_EXCLUDED
         return (
             [ruling for rule in holding for ruling in rule.rulings],
             frozenset[str]().union(*[rule.excludes for rule in holding]),

@@ -160,7 +160,7 @@ class Words:
             del words[MAX_WORDS:]
         if self._stemmers is None:
             return words
-        if len(text) > MAX_STEMMED_CHARS and len(max(words, key=len, default="")) > MAX_STEMMED_CHARS:
+        if len(text) > MAX_STEMMED_CHARS and max(map(len, words), default=0) > MAX_STEMMED_CHARS:
             return [self._stem(word) for word in words]
         stems: list[str] = self._stemmers.stemmer.stemWords(words)
         return stems
