@@ -59,6 +59,15 @@ class _Ticket:
     line: bytes
     done: asyncio.Future[None]
 
+    def settle(self, *, kept: bool, cause: OSError | None) -> None:
+        """Tell whoever waits whether the line is on disk."""
+        if kept:
+            self.done.set_result(None)
+            return
+        error = BackendUnavailable("feedback cannot be kept now")
+        error.__cause__ = cause
+        self.done.set_exception(error)
+
 
 class FileFeedbackStore:
     """`FeedbackStore` over `ROOT/JURISDICTION/TENANT/DAY-NUMBER.jsonl`.
@@ -122,21 +131,18 @@ class FileFeedbackStore:
                 await self._write(folder, tickets)
 
     async def _write(self, folder: Path, tickets: Sequence[_Ticket]) -> None:
-        failure: BackendUnavailable | None = BackendUnavailable("feedback cannot be kept now")
+        kept, cause = False, None
         try:
             await asyncio.to_thread(segments.append, folder, b"".join(ticket.line for ticket in tickets), self._now())
-            failure = None
+            kept = True
         except OSError as exc:
+            cause = exc
             _FAILURES.inc()
             log.warning("feedback could not be written", error_type=type(exc).__name__)
         finally:  # whatever happens, nobody waits for ever
             for ticket in tickets:
-                if ticket.done.done():
-                    continue  # its caller has gone
-                if failure is None:
-                    ticket.done.set_result(None)
-                else:
-                    ticket.done.set_exception(failure)
+                if not ticket.done.done():  # else its caller has gone
+                    ticket.settle(kept=kept, cause=cause)
 
 
 async def _on_disk(work: Callable[[], T]) -> T:
