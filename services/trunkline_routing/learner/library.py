@@ -15,8 +15,9 @@ from trunkline_mesh.logs import get_logger
 from trunkline_policy.document import from_form, parse_policy
 from trunkline_policy.model import RoutingPolicy
 
-MAX_POLICIES: Final = 32
-MAX_HEADS: Final = 16
+MAX_POLICIES: Final = 16
+"""At most 2 MiB of text each, of which values take some 20 MiB."""
+MAX_HEADS: Final = 8
 """At most 8 MiB each, in most policies a few hundred KiB."""
 
 log = get_logger("learner")

@@ -14,6 +14,8 @@ from trunkline_routing.learner.trust import Tally, tally
 DAY_S: Final = 86_400.0
 VARIANT: Final = "variant"
 """Name of the arm that is tried."""
+MAX_EXPERIMENTS: Final = 32
+"""Comparisons that are told: those of the policy, and rollouts of the last weeks."""
 MAX_RECORDS: Final = 100_000
 """Records of both kinds that are read at most, newest first."""
 
@@ -49,9 +51,11 @@ class Memory:
         return len(told), sum(told)
 
     def experiments(self) -> tuple[str, ...]:
-        """Return the names of everything that was compared, sorted."""
-        names = {name for record in self.feedback for name, _, _ in record.assignments}
-        return tuple(sorted(names | {record.experiment for record in self.shadows}))
+        """Return the names of what was compared last, sorted; at most MAX_EXPERIMENTS."""
+        seen = [(record.at_s, name) for record in self.feedback for name, _, _ in record.assignments]
+        seen += [(record.at_s, record.experiment) for record in self.shadows]
+        latest = dict.fromkeys(name for _, name in sorted(seen, reverse=True))
+        return tuple(sorted([*latest][:MAX_EXPERIMENTS]))
 
 
 async def recall(
