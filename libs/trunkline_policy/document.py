@@ -45,11 +45,11 @@ def parse_policy(text: str) -> RoutingPolicy:
         where = f" (line {mark.line + 1})" if mark is not None else ""
         raise invalid_field(
             _FIELD, f"is not YAML without aliases, tags, repeated keys and deep nesting{where}"
-        ) from exc
+        ) from None  # the cause quotes the policy, and would stand in a log
     try:
         policy = RoutingPolicy.model_validate(_of_this_version(document), strict=True)
     except ValidationError as exc:
-        raise _refusal(_told(exc)) from exc
+        raise _refusal(_told(exc)) from None  # as above
     violations = list(islice(violations_of(policy), MAX_VIOLATIONS))
     if violations:
         raise _refusal(violations)
