@@ -18,9 +18,9 @@ STEM_CACHE_WORDS: Final = 10_000
 """Words whose stems a stemmer remembers; about 1 MB for each language and thread."""
 
 _FUNCTION_WORDS: Final = """
-a about all an and any are as at be because been but by can could did do does for from get had has have how i if in
-into is it its just me my no not of on or our out please should so some than that the their them then there these they this
-to up us was we were what when where which who whom whose why will with would you your
+a about all an and any are as at be because been but by can could did do does for from get had has have how i
+if in into is it its just me my no not of on or our out please should so some than that the their them then
+there these they this to up us was we were what when where which who whom whose why will with would you your
 """
 FUNCTION_WORDS: Final = frozenset(_FUNCTION_WORDS.split())
 """English words that are in queries of every kind, whoever made them keywords."""
