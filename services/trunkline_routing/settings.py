@@ -67,8 +67,19 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
     write_tokens: PositiveInt = Field(1, description="Quota tokens of one document written or deleted.")
 
     decision_cache_size: PositiveInt = Field(4096, description="Decisions remembered, with their query vectors.")
-    decision_cache_ttl_s: PositiveFloat = Field(300.0, description="How long a decision is remembered.")
     policy_cache_size: PositiveInt = Field(1024, description="Policies held ready.")
+    head_cache_bytes: int = Field(
+        268_435_456, ge=1_048_576, description="Memory for the trained heads and prototypes of the policies held ready."
+    )
+    shadow_concurrency: int = Field(
+        4, ge=0, le=64, description="Shadow decisions of experiments and rollouts at once; what is more is dropped."
+    )
+    own_routers_path: Path | None = Field(
+        None, description="YAML file of the routing services that tenants run themselves; without it there are none."
+    )
+    classifiers_path: Path | None = Field(
+        None, description="YAML file of language models that name collections; without it there are none."
+    )
     map_aged_after_s: PositiveFloat = Field(60.0, description="A map not confirmed for so long is told in the trail.")
 
     learner_control_endpoints: str = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
 from typing import Final
 
@@ -26,15 +26,20 @@ from trunkline_mesh.logs import get_logger
 from trunkline_mesh.request import AUTHORIZATION_KEY
 from trunkline_mesh.retry_budget import RetryBudget
 from trunkline_routing.edge.budgets import StageBudgets
-from trunkline_routing.edge.decide import Decider, DecisionCache
+from trunkline_routing.edge.chooser_files import read_classifiers, read_own_routers
+from trunkline_routing.edge.classifier_client import ClassifierClient
+from trunkline_routing.edge.deciding import Deciding, build_deciding
 from trunkline_routing.edge.embedding import Embedding
 from trunkline_routing.edge.failover import Failover
+from trunkline_routing.edge.feedback import Feedback
+from trunkline_routing.edge.feedback_limits import FeedbackLimits
 from trunkline_routing.edge.hedging import Hedges
 from trunkline_routing.edge.inference_client import InferenceClient
+from trunkline_routing.edge.own_router_client import OwnRouterClient
 from trunkline_routing.edge.policy import POLICY
-from trunkline_routing.edge.policy_book import BlobReader, PolicyBook
+from trunkline_routing.edge.policy_warming import keep_warm
 from trunkline_routing.edge.ports import Inference, Quota, Rerank, Retrieval
-from trunkline_routing.edge.query_vectors import QueryVectors
+from trunkline_routing.edge.receipts import Receipts, read_key
 from trunkline_routing.edge.region_probe import RegionProber
 from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.rerank_client import RerankClient
@@ -42,9 +47,12 @@ from trunkline_routing.edge.reranking import Reranking
 from trunkline_routing.edge.retrieval_client import Listener, RetrievalClient
 from trunkline_routing.edge.retrieving import Retrieving
 from trunkline_routing.edge.route import Route
+from trunkline_routing.edge.sample import SAMPLE_POLICY, SampleReader, Samples
+from trunkline_routing.edge.sample_client import SampleClient
 from trunkline_routing.edge.search import Search, SearchParts
 from trunkline_routing.edge.servicer import RoutingServicer
 from trunkline_routing.edge.write import Write
+from trunkline_routing.feedback.journal import FileFeedbackStore
 from trunkline_routing.settings import RoutingSettings
 
 SERVICE: Final = "trunkline.routing.v1.RoutingService"
@@ -56,10 +64,11 @@ _OPENINGS = metrics.counter("breaker_transitions", "Changes of state of circuit 
 
 def build_servicer(
     source: MapSource,
-    policies: PolicyBook,
+    deciding: Deciding,
     embedding: Embedding,
     retrieval: Retrieval,
     rerank: Rerank,
+    samples: SampleReader,
     quota: Quota,
     breakers: BreakerRegistry,
     settings: RoutingSettings,
@@ -72,12 +81,11 @@ def build_servicer(
     view = view or RegionView()
     budget = RetryBudget()
     budgets = StageBudgets.of(settings)
-    vectors = QueryVectors(embedding, capacity=settings.decision_cache_size)
-    cache = DecisionCache(size=settings.decision_cache_size, ttl_s=settings.decision_cache_ttl_s)
-    decider = Decider(policies, vectors, cache)
+    decider, vectors = deciding.decider, deciding.vectors
     hedges = Hedges(settings.hedge_share)
     searching = Failover("retrieval", "Search", REGION_POLICY, breakers, budget, view=view, probed=True, hedges=hedges)
     reordering = Failover("rerank", "Rerank", REGION_POLICY, breakers, budget, view=view)
+    reading = Failover("retrieval", "Export", SAMPLE_POLICY, breakers, budget, view=view)
     parts = SearchParts(
         source=source,
         decider=decider,
@@ -92,6 +100,15 @@ def build_servicer(
         Search(parts),
         Route(source, decider, searching, budgets, settings),
         Write(source, embedding, retrieval, quota, breakers, settings, view.is_out),
+        Feedback(
+            source,
+            deciding.receipts,
+            deciding.store,
+            deciding.by_policy.learning,
+            FeedbackLimits(),
+            region_id=settings.region,
+        ),
+        Samples(source, samples, reading, region_id=settings.region),
         rerank_depth=settings.rerank_depth,
     )
 
@@ -161,26 +178,56 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
             channels.get(settings.admission_endpoints), credential=lambda: _service_credential(settings)
         ) as lease,
         background(RegionProber(watcher, channels, view).run()),
+        AsyncExitStack() as stack,
     ):
         embedding = build_embedding(InferenceClient(channels), breakers, view)
-        blobs: BlobReader = FileBlobStore(settings.blob_dir)
-        policies = PolicyBook(blobs, embedding, capacity=settings.policy_cache_size)
+        deciding = await stack.enter_async_context(open_deciding(embedding, breakers, settings))
+        await stack.enter_async_context(
+            background(keep_warm(watcher, deciding.policies, deciding.lanes, settings.region))
+        )
         servicer = build_servicer(
             watcher,
-            policies,
+            deciding,
             embedding,
             RetrievalClient(channels, pressure_listener(view)),
             RerankClient(channels),
+            SampleClient(channels),
             lease,
             breakers,
             settings,
             view,
         )
-        try:
-            soft_checks = {"etcd": watcher.connected, "admission": lambda: lease.healthy}
-            yield edge_app(servicer, watcher, settings.region, soft_checks)
-        finally:
-            await policies.close()
+        soft_checks = {"etcd": watcher.connected, "admission": lambda: lease.healthy}
+        yield edge_app(servicer, watcher, settings.region, soft_checks)
+
+
+@asynccontextmanager
+async def open_deciding(
+    embedding: Embedding, breakers: BreakerRegistry, settings: RoutingSettings
+) -> AsyncIterator[Deciding]:
+    """Open what deciding needs of the disk and of the network; close it in reverse order.
+
+    Raises OSError or ValueError for a key or a file of choosers that cannot be read.
+    """
+    async with AsyncExitStack() as stack:
+        store = FileFeedbackStore(settings.feedback_dir)
+        stack.push_async_callback(store.close)
+        own_router = OwnRouterClient(read_own_routers(settings.own_routers_path))
+        stack.push_async_callback(own_router.close)
+        classifier = ClassifierClient(read_classifiers(settings.classifiers_path))
+        stack.push_async_callback(classifier.close)
+        deciding = build_deciding(
+            FileBlobStore(settings.blob_dir),
+            embedding,
+            breakers,
+            settings,
+            Receipts(read_key(settings.decision_key_path)),
+            store,
+            own_router=own_router,
+            classifier=classifier,
+        )
+        stack.push_async_callback(deciding.close)
+        yield deciding
 
 
 def edge_app(

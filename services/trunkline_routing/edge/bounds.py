@@ -23,6 +23,7 @@ MAX_CONDITIONS: Final = 16
 MAX_VECTOR: Final = 4096
 MAX_BATCH: Final = 16
 MAX_TOKEN_BYTES: Final = 64
+MAX_DECISION_ID_CHARS: Final = 512
 MAX_DOCUMENTS: Final = 64
 MAX_DOCUMENTS_BYTES: Final = 1 << 20
 MAX_DOCUMENT_TEXT_BYTES: Final = 32768
@@ -91,6 +92,12 @@ def check_fields(names: Sequence[str], found: Violations) -> None:
 def check_consistency(value: options_pb.Consistency.ValueType, found: Violations) -> None:
     """Note a violation of a value that this version does not know: it may ask for more than it would get."""
     found.check(value in _CONSISTENCIES, "consistency", "must be a known value")
+
+
+def check_decision_id(value: str, found: Violations) -> None:
+    """Note a violation of an oversized id of a previous decision."""
+    fits = len(value) <= MAX_DECISION_ID_CHARS
+    found.check(fits, "previous_decision_id", f"must be at most {MAX_DECISION_ID_CHARS} characters")
 
 
 def check_token(token: bytes, found: Violations) -> None:

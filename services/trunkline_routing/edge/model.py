@@ -11,6 +11,9 @@ from trunkline.common.v1 import search_options_pb2 as options_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import CollectionEntry, RegionEntry, TenantEntry
 from trunkline_map.snapshot import MapSnapshot
+from trunkline_policy.experiments import Assigned
+from trunkline_policy.generation import GenerationChoice
+from trunkline_policy.model import Template
 
 Vector: TypeAlias = Sequence[float]
 Vectors: TypeAlias = Mapping[str, Vector]
@@ -37,6 +40,10 @@ class Query:
     explain: bool = False
     rerank: bool = True
     rerank_depth: int = 20
+    previous_decision_id: str = ""
+    """Of the same session's decision before."""
+    expand_template: bool = False
+    """True to get the chosen template's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,18 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a decision."""
+
+    stage: trail_pb.DecisionStage.ValueType
+    outcome: trail_pb.DecisionStageOutcome.ValueType
+    confidence: float = 0.0
+    """Of its best collection."""
+    elapsed_s: float = 0.0
+    cost_units: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The collections of a query, and why."""
 
@@ -72,6 +91,26 @@ class Decision:
     cached: bool = False
     not_considered: tuple[str, ...] = ()
     """Collections of the policy that were not compared, because they may not be read through this router."""
+    policy_digest: str = ""
+    """The policy that decided; empty where none did."""
+    steps: tuple[Step, ...] = ()
+    assignments: tuple[Assigned, ...] = ()
+    """Comparisons that the query takes part in."""
+    in_scope: float | None = None
+    """Probability that the query belongs anywhere; None where semantics were not asked."""
+    head_digest: str = ""
+    """The trained head that semantics used; empty for prototypes."""
+    refused: bool = False
+    """True where nothing decides, and the policy wants such queries refused."""
+    generation: GenerationChoice | None = None
+    """Template and model class; None where the policy has neither."""
+    template: Template | None = None
+    """The template that `generation` names."""
+
+    @property
+    def cost_units(self) -> float:
+        """What the decision cost; 0 for a remembered one."""
+        return 0.0 if self.cached else sum(step.cost_units for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +130,4 @@ class Answer:
 
     hits: Sequence[Hit]
     trail: trail_pb.Trail
+    decision: Decision

@@ -19,6 +19,7 @@ from trunkline_routing.edge.bounds import (
     Violations,
     check_all,
     check_consistency,
+    check_decision_id,
     check_document,
     check_fields,
     check_filter,
@@ -53,6 +54,7 @@ def parse_search(request: routing_pb.SearchRequest, *, default_depth: int) -> Qu
         check_filter(condition, found)
     check_consistency(request.consistency, found)
     check_token(request.map_token, found)
+    check_decision_id(request.previous_decision_id, found)
     found.settle()
     return Query(
         text=request.text,
@@ -68,6 +70,8 @@ def parse_search(request: routing_pb.SearchRequest, *, default_depth: int) -> Qu
         explain=request.explain,
         rerank=not rerank.disabled and kind == "text",
         rerank_depth=rerank.depth or default_depth,
+        previous_decision_id=request.previous_decision_id,
+        expand_template=request.expand_template,
     )
 
 
@@ -99,6 +103,7 @@ def parse_route(request: routing_pb.RouteRequest) -> Query:
     check_all(request.all_collections, request.collections, found)
     check_consistency(request.consistency, found)
     check_token(request.map_token, found)
+    check_decision_id(request.previous_decision_id, found)
     found.settle()
     return Query(
         text=request.text,
@@ -108,6 +113,8 @@ def parse_route(request: routing_pb.RouteRequest) -> Query:
         collections=tuple(dict.fromkeys(request.collections)) if request.collections else (),
         all_collections=request.all_collections,
         explain=request.explain,
+        previous_decision_id=request.previous_decision_id,
+        expand_template=request.expand_template,
     )
 
 

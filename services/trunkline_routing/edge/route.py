@@ -9,7 +9,7 @@ from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.decide import Decider
 from trunkline_routing.edge.failover import Failover
-from trunkline_routing.edge.model import Query
+from trunkline_routing.edge.model import Answer, Query
 from trunkline_routing.edge.retrieving import courses_of
 from trunkline_routing.edge.trail import TrailRecorder
 from trunkline_routing.settings import RoutingSettings
@@ -28,8 +28,10 @@ class Route:
         self._budgets = budgets
         self._settings = settings
 
-    async def run(self, tenant_id: str, query: Query, map_token: bytes, scope: RequestScope) -> trail_pb.Trail:
-        """Return the trail of a search that was not made. Fails as the search would."""
+    async def run(self, tenant_id: str, query: Query, map_token: bytes, scope: RequestScope) -> Answer:
+        """Return a search that was not made, without hits. Fails as the search would, but for queries that a policy
+        refuses: of them it tells that nothing decides.
+        """
         settings = self._settings
         gate = await gates.enter(
             self._source,
@@ -42,8 +44,9 @@ class Route:
         trail.map(gate, self._source.age_s(), aged_after_s=settings.map_aged_after_s)
         budget = self._budgets.embedding(scope.deadline)
         with trail.stage(trail_pb.STAGE_NAME_DECISION, budget):
-            decision = await self._decider.decide(gate, query, deadline=budget, trail=trail)
-        trail.decision(decision, explain=query.explain)
+            decision = await self._decider.decide(gate, query, deadline=budget, trail=trail, principal=scope.principal)
+        decision_id = self._decider.sealed(gate, query, decision)
+        trail.decision(decision, explain=query.explain, decision_id=decision_id)
         for course in courses_of(gate, query, decision, trail, self._failover, {}):
             course.explain_only(self._failover)
-        return trail.finish(explain=query.explain)
+        return Answer((), trail.finish(explain=query.explain), decision)

@@ -11,7 +11,7 @@ from typing import Final
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_lease.spent import TokenSource
 from trunkline_map.source import MapSource
-from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import NoCollectionMatches
 from trunkline_mesh.request import RequestScope
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.batch import embed_batch
@@ -73,7 +73,7 @@ class Search:
                 if spent.source is TokenSource.LOCAL:
                     trail.degrade(trail_pb.DEGRADATION_REASON_QUOTA_LOCAL)
             if len(queries) == 1:
-                return [await self._one(gate, queries[0], trails[0], scope.deadline, MAX_RESPONSE_BYTES)]
+                return [await self._one(gate, queries[0], trails[0], scope, MAX_RESPONSE_BYTES)]
             return await self._several(gate, queries, trails, scope)
         finally:
             unused = reserved - sum(map(self._charged, trails))
@@ -95,26 +95,29 @@ class Search:
         share_bytes = MAX_RESPONSE_BYTES // len(queries)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._one(gate, query, trail, scope.deadline, share_bytes))
+                group.create_task(self._one(gate, query, trail, scope, share_bytes))
                 for query, trail in zip(queries, trails, strict=True)
             ]
         return [task.result() for task in tasks]
 
     async def _one(
-        self, gate: Gate, query: Query, trail: TrailRecorder, deadline: Deadline, limit_bytes: int
+        self, gate: Gate, query: Query, trail: TrailRecorder, scope: RequestScope, limit_bytes: int
     ) -> Answer:
-        parts = self._parts
+        parts, deadline = self._parts, scope.deadline
         budget = parts.budgets.embedding(deadline)
         with trail.stage(trail_pb.STAGE_NAME_DECISION, budget):
-            decision = await parts.decider.decide(gate, query, deadline=budget, trail=trail)
-        trail.decision(decision, explain=query.explain)
+            decision = await parts.decider.decide(gate, query, deadline=budget, trail=trail, principal=scope.principal)
+        if decision.refused:
+            raise NoCollectionMatches
+        decision_id = parts.decider.sealed(gate, query, decision)
+        trail.decision(decision, explain=query.explain, decision_id=decision_id)
         rerank = query.rerank and bool(query.text) and bool(decision.choices)
         hits = await parts.retrieving.run(gate, query, decision, trail, deadline, rerank=rerank)
         if rerank:
             hits = await parts.reranking.run(gate, query, decision, hits, trail, deadline)
         hits = _fitting(hits[: query.top_k], limit_bytes, trail)
         trail.cost(self._reserved(query), self._charged(trail))
-        return Answer(hits, trail.finish(explain=query.explain))
+        return Answer(hits, trail.finish(explain=query.explain), decision)
 
     def _reserved(self, query: Query) -> int:
         settings = self._parts.settings

@@ -9,12 +9,14 @@ import grpc
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from trunkline_mesh.request import current_request, tenant_of
-from trunkline_routing.edge.model import Answer
+from trunkline_routing.edge.feedback import Feedback
+from trunkline_routing.edge.feedback_request import parse_feedback
 from trunkline_routing.edge.parse import check_delete, check_upsert, parse_batch, parse_route, parse_search
+from trunkline_routing.edge.render import region_writes, route_response, sample_response, search_response
 from trunkline_routing.edge.route import Route
+from trunkline_routing.edge.sample import Samples, parse_sample
 from trunkline_routing.edge.search import Search
-from trunkline_routing.edge.trail import set_seconds
-from trunkline_routing.edge.write import Write, Written
+from trunkline_routing.edge.write import Write
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,11 +24,22 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RoutingServicer(routing_grpc.RoutingServiceServicer):
     """The front door."""
 
-    def __init__(self, search: Search, route: Route, write: Write, *, rerank_depth: int) -> None:
-        """Answer with three use cases."""
+    def __init__(
+        self,
+        search: Search,
+        route: Route,
+        write: Write,
+        feedback: Feedback,
+        samples: Samples,
+        *,
+        rerank_depth: int,
+    ) -> None:
+        """Answer with five use cases."""
         self._search = search
         self._route = route
         self._write = write
+        self._feedback = feedback
+        self._samples = samples
         self._rerank_depth = rerank_depth
 
     async def Search(self, request: routing_pb.SearchRequest, context: Context) -> routing_pb.SearchResponse:
@@ -34,7 +47,7 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
         tenant_id = tenant_of(request.tenant_id)
         query = parse_search(request, default_depth=self._rerank_depth)
         [answer] = await self._search.run(tenant_id, [query], request.map_token, current_request())
-        return _render(answer)
+        return search_response(answer, query)
 
     async def SearchBatch(
         self, request: routing_pb.SearchBatchRequest, context: Context
@@ -43,13 +56,16 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
         tenant_id = tenant_of(request.tenant_id)
         queries = parse_batch(request, default_depth=self._rerank_depth)
         answers = await self._search.run(tenant_id, queries, request.map_token, current_request())
-        return routing_pb.SearchBatchResponse(responses=[_render(answer) for answer in answers])
+        return routing_pb.SearchBatchResponse(
+            responses=[search_response(answer, query) for answer, query in zip(answers, queries, strict=True)]
+        )
 
     async def Route(self, request: routing_pb.RouteRequest, context: Context) -> routing_pb.RouteResponse:
         """Explain a search without making it."""
         tenant_id = tenant_of(request.tenant_id)
-        trail = await self._route.run(tenant_id, parse_route(request), request.map_token, current_request())
-        return routing_pb.RouteResponse(trail=trail)
+        query = parse_route(request)
+        answer = await self._route.run(tenant_id, query, request.map_token, current_request())
+        return route_response(answer, query)
 
     async def Upsert(self, request: routing_pb.UpsertRequest, context: Context) -> routing_pb.UpsertResponse:
         """Write documents everywhere."""
@@ -58,7 +74,7 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
         written = await self._write.upsert(
             tenant_id, request.collection, request.documents, request.map_token, current_request()
         )
-        return routing_pb.UpsertResponse(regions=_regions(written), trail=written.trail)
+        return routing_pb.UpsertResponse(regions=region_writes(written), trail=written.trail)
 
     async def Delete(self, request: routing_pb.DeleteRequest, context: Context) -> routing_pb.DeleteResponse:
         """Delete documents everywhere."""
@@ -67,29 +83,20 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
         written = await self._write.delete(
             tenant_id, request.collection, request.document_ids, request.map_token, current_request()
         )
-        return routing_pb.DeleteResponse(regions=_regions(written), trail=written.trail)
+        return routing_pb.DeleteResponse(regions=region_writes(written), trail=written.trail)
 
+    async def RecordFeedback(
+        self, request: routing_pb.RecordFeedbackRequest, context: Context
+    ) -> routing_pb.RecordFeedbackResponse:
+        """Keep what a caller says of a decision."""
+        tenant_id = tenant_of(request.tenant_id)
+        noted = await self._feedback.run(tenant_id, parse_feedback(request), current_request())
+        return routing_pb.RecordFeedbackResponse(kept=noted.kept, replaced=noted.replaced)
 
-def _render(answer: Answer) -> routing_pb.SearchResponse:
-    return routing_pb.SearchResponse(
-        hits=[
-            routing_pb.SearchHit(
-                document=hit.document,
-                collection=hit.collection,
-                score=hit.score,
-                score_kind=hit.score_kind,
-                region=hit.region,
-            )
-            for hit in answer.hits
-        ],
-        trail=answer.trail,
-    )
-
-
-def _regions(written: Written) -> list[routing_pb.RegionWrite]:
-    rendered = []
-    for region, elapsed_s in written.regions:
-        one = routing_pb.RegionWrite(region=region)
-        set_seconds(one.elapsed, elapsed_s)
-        rendered.append(one)
-    return rendered
+    async def SampleDocuments(
+        self, request: routing_pb.SampleDocumentsRequest, context: Context
+    ) -> routing_pb.SampleDocumentsResponse:
+        """Read some documents of a collection."""
+        tenant_id = tenant_of(request.tenant_id)
+        sample = await self._samples.run(tenant_id, parse_sample(request), current_request())
+        return sample_response(sample)

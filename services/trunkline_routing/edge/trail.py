@@ -84,13 +84,31 @@ class TrailRecorder:
         set_seconds(entry.budget, budget_s)
         set_seconds(entry.elapsed, queue_wait_s + spend_s)
 
-    def decision(self, decision: Decision, *, explain: bool) -> None:
+    def decision(self, decision: Decision, *, explain: bool, decision_id: str = "") -> None:
         """Tell how the collections were chosen."""
         entry = self.message.decision
         entry.strategy = decision.strategy
         entry.confidence = decision.confidence
         entry.policy_version = decision.policy_version
         entry.cached = decision.cached
+        entry.decision_id = decision_id
+        if not decision.policy_digest:
+            return
+        entry.cost_units = decision.cost_units
+        entry.head_digest = decision.head_digest
+        if decision.in_scope is not None:
+            entry.in_scope = decision.in_scope
+        if decision.cached:
+            entry.steps.add(stage=trail_pb.DECISION_STAGE_CACHE, outcome=trail_pb.DECISION_STAGE_OUTCOME_DECIDED)
+        for step in decision.steps:
+            told = entry.steps.add(
+                stage=step.stage, outcome=step.outcome, confidence=step.confidence, cost_units=step.cost_units
+            )
+            set_seconds(told.elapsed, step.elapsed_s)
+        for one in decision.assignments:
+            entry.assignments.add(
+                experiment=one.experiment, arm="variant" if one.variant else "control", shadow=one.shadow
+            )
         if explain:
             entry.reasons.extend(decision.reasons[:MAX_REASONS])
 

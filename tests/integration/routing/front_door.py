@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,12 +29,15 @@ from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.serving import start
 from trunkline_routing.edge.app import build_embedding, build_servicer, edge_app, pressure_listener
+from trunkline_routing.edge.deciding import build_deciding
 from trunkline_routing.edge.inference_client import InferenceClient
-from trunkline_routing.edge.policy_book import PolicyBook
+from trunkline_routing.edge.receipts import Receipts
 from trunkline_routing.edge.region_probe import RegionProber
 from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.rerank_client import RerankClient
 from trunkline_routing.edge.retrieval_client import RetrievalClient
+from trunkline_routing.edge.sample_client import SampleClient
+from trunkline_routing.feedback.journal import FileFeedbackStore
 from trunkline_routing.settings import RoutingSettings
 
 US, EU, AP = "us-east", "eu-west", "ap-south"
@@ -199,14 +203,17 @@ async def open_front_door(
             await stack.enter_async_context(background(RegionProber(source, channels, view).run()))
         embedding = build_embedding(InferenceClient(channels), breakers, view)
         blobs = FakeBlobs({hashlib.sha256(POLICY.encode()).hexdigest(): POLICY})
-        policies = PolicyBook(blobs, embedding, capacity=8)
-        stack.push_async_callback(policies.close)
+        store = FileFeedbackStore(folder / "feedback")
+        stack.push_async_callback(store.close)
+        deciding = build_deciding(blobs, embedding, breakers, made, Receipts(os.urandom(32)), store)
+        stack.push_async_callback(deciding.close)
         servicer = build_servicer(
             source,
-            policies,
+            deciding,
             embedding,
             RetrievalClient(channels, pressure_listener(view)),
             RerankClient(channels),
+            SampleClient(channels),
             quota,
             breakers,
             made,

@@ -25,21 +25,23 @@ from trunkline_mesh.request import RequestScope, enter_request
 from trunkline_mesh.retry_budget import RetryBudget
 from trunkline_routing.edge.app import build_servicer
 from trunkline_routing.edge.budgets import StageBudgets
-from trunkline_routing.edge.decide import Decider, DecisionCache
+from trunkline_routing.edge.choosers import Chooser
+from trunkline_routing.edge.deciding import build_deciding
 from trunkline_routing.edge.embedding import Embedding
 from trunkline_routing.edge.failover import Failover
 from trunkline_routing.edge.model import Answer, Gate, Hit, Query, Vector, Vectors
-from trunkline_routing.edge.policy_book import PolicyBook
 from trunkline_routing.edge.ports import Scored
-from trunkline_routing.edge.query_vectors import QueryVectors
+from trunkline_routing.edge.receipts import Receipts
 from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.reranking import Reranking
 from trunkline_routing.edge.retrieving import Retrieving
 from trunkline_routing.edge.route import Route
+from trunkline_routing.edge.sample import SampleCommand
 from trunkline_routing.edge.search import Search, SearchParts
 from trunkline_routing.edge.servicer import RoutingServicer
 from trunkline_routing.edge.trail import TrailRecorder
 from trunkline_routing.edge.write import Write
+from trunkline_routing.feedback.records import Record
 from trunkline_routing.settings import RoutingSettings
 
 TENANT: Final = "acme"
@@ -284,10 +286,51 @@ class FakeBlobs:
         return text if isinstance(text, bytes) else text.encode()
 
 
+@dataclass
+class FakeStore:
+    """Keeps feedback in memory."""
+
+    records: list[tuple[str, Record]] = field(default_factory=list)
+    failing: DomainError | None = None
+
+    async def append(self, jurisdiction: str, record: Record) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.records.append((jurisdiction, record))
+
+    async def read(self, jurisdiction: str, tenant_id: str, *, since_s: float, limit: int) -> list[Record]:
+        found = [one for where, one in self.records if where == jurisdiction and one.tenant_id == tenant_id]
+        return [one for one in found if one.at_s >= since_s][-limit:]
+
+    async def trim(self, jurisdiction: str, tenant_id: str, *, before_s: float, max_records: int) -> int:
+        return 0
+
+    async def tenants(self, jurisdiction: str) -> list[str]:
+        return sorted({one.tenant_id for where, one in self.records if where == jurisdiction})
+
+
+class FakeSamples:
+    """Has one document."""
+
+    async def read(
+        self, region: RegionEntry, tenant_id: str, command: SampleCommand, *, max_bytes: int, deadline: Deadline
+    ) -> Sequence[document_pb.Document]:
+        return [document_pb.Document(document_id="d1", text=command.collection)]
+
+
 class World:
     """A front door in one region, over played ports."""
 
-    def __init__(self, region: str = EU, *, policy: str | None = POLICY, **settings: Any) -> None:
+    def __init__(
+        self,
+        region: str = EU,
+        *,
+        policy: str | None = POLICY,
+        own_router: Chooser | None = None,
+        classifier: Chooser | None = None,
+        **settings: Any,
+    ) -> None:
+        settings = {"policy_cache_size": 8, "decision_cache_size": 64} | settings
         self.map: StaticMap = static_map(*entries())
         self.settings = RoutingSettings(region=region, **settings)
         self.inference, self.retrieval, self.rerank = FakeInference(), FakeRetrieval(), FakeRerank()
@@ -300,10 +343,20 @@ class World:
             queries=self.failover("inference", "EmbedQueries"),
             passages=self.failover("inference", "EmbedPassages"),
         )
-        self.policies = PolicyBook(self.blobs, self.embedding, capacity=8)
-        self.vectors = QueryVectors(self.embedding, capacity=64)
-        self.cache = DecisionCache(size=8, ttl_s=60)
-        self.decider = Decider(self.policies, self.vectors, self.cache)
+        self.store = FakeStore()
+        self.receipts = Receipts(b"k" * 32)
+        self.deciding = build_deciding(
+            self.blobs,
+            self.embedding,
+            self.breakers,
+            self.settings,
+            self.receipts,
+            self.store,
+            own_router=own_router,
+            classifier=classifier,
+        )
+        self.policies, self.vectors, self.cache = self.deciding.policies, self.deciding.vectors, self.deciding.cache
+        self.decider = self.deciding.decider
         self.budgets = StageBudgets.of(self.settings)
         if policy is not None:
             self.set_policy(policy)
@@ -361,10 +414,11 @@ class World:
         """Return the whole front door, wired as the service wires it."""
         return build_servicer(
             self.map,
-            self.policies,
+            self.deciding,
             self.embedding,
             self.retrieval,
             self.rerank,
+            FakeSamples(),
             self.quota,
             self.breakers,
             self.settings,
