@@ -102,7 +102,7 @@ def _totals(policy: RoutingPolicy) -> Iterator[Violation]:
 
 
 def _patterns(patterns: list[tuple[str, str]]) -> Iterator[Violation]:
-    """Compile each as the logical stage does, and then all; what is too large in all is left soon, as it takes seconds."""
+    """Compile each as the logical stage does, and then all; stop soon where they are too large: it takes seconds."""
     options, size, wrong = re2_options(limits.PATTERN_MEMORY_BYTES), 0, False
     for where, regex in patterns:
         try:
