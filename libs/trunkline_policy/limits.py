@@ -32,7 +32,7 @@ MAX_OUT_OF_SCOPE: Final = 1_000
 """Example queries that belong nowhere."""
 PATTERN_MEMORY_BYTES: Final = 256 * 1024
 """Memory that RE2 may use for one pattern; without it 256 characters can ask for megabytes."""
-ALL_PATTERNS_MEMORY_BYTES: Final = 32 * 1024 * 1024
+ALL_PATTERNS_MEMORY_BYTES: Final = 4 * 1024 * 1024
 """Memory that RE2 may use for a policy's patterns together."""
 MAX_TEMPLATE_CHARS: Final = 8_192
 MAX_VARIABLES: Final = 32
