@@ -1,1 +1,1 @@
-"""The demonstration: three regions, two tenants, real documentation, real questions, and the loss of a region."""
+"""The demonstration: three regions, three tenants, real documentation and questions, and the loss of a region."""
