@@ -173,8 +173,10 @@ def _existing(gate: Gate, result: StageResult) -> StageResult:
     if not gone:
         return result
     left = max(1e-9, 1.0 - sum(one.confidence for one in gone))
-    kept = tuple(
-        replace(one, confidence=min(1.0, one.confidence / left)) for one in result.candidates if one not in gone
+    kept = tuple(  # rounded, so that 0.8 is 0.8 again and reaches a threshold of 0.8
+        replace(one, confidence=min(1.0, round(one.confidence / left, 12)))
+        for one in result.candidates
+        if one not in gone
     )
     return StageResult(kept, result.in_scope, result.excluded)
 

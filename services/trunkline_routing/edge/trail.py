@@ -91,9 +91,11 @@ class TrailRecorder:
         entry.confidence = decision.confidence
         entry.policy_version = decision.policy_version
         entry.cached = decision.cached
-        entry.decision_id = decision_id
+        if explain:
+            entry.reasons.extend(decision.reasons[:MAX_REASONS])
         if not decision.policy_digest:
             return
+        entry.decision_id = decision_id
         entry.cost_units = decision.cost_units
         entry.head_digest = decision.head_digest
         if decision.in_scope is not None:
@@ -109,8 +111,6 @@ class TrailRecorder:
             entry.assignments.add(
                 experiment=one.experiment, arm="variant" if one.variant else "control", shadow=one.shadow
             )
-        if explain:
-            entry.reasons.extend(decision.reasons[:MAX_REASONS])
 
     def collection(self, choice: Choice) -> trail_pb.CollectionTrail:
         """Begin the account of one collection."""

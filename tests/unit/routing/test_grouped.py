@@ -130,7 +130,7 @@ async def test_route_tells_the_same_way_without_going_it() -> None:
     many(world, 2, US, EU)
     world.view.broke(US)
     asked = query("x", collections=("c00-us-east", "both"), explain=True)
-    routed = await world.route().run(TENANT, asked, b"", scope())
+    routed = (await world.route().run(TENANT, asked, b"", scope())).trail
     searched = (await world.ask_one(asked)).trail
     assert [outcomes(one) for one in routed.collections] == [outcomes(one) for one in searched.collections]
     assert outcomes(routed.collections[0]) == [(US, "SKIPPED_HEALTH"), (EU, "SERVED")]

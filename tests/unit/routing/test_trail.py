@@ -114,7 +114,7 @@ def test_a_capped_deadline_is_told_from_the_beginning() -> None:
 async def test_a_route_explains_a_search_and_makes_none() -> None:
     """The decision, and every candidate region with what would become of it."""
     world = World()
-    trail = await world.route().run(TENANT, query("gdpr", explain=True), b"", scope())
+    trail = (await world.route().run(TENANT, query("gdpr", explain=True), b"", scope())).trail
     assert trail.decision.reasons == ["europe: keyword 'gdpr'"]
     assert outcomes(trail.collections[0]) == [(EU, "SERVED"), ("eu-north", "NOT_NEEDED")]
     assert trail.collections[0].served_region == EU
@@ -129,5 +129,5 @@ async def test_a_route_shows_who_would_be_passed_over() -> None:
     world.retrieval.failing = {EU: BackendUnavailable()}
     for _ in range(5):
         await world.ask_one(query("x", collections=("both",)))
-    trail = await world.route().run(TENANT, query("x", collections=("both",)), b"", scope())
+    trail = (await world.route().run(TENANT, query("x", collections=("both",)), b"", scope())).trail
     assert outcomes(trail.collections[0]) == [(EU, "SKIPPED_BREAKER"), (US, "SERVED")]
