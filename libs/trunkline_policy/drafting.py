@@ -20,6 +20,8 @@ _ABOVE_CHANCE: Final = 1.25
 """By how much a keyword must be more precise than chance, which is one half of two targets."""
 _MIN_GAIN: Final = 0.1
 """By how much a phrase must be more precise than its words that were chosen: what has the phrase has these too."""
+_KEYWORDS: Final = 32
+"""Keywords of a drafted collection: what a person still reads through; 12 decide a third fewer queries."""
 _MIN_PASSAGES: Final = 2
 """Passages that must have a term."""
 _FEW_PASSAGES: Final = 8
@@ -74,7 +76,8 @@ def draft_policy(
     if not 1 <= len(documents) <= limits.MAX_COLLECTIONS:
         raise ValueError(f"a policy has 1 to {limits.MAX_COLLECTIONS} collections")
     given, words = descriptions or {}, Words(language)
-    keywords = draft_keywords(documents, language=language, plain=True)
+    per_target = min(_KEYWORDS, limits.MAX_ALL_KEYWORDS // len(documents))
+    keywords = draft_keywords(documents, per_target=per_target, language=language, plain=True)
     patterns = draft_patterns(documents, most_in_all=limits.MAX_ALL_PATTERNS)
     examples = draft_examples(documents, keywords, words)
     collections = {
