@@ -17,7 +17,7 @@ def demo(
     count: Annotated[int, typer.Option("--documents", min=100, help="Pieces of documentation to ingest.")] = 2400,
     json_output: JsonOption = False,
 ) -> None:
-    """Run the main job on real input: three regions, three tenants, real questions, a policy that learns, and the loss of a region."""
+    """Run the main job on real input: three regions and tenants, questions, a policy that learns, a lost region."""
     from trunkline_cli.demo.run import run_demo, show_summary, summary
 
     out = Output(json_output)
