@@ -19,7 +19,7 @@ StrategyName: TypeAlias = Literal["explicit", "logical", "semantic", "hybrid", "
 class Part(BaseModel):
     """Base of everything in a policy: immutable, and nothing unknown in it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Keyword(Part):
