@@ -7,12 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from trunkline_policy.head import HeadSet
-
 from trunkline_map.blob import BlobMissingError, BlobPort
 from trunkline_mesh.errors import BackendUnavailable, DomainError
 from trunkline_mesh.logs import get_logger
 from trunkline_policy.document import from_form, parse_policy
+from trunkline_policy.head import HeadSet
 from trunkline_policy.model import RoutingPolicy
 
 MAX_POLICIES: Final = 16

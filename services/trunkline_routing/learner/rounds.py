@@ -15,6 +15,7 @@ from trunkline_mesh import metrics
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DomainError
 from trunkline_mesh.logs import get_logger
+from trunkline_policy import model as policy_model
 from trunkline_routing.feedback.journal import FeedbackStore
 from trunkline_routing.learner.accuracy import Accuracies
 from trunkline_routing.learner.duty import in_charge
@@ -100,6 +101,7 @@ class Rounds:
     ) -> None:
         """Compare the map every `poll_s`; look at every tenant every `round_s`."""
         self._source = source
+        self._region_id = region_id
         self._queue = WorkQueue()
         self._follower = Follower(source, self._queue, region_id)
         self._upkeep = upkeep
@@ -144,6 +146,24 @@ class Rounds:
             for tenant_id in sorted(tenants):
                 await self.look_at(tenant_id)
             self._accuracies.keep(tenants)
+            await self.forget()
+
+    async def forget(self) -> None:
+        """Forget old feedback of tenants without a policy, or gone altogether: nobody else looks at it.
+
+        Not at once: a map that was restored from an old backup must not cost a tenant its feedback.
+        """
+        snapshot = self._source.snapshot
+        region = snapshot.region(self._region_id)
+        if region is None:
+            return
+        before_s = self._now() - policy_model.Learning().retention_days * DAY_S
+        try:
+            for tenant_id in await self._store.tenants(region.jurisdiction):
+                if snapshot.policy(tenant_id) is None:
+                    await self._store.trim(region.jurisdiction, tenant_id, before_s=before_s, max_records=MAX_RECORDS)
+        except DomainError as exc:
+            _failed("forget", "feedback could not be forgotten", exc, self._round_s)
 
     async def look_at(self, tenant_id: str) -> None:
         """Measure a tenant and look at its feedback; a failure is logged, and the next round tries again."""

@@ -113,3 +113,15 @@ async def test_what_the_learner_did_last_is_told() -> None:
     assert told.learned is not None
     assert "0 of 10" in told.learned.outcome
     assert told.learned_at_s == there.control.now_s
+
+
+async def test_feedback_of_tenants_that_are_gone_is_forgotten_in_time() -> None:
+    """Not at once: a restored map may have lost a tenant that comes back."""
+    there = await opened()
+    day_s = 86_400
+    for days in (29, 31):
+        await there.say([correction("gone", "q", "billing", caller="c", at_s=there.control.now_s - days * day_s)])
+        await there.say([correction("acme", "q", "billing", caller="c", at_s=there.control.now_s - days * day_s)])
+    await there.learner.rounds.forget()
+    assert len(there.store.records["eu", "gone"]) == 1
+    assert len(there.store.records["eu", "acme"]) == 2
