@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -75,16 +74,6 @@ def _plain_fields(policy: RoutingPolicy) -> Iterator[Violation]:
             yield Violation(f"experiments.{number}.variant.fallback", "must name a collection, or be none")
     if policy.learning.min_samples > policy.learning.max_samples:
         yield Violation("learning.min_samples", "must be at most max_samples")
-    amounts = {
-        "budget.cost_per_1000": policy.budget.cost_per_1000,
-        "classifier.cost_units": policy.classifier.cost_units,
-        "own_router.cost_units": policy.own_router.cost_units,
-        **{f"model_classes.{name}.max_cost_per_request": one.max_cost_per_request
-           for name, one in policy.model_classes.items()},
-    }  # fmt: skip
-    for where, amount in amounts.items():
-        if amount is not None and not math.isfinite(amount):
-            yield Violation(where, "must be finite")
 
 
 def _totals(policy: RoutingPolicy) -> Iterator[Violation]:
