@@ -125,7 +125,7 @@ FIELDS = {
     "default template": (head("default_template: t"), "policy.yaml:default_template is not among"),
     "default model class": (head("default_model_class: simple"), "policy.yaml:default_model_class is not among"),
     "model class": (head("model_classes: {big: {}}"), "policy.yaml:model_classes.big"),
-    "endless cost": (head("budget: {cost_per_1000: .inf}"), "policy.yaml:budget.cost_per_1000 Input should be a finite number"),
+    "endless cost": (head("budget: {cost_per_1000: .inf}"), "policy.yaml:budget.cost_per_1000"),
     "samples": (head("learning: {min_samples: 20, max_samples: 10}"), "policy.yaml:learning.min_samples"),
     "variable not declared": (
         head("templates: {t: {text: 'a {{question}}'}}"),
