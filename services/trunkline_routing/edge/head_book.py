@@ -100,6 +100,21 @@ class HeadBook:
                 await asyncio.shield(place.preparing)
         return ready
 
+    async def warm(self, gate: Gate, lane: Lane, space: SpaceEntry) -> None:
+        """Read a trained head before it is asked for.
+
+        Prototypes are left to the first query: they are embedded with its caller's credential, and there is none here.
+        """
+        collections = gate.snapshot.collections_of(gate.tenant.tenant_id)
+        promised = lane.head(space)
+        if promised is None:
+            return
+        head = await self._trained(gate.region.jurisdiction, promised, _here(gate, lane))
+        if head is not None:
+            key = (gate.tenant.tenant_id, lane.digest)
+            ready = ReadyHead(head, promised.digest, False, collections, space, promised)
+            self._keep(key, self._places.setdefault(key, _Place()), ready)
+
     async def _make_ready(
         self,
         key: tuple[str, str],
@@ -129,15 +144,14 @@ class HeadBook:
         self, gate: Gate, lane: Lane, space: SpaceEntry, promised: HeadPointer | None, before: ReadyHead | None
     ) -> ReadyHead:
         collections = gate.snapshot.collections_of(gate.tenant.tenant_id)
-        policy = lane.prepared.policy
-        here = [one for one in collections if one.collection_id in policy.collections and readable(gate, one)]
+        here = _here(gate, lane)
         if promised is not None:
             head = await self._trained(gate.region.jurisdiction, promised, here)
             if head is not None:
                 return ReadyHead(head, promised.digest, missing=False, collections=collections, space=space,
                                  promised=promised)  # fmt: skip
         until_s = float("inf") if promised is None else self._clock() + RETRY_S
-        texts = await asyncio.to_thread(_texts, policy, here)
+        texts = await asyncio.to_thread(_texts, lane.prepared.policy, here)
         allowed = wall(gate, here)
         same = before is not None and before.texts == texts and before.wall == allowed and before.space == space
         made = before.head if before is not None and same else await self._prototypes(gate, texts, space, allowed)
@@ -180,6 +194,13 @@ class HeadBook:
 
 def _size(place: _Place) -> int:
     return 0 if place.ready is None else place.ready.head.size_bytes
+
+
+def _here(gate: Gate, lane: Lane) -> list[CollectionEntry]:
+    """Return the policy's collections that exist and may be read through this router."""
+    named = lane.prepared.policy.collections
+    entries = gate.snapshot.collections_of(gate.tenant.tenant_id)
+    return [one for one in entries if one.collection_id in named and readable(gate, one)]
 
 
 def _texts(policy: RoutingPolicy, here: Sequence[CollectionEntry]) -> tuple[BasisText, ...]:

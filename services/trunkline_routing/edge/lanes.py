@@ -63,6 +63,5 @@ class Lanes:
         collections = gate.snapshot.collections_of(pointer.tenant_id)
         for lane in lanes:
             space = lane.space(gate, collections)
-            # Prototypes would have to be embedded by the credential of a caller, and there is none here.
-            if space is not None and lane.head(space) is not None:
-                await self._heads.get(gate, lane, space, deadline)
+            if space is not None:
+                await self._heads.warm(gate, lane, space)
