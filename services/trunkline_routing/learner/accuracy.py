@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -122,7 +123,8 @@ class Accuracies:
 
     async def _agreement(self, scene: Scene, policy: RoutingPolicy, memory: Memory, deadline: Deadline) -> Part:
         texts = [golden.query for golden in policy.golden]
-        texts += [sample.text for sample in trusted(memory.feedback).samples]
+        said = await asyncio.to_thread(trusted, memory.feedback)
+        texts += [sample.text for sample in said.samples]
         try:
             decider = await self._evaluation.live(scene, deadline)
             questions = [Question(text, NOBODY) for text in texts[:MAX_COMPARED]]

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_policy.head import HeadSet
-
 from trunkline_map.blob import digest_of
 from trunkline_map.source import MapSource
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import BackendUnavailable, PolicyUnknown
 from trunkline_policy.document import check_policy, parse_policy, to_form
+from trunkline_policy.head import HeadSet
 from trunkline_policy.model import RoutingPolicy
 from trunkline_policy.results import Caller
 from trunkline_routing.learner.deciding import Outcome, PolicyDecider
@@ -85,7 +84,7 @@ class Evaluation:
 
     async def prepared(self, scene: Scene, policy: RoutingPolicy, deadline: Deadline) -> PolicyDecider:
         """Return the policy, compiled and with its head. Raises domain errors."""
-        basis = basis_of(scene, policy)
+        basis = await asyncio.to_thread(basis_of, scene, policy)
         form = digest_of(await asyncio.to_thread(to_form, policy))
         key = f"{scene.tenant_id} {form} {'' if basis is None else basis.digest}"
         known = self._prepared.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Final
 
@@ -42,7 +43,7 @@ class HeadUpkeep:
             return False
         for digest, form_digest, noted in _texts_of(scene):
             policy = await self._policies.read(scene.jurisdictions, form_digest, digest)
-            basis = basis_of(scene, policy)
+            basis = await asyncio.to_thread(basis_of, scene, policy)
             if basis is not None and all(head.basis_digest != basis.digest for head in noted):
                 await self._make(scene, digest, basis)
                 return True

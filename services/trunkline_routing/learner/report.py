@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trunkline_policy.significance import fisher, wilson
-
 from trunkline_map.source import MapSource
 from trunkline_mesh.deadline import Deadline
+from trunkline_policy.significance import fisher, wilson
 from trunkline_routing.feedback.journal import FeedbackStore
 from trunkline_routing.learner.accuracy import Accuracies
 from trunkline_routing.learner.journal import Journal
@@ -108,19 +108,26 @@ class Reporting:
         standing = self._accuracies.of(tenant_id)
         if standing is None:
             standing = await self._accuracies.measure(scene, policy, memory, deadline)
+        # Thousands of records: counted aside, because other callers and health checks are waiting.
+        comparisons, distrusted_count = await asyncio.to_thread(_counted, memory)
         learned, learned_at_s = self._journal.last(tenant_id)
         return RoutingReport(
             tenant_id=tenant_id,
             tier=scene.tenant.tier,
             parts=standing.parts,
-            comparisons=tuple(_comparison(memory, name) for name in memory.experiments()),
+            comparisons=comparisons,
             feedback_count=len(memory.feedback),
-            distrusted_count=trusted(memory.feedback).distrusted_count,
+            distrusted_count=distrusted_count,
             policy_version=pointer.version,
             retention_s=retention_s,
             learned=learned,
             learned_at_s=learned_at_s,
         )
+
+
+def _counted(memory: Memory) -> tuple[tuple[Comparison, ...], int]:
+    comparisons = tuple(_comparison(memory, name) for name in memory.experiments())
+    return comparisons, trusted(memory.feedback).distrusted_count
 
 
 def _comparison(memory: Memory, name: str) -> Comparison:

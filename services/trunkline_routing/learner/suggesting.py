@@ -42,7 +42,7 @@ class Suggesting:
         self, scene: Scene, policy: RoutingPolicy, memory: Memory, since_s: float, deadline: Deadline
     ) -> Learned:
         """Begin a rollout if feedback since a Unix time gives a better policy. Raises as `Learning.look`."""
-        feedback = trusted(memory.since(since_s))
+        feedback = await asyncio.to_thread(trusted, memory.since(since_s))
         least = policy.learning.min_samples
         if len(feedback.samples) < least:
             return Learned(f"{len(feedback.samples)} of {least} samples that can be trusted", label="few_samples")
