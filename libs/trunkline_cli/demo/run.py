@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from trunkline_local import LocalStack, Progress
 
 _SERVING_WITHIN_S: Final = 120.0
+_LEAST_BY_RULES: Final = 0.7
+_MOST_BY_RULES: Final = 0.8
+"""Share of the questions that rules should decide; the rest is there to show semantics."""
 _SERVICES_CACHE: Final = "embedding cache of the inference services (asked only for what routers do not remember)"
 
 
@@ -91,6 +94,8 @@ async def _with_stack(out: Output, stack: LocalStack, count: int, tally: Tally) 
         tally.cache.subtract(await read_caches(stack.state.regions))  # the figures are of questions, not of ingestion
         out.line()
         await ask_all(out, clients, QUESTIONS, tally)
+        by_rules = tally.share_by("RULES")
+        tally.check(_LEAST_BY_RULES <= by_rules <= _MOST_BY_RULES, f"rules decided {by_rules:.0%} of the questions")
         await show_deciding(out, stack, clients, token, tally)
         await show_lesson(out, stack, token, tally)
         await show_mistake(out, stack, tally)

@@ -176,10 +176,12 @@ def test_a_tally_counts_what_happened() -> None:
     tally = Tally(elapsed_s=[0.1, 0.2])
     tally.errors["X"] += 1
     tally.refusals["Y"] += 1
+    tally.strategies.update(RULES=3, SEMANTIC=1)
     tally.cache["decision_cache", "hit"] += 3
     tally.cache["decision_cache", "miss"] += 1
 
     assert tally.queries == 4
+    assert (tally.share_by("RULES"), tally.share_by("NONE")) == (0.75, 0.0)
     assert tally.rate("decision_cache", ["hit"]) == 0.75
     assert tally.rate("other", ["hit"]) is None
     assert not tally.check(False, "this was not shown")
