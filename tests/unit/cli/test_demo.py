@@ -7,9 +7,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trunkline_policy.cascade import logical_decides
-from trunkline_policy.lint import lint_policy
-from trunkline_policy.logical import LogicalStage
 
 from trunkline_cli.demo.chapters import (
     CALLERS,
@@ -32,7 +29,10 @@ from trunkline_cli.demo.notes import NOTES
 from trunkline_cli.demo.scenario import LOST_REGION, PRIVATE_COLLECTION, QUESTIONS, TENANTS, TenantPlan
 from trunkline_cli.demo.tally import Tally, percentile
 from trunkline_local import DEFAULT_REGIONS
+from trunkline_policy.cascade import logical_decides
 from trunkline_policy.document import check_policy, parse_policy
+from trunkline_policy.lint import lint_policy
+from trunkline_policy.logical import LogicalStage
 from trunkline_policy.model import RoutingPolicy
 from trunkline_policy.results import Caller as Asking
 from trunkline_text.stdlib_topics import TOPICS
