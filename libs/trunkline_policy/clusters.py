@@ -10,6 +10,7 @@ import numpy.typing as npt
 from trunkline_policy.head_parts import Floats
 
 ROUNDS: Final = 25
+STARTS: Final = 4
 
 
 def unit(rows: npt.NDArray[Any]) -> Floats:
@@ -21,28 +22,40 @@ def unit(rows: npt.NDArray[Any]) -> Floats:
 def topics(rows: Floats, count: int) -> npt.NDArray[np.int32]:
     """Return the topic of each row, numbered from 0 without gaps; at most `count`, from 1.
 
-    Spherical k-means (Dhillon and Modha, 2001). It starts from the row nearest to the mean and then, each time, from
-    the row that is farthest from all starts so far, so that no random number decides.
+    Spherical k-means (Dhillon and Modha, 2001), the best of `STARTS` runs from centres chosen far apart (k-means++,
+    Arthur and Vassilvitskii, 2007). Its random numbers are the same each time.
     """
     if count <= 1 or len(rows) <= 1:
         return np.zeros(len(rows), dtype=np.int32)
-    centres = rows[_starts(rows, min(count, len(rows)))]
-    owners = np.full(len(rows), -1, dtype=np.int64)
+    generator = np.random.default_rng(0)
+    runs = [_run(rows, _centres(rows, min(count, len(rows)), generator)) for _ in range(STARTS)]
+    best = max(runs, key=lambda run: run[0])[1]
+    return np.unique(best, return_inverse=True)[1].astype(np.int32)
+
+
+def _run(rows: Floats, centres: Floats) -> tuple[float, npt.NDArray[np.intp]]:
+    """Return the sum of the cosines to the own centres, and the owners."""
+    owners = np.full(len(rows), -1, dtype=np.intp)
+    nearness = 0.0
     for _ in range(ROUNDS):
-        moved = (rows @ centres.T).argmax(axis=1)
+        cosines = rows @ centres.T
+        moved = cosines.argmax(axis=1)
+        nearness = float(cosines.max(axis=1).sum())
         if (moved == owners).all():
             break
         owners = moved
-        sums = np.zeros_like(centres)
-        np.add.at(sums, owners, rows)
+        members = np.zeros((len(centres), len(rows)), dtype=np.float32)
+        members[owners, np.arange(len(rows))] = 1.0
+        sums = members @ rows
         centres = np.where(sums.any(axis=1, keepdims=True), unit(sums), centres)
-    return np.unique(owners, return_inverse=True)[1].astype(np.int32)
+    return nearness, owners
 
 
-def _starts(rows: Floats, count: int) -> list[int]:
-    starts = [int((rows @ rows.mean(axis=0)).argmax())]
-    nearest = rows @ rows[starts[0]]
-    while len(starts) < count:
-        starts.append(int(nearest.argmin()))
-        nearest = np.maximum(nearest, rows @ rows[starts[-1]])
-    return starts
+def _centres(rows: Floats, count: int, generator: np.random.Generator) -> Floats:
+    chosen = [int(generator.integers(len(rows)))]
+    distances = 1.0 - rows @ rows[chosen[0]]
+    while len(chosen) < count:
+        odds = np.maximum(distances, 0.0).astype(np.float64) + 1e-12
+        chosen.append(int(generator.choice(len(rows), p=odds / odds.sum())))
+        distances = np.minimum(distances, 1.0 - rows @ rows[chosen[-1]])
+    return rows[chosen]

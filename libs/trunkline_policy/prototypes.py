@@ -19,7 +19,7 @@ from trunkline_policy.scope import near_scope
 FAMILIES: Final[tuple[Family, ...]] = ("collection", "template", "model_class")
 MAX_PARTS: Final = 8
 """Prototypes of one target besides its mean: its texts, or the topics of more than that many texts."""
-MAX_ALL_PARTS: Final = 2_000
+MAX_ALL_PARTS: Final = 600
 """Prototypes of a family besides the means: with many targets each has fewer, so that a decision stays quick."""
 MAX_OUTSIDE_PARTS: Final = 24
 """The same for what belongs nowhere, which has no one topic."""
@@ -152,7 +152,7 @@ def prototype_rows(texts: FamilyTexts) -> tuple[Floats, Owners]:
 
 def _parts(vectors: Floats, most: int) -> Floats:
     mean = unit(vectors.sum(axis=0, keepdims=True))
-    if len(vectors) == 1:
+    if len(vectors) == 1 or most == 1:
         return mean
     if len(vectors) <= most:
         return np.concatenate([mean, vectors])

@@ -18,7 +18,7 @@ from trunkline_policy.prototypes import FamilyTexts
 
 INVERSE_PENALTY: Final = 30.0
 """Of the squared weights; among 0.3..100 best, or within the noise of it, at 10 and at 150 targets."""
-TEXTS_PER_TOPIC: Final = (60, 120, 240)
+TEXTS_PER_TOPIC: Final = (60, 80, 160)
 """One classifier for each, fine and coarse; those that would be the same are one."""
 MAX_TOPICS: Final = 24
 """Rows of one target in one classifier."""
