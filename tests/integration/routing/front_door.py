@@ -56,6 +56,8 @@ RESPONSES: Final[dict[str, type[Message]]] = {
     "Route": routing_pb.RouteResponse,
     "Upsert": routing_pb.UpsertResponse,
     "Delete": routing_pb.DeleteResponse,
+    "RecordFeedback": routing_pb.RecordFeedbackResponse,
+    "SampleDocuments": routing_pb.SampleDocumentsResponse,
 }
 
 
