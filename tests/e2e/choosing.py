@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
@@ -12,7 +13,8 @@ from tests.e2e.place import LONG_S, Place, until
 
 from trunkline.control.v1 import policy_service_pb2 as policies_pb
 from trunkline.routing.v1 import learning_service_pb2 as learning_pb
-from trunkline_client import LearningClient, NotFound, RouterAddress, RouteResult, TrunklineClient
+from trunkline_cli.policy.live import live_policy, upon_version
+from trunkline_client import LearningClient, NotFound, RouterAddress, RouteResult, TrunklineClient, Versioned
 
 POLICY: Final = """
 version: 2
@@ -65,11 +67,13 @@ def _learner(place: Place) -> LearningClient:
 
 async def _put(place: Place, yaml: str) -> tuple[int, bytes]:
     async with place.control() as control:
-        entry = policies_pb.Policy(tenant_id=world.INITECH)
-        with suppress(NotFound):
-            entry = (await control.policy(world.INITECH)).value
-        entry.yaml = yaml
-        written = await control.put_policy(entry)
+        found = await live_policy(control, world.INITECH)
+
+        def put(entry: policies_pb.Policy) -> Awaitable[Versioned[policies_pb.Policy]]:
+            entry.yaml = yaml
+            return control.put_policy(entry)
+
+        written = await upon_version(control, world.INITECH, found.value.version if found else 0, put)
     return written.value.version, written.map_token
 
 
@@ -153,8 +157,9 @@ async def test_a_bad_policy_is_rolled_back(place: Place) -> None:
         clients = [await stack.enter_async_context(_client(place, region)) for region in (world.US, world.EU)]
         for client in clients:
             assert _chosen(await client.route(text, map_token=token, deadline_s=4.0)) == ["beta"]
-        live = (await control.policy(world.INITECH)).value
-        back = await control.roll_back_policy(world.INITECH, good, live.revision)
+        back = await upon_version(
+            control, world.INITECH, bad, lambda entry: control.roll_back_policy(world.INITECH, good, entry.revision)
+        )
         for client in clients:
             await until(partial(client.route, text, deadline_s=4.0), lambda found: _chosen(found) == ["alpha"])
         versions = await control.policy_versions(world.INITECH, limit=2)

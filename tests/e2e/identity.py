@@ -20,9 +20,9 @@ from trunkline_local import DevIdentity, Service
 
 OPEN = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
 """Health needs no credential anywhere; reflection none on the loopback of a local stack."""
-CHANGES = ("Put", "Delete", "Drain", "Undrain", "Approve", "Reject", "Import", "Renew")
+CHANGES = ("Put", "Delete", "Drain", "Undrain", "Approve", "Reject", "Import", "Renew", "RollBack", "End")
 """How the names of methods begin that change the map."""
-CONTROL_METHODS, CONTROL_CHANGES = 36, 15
+CONTROL_METHODS, CONTROL_CHANGES, LEARNER_METHODS = 41, 19, 3
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def _methods(endpoint: str) -> list[Found]:
 
 def _endpoints(place: Place) -> list[str]:
     regions = [place.endpoint(region, service) for region in world.REGIONS for service in Service]
-    return [*regions, place.stack.state.control_endpoint]
+    learners = [region.learning_endpoint for region in place.stack.state.regions if region.learning_endpoint]
+    return [*regions, place.stack.state.control_endpoint, *learners]
 
 
 async def _call_all(methods: list[Found], token: str) -> dict[str, Answer]:
@@ -85,8 +86,8 @@ async def test_no_method_answers_without_a_good_credential(place: Place, tmp_pat
         "not.a.token": "CREDENTIAL_INVALID",
     }
     per_region = {path for found in listed[: len(Service)] for path in (method.path for method in found)}
-    assert len(per_region) == 5 + 4 + 1 + 3 + 3
-    assert len(methods) == 3 * len(per_region) + CONTROL_METHODS
+    assert len(per_region) == 7 + 4 + 1 + 3 + 3
+    assert len(methods) == 3 * (len(per_region) + LEARNER_METHODS) + CONTROL_METHODS
     unauthenticated_ok = 0
     for token, reason in credentials.items():
         answers = await _call_all(methods, token)
@@ -117,4 +118,7 @@ async def test_an_operator_without_a_tenant_sees_no_data(place: Place, service: 
     methods = await asyncio.to_thread(_methods, place.endpoint(world.US, service))
     data = [method for method in methods if not method.path.endswith("/ListModels")]
     answers = await _call_all(data, place.operator())
-    assert {answer.reason for answer in answers.values()} == {"METHOD_NOT_ALLOWED"}
+    # Samples are for operators too, of a tenant that the credential must name.
+    samples = {path: answer.reason for path, answer in answers.items() if path.endswith("/SampleDocuments")}
+    assert set(samples.values()) <= {"TENANT_MISMATCH"}
+    assert {answer.reason for path, answer in answers.items() if path not in samples} == {"METHOD_NOT_ALLOWED"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Annotated, Final
 
 import typer
 
+from trunkline.control.v1 import policy_service_pb2 as policies_pb
 from trunkline_cli.exits import CliError, Exit
 from trunkline_cli.groups import At, How, YesOption, confirm
+from trunkline_client import ControlClient, Versioned
 
 # trunkline_policy is imported where it is used: the other commands do without.
 
@@ -55,7 +58,7 @@ def rollback(
 ) -> None:
     """Make an earlier version's text the policy again."""
     from trunkline_cli.policy.changes import show_differences
-    from trunkline_cli.policy.live import text_of, written_data
+    from trunkline_cli.policy.live import text_of, upon_version, written_data
     from trunkline_policy.diff import diff_policies
 
     options = how.to_client()
@@ -71,7 +74,14 @@ def rollback(
     )
     if not how.dry_run:
         confirm(f"Replace version {live.value.version} of {tenant} by the text of version {wanted}?", yes=yes, at=at)
-    written = at.ask(lambda client: client.roll_back_policy(tenant, wanted, live.value.revision, options))
+
+    async def write(client: ControlClient) -> Versioned[policies_pb.Policy]:
+        def roll_back(entry: policies_pb.Policy) -> Awaitable[Versioned[policies_pb.Policy]]:
+            return client.roll_back_policy(tenant, wanted, entry.revision, options)
+
+        return await upon_version(client, tenant, live.value.version, roll_back)
+
+    written = at.ask(write)
     if how.dry_run:
         out.line(f"checked; version {live.value.version} of {tenant} is as it was")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from trunkline.control.v1 import policy_service_pb2 as policies_pb
 from trunkline_cli.exits import CliError, Exit
 from trunkline_cli.groups import At, How, YesOption, confirm
 from trunkline_cli.options import PolicyTenantOption
-from trunkline_client import Versioned
+from trunkline_client import ControlClient, Versioned
 
 if TYPE_CHECKING:
     from trunkline_cli.policy.files import PolicyText
@@ -122,17 +123,22 @@ def _put(
     changes: int,
     yes: bool,
 ) -> None:
-    from trunkline_cli.policy.live import written_data
+    from trunkline_cli.policy.live import upon_version, written_data
 
     options = how.to_client()
-    live = f"version {found.value.version}" if found is not None else "no policy"
+    version = 0 if found is None else found.value.version
+    live = f"version {version}" if version else "no policy"
     if not how.dry_run:
         confirm(f"Replace {live} of {tenant}?", yes=yes, at=at)
-    entry = policies_pb.Policy(tenant_id=tenant) if found is None else policies_pb.Policy()
-    if found is not None:
-        entry.CopyFrom(found.value)
-    entry.yaml = wanted.text
-    written = at.ask(lambda client: client.put_policy(entry, options))
+
+    async def write(client: ControlClient) -> Versioned[policies_pb.Policy]:
+        def put(entry: policies_pb.Policy) -> Awaitable[Versioned[policies_pb.Policy]]:
+            entry.yaml = wanted.text
+            return client.put_policy(entry, options)
+
+        return await upon_version(client, tenant, version, put)
+
+    written = at.ask(write)
     out = at.out()
     if how.dry_run:
         out.line(f"checked; {live} of {tenant} is as it was")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from trunkline.control.v1 import policy_service_pb2 as policies_pb
@@ -12,7 +12,8 @@ from trunkline_cli.demo.chapters import MISTAKE_QUESTION, MISTAKE_TENANT, mistak
 from trunkline_cli.demo.tally import Tally
 from trunkline_cli.demo.world import client_for, control_of
 from trunkline_cli.output import Output
-from trunkline_client import HowToChange, TrunklineClient
+from trunkline_cli.policy.live import upon_version
+from trunkline_client import HowToChange, TrunklineClient, Versioned
 
 if TYPE_CHECKING:
     from trunkline_local import LocalStack
@@ -28,14 +29,21 @@ async def show_mistake(out: Output, stack: LocalStack, tally: Tally) -> None:
     out.line(f"Somebody puts a policy of {MISTAKE_TENANT} live in which the collections are swapped.", style="bold")
     async with control_of(stack) as control, client_for(stack, MISTAKE_TENANT, "somebody") as client:
         good = (await control.policy(MISTAKE_TENANT)).value
-        bad = policies_pb.Policy(tenant_id=MISTAKE_TENANT, yaml=mistaken_policy(), revision=good.revision)
-        put = await control.put_policy(bad, HowToChange(comment="tidied up"))
+
+        def put_bad(entry: policies_pb.Policy) -> Awaitable[Versioned[policies_pb.Policy]]:
+            entry.yaml = mistaken_policy()
+            return control.put_policy(entry, HowToChange(comment="tidied up"))
+
+        def put_back(entry: policies_pb.Policy) -> Awaitable[Versioned[policies_pb.Policy]]:
+            return control.roll_back_policy(
+                MISTAKE_TENANT, good.version, entry.revision, HowToChange(comment="that was wrong")
+            )
+
+        put = await upon_version(control, MISTAKE_TENANT, good.version, put_bad)
         live_s = await _until(client, text, wrong)
         out.line(f"   version {put.value.version}  {text} -> {wrong}, {_shown(live_s)} after it was put")
         tally.check(live_s is not None, f"the bad policy never decided {text!r}")
-        back = await control.roll_back_policy(
-            MISTAKE_TENANT, good.version, put.value.revision, HowToChange(comment="that was wrong")
-        )
+        back = await upon_version(control, MISTAKE_TENANT, put.value.version, put_back)
         live_s = await _until(client, text, right)
         out.line(f"   rollback   version {back.value.version}: {text} -> {right}, {_shown(live_s)} after the roll back")
         tally.check(live_s is not None, "the roll back never came to the router")

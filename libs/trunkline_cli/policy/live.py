@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trunkline.control.v1 import policy_service_pb2 as policies_pb
-from trunkline_cli.exits import CliError
+from trunkline_cli.exits import CliError, Exit
 from trunkline_cli.map_view import plain
 from trunkline_cli.output import Output, one_line
 from trunkline_cli.policy.files import PolicyText, parsed
-from trunkline_client import ControlClient, NotFound, Versioned
+from trunkline_client import Conflict, ControlClient, NotFound, Versioned
 
 STATES: Final[Mapping[str, policies_pb.RolloutState.ValueType]] = {
     "proposed": policies_pb.ROLLOUT_STATE_PROPOSED,
@@ -20,6 +20,7 @@ STATES: Final[Mapping[str, policies_pb.RolloutState.ValueType]] = {
     "canary": policies_pb.ROLLOUT_STATE_CANARY,
 }
 _DIGEST_CHARS: Final = 12
+_TRIES: Final = 4
 
 
 async def live_policy(client: ControlClient, tenant: str) -> Versioned[policies_pb.Policy] | None:
@@ -30,6 +31,35 @@ async def live_policy(client: ControlClient, tenant: str) -> Versioned[policies_
         if exc.reason != "POLICY_UNKNOWN":
             raise
         return None
+
+
+async def upon_version(
+    client: ControlClient,
+    tenant: str,
+    version: int,
+    write: Callable[[policies_pb.Policy], Awaitable[Versioned[policies_pb.Policy]]],
+) -> Versioned[policies_pb.Policy]:
+    """Write upon a version of the live policy, 0 for none, whatever learners note of it meanwhile.
+
+    A head that is noted changes the entry's revision and not its version, so a conflict is looked at again, three times
+    at most. `write` gets the entry as it is. Raises CliError if another version is live, TrunklineError.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        found = await live_policy(client, tenant)
+        entry = policies_pb.Policy(tenant_id=tenant) if found is None else found.value
+        if entry.version != version:
+            raise CliError(
+                f"version {entry.version} of {tenant} was put meanwhile",
+                advice="look at it with `trunkline policy diff`, then repeat",
+                code=Exit.REFUSED,
+                reason="REVISION_CONFLICT",
+            )
+        try:
+            return await write(entry)
+        except Conflict as exc:
+            if exc.reason != "REVISION_CONFLICT" or not tries_left:
+                raise
+    raise AssertionError("the loop returns or raises")
 
 
 def text_of(entry: policies_pb.Policy, name: str) -> PolicyText:
