@@ -84,7 +84,7 @@ async def bare_calls(stack: AsyncExitStack) -> dict[str, Call]:
 
 async def real_calls(stack: AsyncExitStack, run_dir: Path, documents: int) -> dict[str, Call]:
     """Start one region with real documents, and return the calls to measure, each checked to be what it claims."""
-    spec = StackSpec(run_dir=run_dir, regions=(RegionSpec(region_id="us-east", jurisdiction="us"),))
+    spec = StackSpec(run_dir=run_dir, regions=(RegionSpec(region_id="us-east", jurisdiction="us"),), learners=False)
     local = await stack.enter_async_context(open_stack(spec))
     assert await local.wait_serving(within_s=90)
     token = await seed_map(

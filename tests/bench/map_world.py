@@ -16,6 +16,7 @@ from trunkline_local.child import Command
 from trunkline_local.etcd import start_etcd
 from trunkline_local.host import ProcessHost
 from trunkline_local.identity import ISSUER, DevIdentity
+from trunkline_local.plan import SIGNING_KEY_FILE
 from trunkline_local.ports import HOST, PortAllocator
 from trunkline_local.readiness import grpc_answers, grpc_serving, wait_ready
 from trunkline_local.service_command import services_argv
@@ -78,6 +79,10 @@ class World:
             etcd_endpoints=tuple(etcd),
             triton_endpoint="",
             blob_dir=self._folder / "blobs",
+            feedback_dir=self._folder / "feedback",
+            control_endpoint=f"{HOST}:1",  # for learners, of which there are none
+            signing_key_path=self._identity.folder / SIGNING_KEY_FILE,
+            signing_key_id=self._identity.key_id,
             log_hash_key=secrets.token_hex(16),
             reflection=False,
         )

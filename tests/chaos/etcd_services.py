@@ -13,6 +13,7 @@ from trunkline_local.addresses import Listener
 from trunkline_local.child import Command
 from trunkline_local.host import ProcessHost
 from trunkline_local.identity import ISSUER, DevIdentity
+from trunkline_local.plan import SIGNING_KEY_FILE
 from trunkline_local.ports import HOST, PortAllocator
 from trunkline_local.readiness import grpc_answers, wait_ready
 from trunkline_local.service_command import services_argv
@@ -69,6 +70,10 @@ async def _start(
         etcd_endpoints=tuple(etcd),
         triton_endpoint="",
         blob_dir=folder / "blobs",
+        feedback_dir=folder / "feedback",
+        control_endpoint=f"{HOST}:1",  # for learners, of which there are none
+        signing_key_path=identity.folder / SIGNING_KEY_FILE,
+        signing_key_id=identity.key_id,
         log_hash_key=secrets.token_hex(16),
         reflection=False,
     )

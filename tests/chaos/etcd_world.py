@@ -134,6 +134,7 @@ async def open_world(run_dir: Path, *, regions: int, collections: int, rng: rand
             run_dir=run_dir,
             regions=DEFAULT_REGIONS[:regions],
             layout=Layout.PER_REGION,
+            learners=False,
             etcd_members=MEMBERS,
             settings={
                 Service.ROUTING: {"ETCD_ENDPOINTS": _addresses(for_routers)},

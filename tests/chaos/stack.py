@@ -73,7 +73,7 @@ class ChaosStack:
 @asynccontextmanager
 async def open_chaos_stack(run_dir: Path, layout: Layout) -> AsyncIterator[ChaosStack]:
     """Start the stack, write the map and the documents, and wait until everything serves. Leaves no process behind."""
-    async with open_stack(StackSpec(run_dir=run_dir, layout=layout)) as local:
+    async with open_stack(StackSpec(run_dir=run_dir, layout=layout, learners=False)) as local:
         run_id = local.state.run_id
         operator = local.identity.mint("operator", roles=("operator", "admin"))
         map_token = await seed_map(local.state, operator, tenants=world.TENANTS, collections=world.COLLECTIONS)

@@ -26,6 +26,7 @@ class Role(StrEnum):
 
     EDGE = "edge"
     CONTROL = "control"
+    LEARNER = "learner"
 
 
 @guarded
@@ -33,7 +34,7 @@ def serve(
     services: Annotated[list[ServiceName], typer.Argument(help="One or several services.")],
     region: Annotated[str | None, typer.Option("--region", help="Region that this process serves.")] = None,
     role: Annotated[
-        Role | None, typer.Option("--role", help="Role of routing: front door, or writer of the map.")
+        Role | None, typer.Option("--role", help="Role of routing: front door, writer of the map, or learner.")
     ] = None,
     listen: Annotated[
         list[str] | None,
