@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 from tests.e2e import world
@@ -10,7 +11,8 @@ from tests.e2e.place import LONG_S, Place
 
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline.control.v1 import policy_service_pb2 as policies_pb
-from trunkline_client import ControlClient, NotFound, StaleMap, TrunklineClient
+from trunkline_cli.policy.live import live_policy, upon_version
+from trunkline_client import ControlClient, NotFound, StaleMap, TrunklineClient, Versioned
 from trunkline_local.seeding import SPACE_ID
 
 CHANGES = 50
@@ -19,6 +21,11 @@ CHANGES = 50
 def _policy(word: str, collection: str) -> str:
     other = {"alpha": "beta", "beta": "alpha"}[collection]
     return f"version: 1\nstrategy: rules\ncollections:\n  {collection}: {{keywords: [{word}]}}\n  {other}: {{}}\n"
+
+
+async def _put(control: ControlClient, yaml: str, entry: policies_pb.Policy) -> Versioned[policies_pb.Policy]:
+    entry.yaml = yaml
+    return await control.put_policy(entry)
 
 
 async def _clients(place: Place, stack: AsyncExitStack, tenant: str = world.ACME) -> list[TrunklineClient]:
@@ -51,12 +58,13 @@ async def test_a_policy_is_used_at_once(place: Place) -> None:
     async with AsyncExitStack() as stack:
         control = await stack.enter_async_context(place.control())
         us, eu, _ = await _clients(place, stack, world.INITECH)
-        revision = 0
+        found = await live_policy(control, world.INITECH)
+        version = found.value.version if found is not None else 0
         for number in range(10):
             collection = ("alpha", "beta")[number % 2]
-            entry = policies_pb.Policy(tenant_id=world.INITECH, yaml=_policy("zeppelin", collection), revision=revision)
-            written = await control.put_policy(entry)
-            revision = written.value.revision
+            put = partial(_put, control, _policy("zeppelin", collection))
+            written = await upon_version(control, world.INITECH, version, put)
+            version = written.value.version
             for client in (us, eu):
                 routed = await client.route("Who flies a zeppelin?", map_token=written.map_token, deadline_s=4.0)
                 assert routed.trail.decision is not None
