@@ -70,10 +70,9 @@ class HeadSet:
         query = np.asarray(vector, dtype=np.float32)
         if query.shape != (self.dimension,):
             raise ValueError(f"a vector of {self.dimension} numbers is needed")
-        length = math.sqrt(float(query @ query))
-        direction = math.isfinite(length) and length > 1e-12
-        found: dict[Family, StageResult] = {}
-        if direction:
+        with np.errstate(over="ignore", invalid="ignore"):
+            length = math.sqrt(float(query @ query))
+        if math.isfinite(length) and length > 1e-12:
             product = self._matrix @ (query / np.float32(length))
             found = {family: decision.decide(product) for family, decision in self._decisions}
         else:
