@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline.control.v1 import policy_service_pb2 as policies_pb
-from trunkline_client import ControlClient, TrunklineError, Versioned, if_known
+from trunkline_client import Conflict, ControlClient, TrunklineError, Versioned, if_known
 from trunkline_local.spec import Service
 from trunkline_local.state import RegionRecord, StackState
 
@@ -22,6 +22,9 @@ SPACE_ID: Final = "minilm"
 MODEL_ID: Final = "all-minilm-l6-v2"
 MODEL_REVISION: Final = "int8-1"
 DIMENSION: Final = 384
+
+_POLICY_TRIES: Final = 4
+"""A learner that notes a head between reading and writing changes the entry's revision."""
 
 _EntryT = TypeVar("_EntryT", bound=Message)
 
@@ -155,8 +158,14 @@ async def _put_policy(client: ControlClient, tenant_id: str, yaml: str) -> bytes
     def change(entry: policies_pb.Policy) -> None:
         entry.yaml = yaml
 
-    fresh = policies_pb.Policy(tenant_id=tenant_id)
-    return await _put(client.policy(tenant_id), fresh, change, client.put_policy)
+    for tries_left in reversed(range(_POLICY_TRIES)):
+        fresh = policies_pb.Policy(tenant_id=tenant_id)
+        try:
+            return await _put(client.policy(tenant_id), fresh, change, client.put_policy)
+        except Conflict as exc:
+            if exc.reason != "REVISION_CONFLICT" or not tries_left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 async def _put(
