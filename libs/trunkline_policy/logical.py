@@ -26,12 +26,15 @@ class LogicalStage:
         )
         self._postings = postings_of(self._lexicon, targets, policy.language)
         self._rules = RuleBook(policy.rules, self._lexicon)
+        self._idle = not len(self._lexicon) and not policy.rules
 
     def decide(self, text: str, caller: Caller = NOBODY) -> StageResult:
         """Return the collections that the text speaks for. What is longer than 4,096 characters is cut.
 
         The result depends on `normalise(text)` and the caller alone: patterns see lower case and single spaces.
         """
+        if self._idle:  # a policy that decides by meaning alone
+            return NOTHING
         found = self._lexicon.find(normalise(text[:MAX_TEXT_CHARS]))
         rulings, excluded = self._rules.apply(found, caller)
         if not found and not rulings and not excluded:
