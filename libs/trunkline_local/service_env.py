@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from trunkline_local.addresses import Listener
 from trunkline_local.spec import Service
+
+
+RUNTIME: Final = {"OPENBLAS_NUM_THREADS": "1"}
+"""A head is one small product: handing it to several threads takes longer than making it, above all on busy cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Seat:
 def service_env(seat: Seat, around: Surroundings) -> dict[str, str]:
     """Return the environment of one service, names in full, for example `TRUNKLINE_ROUTING_LISTEN`."""
     values = _common(seat, around) | _OWN[seat.service](seat, around)
-    return with_prefix(seat.service, values)
+    return with_prefix(seat.service, values) | RUNTIME
 
 
 def with_prefix(service: Service, values: Mapping[str, str]) -> dict[str, str]:

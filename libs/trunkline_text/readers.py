@@ -7,14 +7,34 @@ from pathlib import Path
 from typing import Final
 
 from trunkline_text.files import FileLimits, read_bytes
-from trunkline_text.html_reader import read_html
-from trunkline_text.markdown_reader import read_markdown
 from trunkline_text.model import Page, Section
 from trunkline_text.plain_reader import read_plain
-from trunkline_text.rst_reader import read_rst
 
 Reader = Callable[[str], tuple[str, tuple[Section, ...]]]
 """Takes the text, returns its title (empty if it has none) and its sections."""
+
+
+# Their libraries take a tenth of a second to import, and most commands read no such file.
+def read_html(text: str) -> tuple[str, tuple[Section, ...]]:
+    """Read HTML."""
+    from trunkline_text import html_reader
+
+    return html_reader.read_html(text)
+
+
+def read_markdown(text: str) -> tuple[str, tuple[Section, ...]]:
+    """Read Markdown."""
+    from trunkline_text import markdown_reader
+
+    return markdown_reader.read_markdown(text)
+
+
+def read_rst(text: str) -> tuple[str, tuple[Section, ...]]:
+    """Read reStructuredText."""
+    from trunkline_text import rst_reader
+
+    return rst_reader.read_rst(text)
+
 
 _READERS: Final[Mapping[str, Reader]] = {
     ".md": read_markdown,
