@@ -70,8 +70,7 @@ class HeadSet:
         query = np.asarray(vector, dtype=np.float32)
         if query.shape != (self.dimension,):
             raise ValueError(f"a vector of {self.dimension} numbers is needed")
-        with np.errstate(over="ignore", invalid="ignore"):
-            length = math.sqrt(float(query @ query))
+        length = math.sqrt(float(query.dot(query)))  # `dot` tells nobody of an overflow, which is looked at here
         if math.isfinite(length) and length > 1e-12:
             product = self._matrix @ (query / np.float32(length))
             found = {family: decision.decide(product) for family, decision in self._decisions}
