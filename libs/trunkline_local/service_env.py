@@ -14,7 +14,6 @@ from typing import Final
 from trunkline_local.addresses import Listener
 from trunkline_local.spec import Service
 
-
 RUNTIME: Final = {"OPENBLAS_NUM_THREADS": "1"}
 """A head is one small product: handing it to several threads takes longer than making it, above all on busy cores."""
 
