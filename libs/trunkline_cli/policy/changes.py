@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from trunkline_policy.diff import Change
-
 from trunkline_cli.output import Output, one_line
+from trunkline_policy.diff import Change
 
 MAX_SHOWN: Final = 200
 _VALUE_CHARS: Final = 160

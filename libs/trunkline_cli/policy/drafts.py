@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from trunkline_policy.document import to_yaml
-from trunkline_policy.drafting import draft_policy
-
 from trunkline_cli.exits import CliError, Exit
 from trunkline_cli.ingest.documents import Source
 from trunkline_client import TrunklineClient
+from trunkline_policy.document import to_yaml
+from trunkline_policy.drafting import draft_policy
 from trunkline_policy.limits import MAX_COLLECTIONS
 from trunkline_text import DEFAULT_POLICY, FileLimits
 

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trunkline_policy.document import parse_policy
-
 from trunkline_cli.exits import CliError, Exit
 from trunkline_cli.output import one_line
 from trunkline_cli.policy.lines import Lines
 from trunkline_mesh.errors import FieldInvalid
+from trunkline_policy.document import parse_policy
 from trunkline_policy.limits import MAX_POLICY_BYTES
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from trunkline_policy.document import parse_policy
-from trunkline_policy.lint import lint_policy
-
 from trunkline_cli.output import Output
 from trunkline_cli.policy.files import Told, problems
 from trunkline_cli.policy.lines import Lines
 from trunkline_mesh.errors import FieldInvalid
+from trunkline_policy.document import parse_policy
+from trunkline_policy.lint import lint_policy
 from trunkline_policy.model import RoutingPolicy
 
 _STYLES: Final = {"error": "red", "warning": "yellow", "note": "dim"}

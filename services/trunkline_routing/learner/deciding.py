@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_policy.generation import GenerationStage
-
 from trunkline_policy import limits
 from trunkline_policy.cascade import Settled, settle
+from trunkline_policy.generation import GenerationStage
 from trunkline_policy.head import HeadSet
 from trunkline_policy.logical import LogicalStage
 from trunkline_policy.model import RoutingPolicy

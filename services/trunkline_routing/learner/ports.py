@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from trunkline_policy.head import HeadSet
 
 from trunkline_map.entries import HeadPointer, RolloutEntry, RolloutState, SpaceEntry
 from trunkline_mesh.deadline import Deadline
 from trunkline_policy.basis import BasisText
+from trunkline_policy.head import HeadSet
 from trunkline_policy.model import RoutingPolicy
 
 Matrix = npt.NDArray[np.float32]

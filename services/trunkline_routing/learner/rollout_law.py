@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from trunkline_policy.significance import fisher
-
 from trunkline_map.entries import RolloutEntry, RolloutState
+from trunkline_policy.significance import fisher
 from trunkline_routing.learner.trust import Tally
 
 SHADOW_DECISIONS: Final = 50

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from trunkline_policy.normal import normalise
-
 from trunkline_routing.learner.trust import Sample
 
 HELD_BACK_OF: Final = 5

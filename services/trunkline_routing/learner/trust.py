@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline_policy.normal import normalise
-
 from trunkline_routing.feedback.records import FeedbackRecord
 
 CALLER_SHARE: Final = 0.2

@@ -9,7 +9,6 @@ from typing import Final
 import pytest
 from tests.unit.docs.policy_fields import policy_fields
 from tests.unit.docs.reading import ROOT, blocks, section, shown_default, table
-from trunkline_policy.logical import LogicalStage
 
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
@@ -22,6 +21,7 @@ from trunkline_mesh.logs import ALLOWED_FIELDS
 from trunkline_mesh.settings import ServiceSettings
 from trunkline_mesh.stages import STAGES
 from trunkline_policy.document import parse_policy
+from trunkline_policy.logical import LogicalStage
 from trunkline_policy.model import CollectionPolicy
 from trunkline_rerank.policy import POLICY as RERANK_POLICY
 from trunkline_rerank.settings import RerankSettings
