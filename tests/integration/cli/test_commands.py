@@ -159,7 +159,7 @@ async def test_serve_checks_its_settings(cli: Cli) -> None:
     assert "NONSENSE" in done.err
 
 
-@pytest.mark.parametrize("missing", ["typer", "bs4"])
+@pytest.mark.parametrize("missing", ["typer", "rich"])
 async def test_missing_packages_are_told_with_how_to_get_them(cli: Cli, missing: str) -> None:
     """Where only the client is installed the command says what it needs, in one line."""
     program = f"import sys; sys.modules[{missing!r}] = None; from trunkline_cli.__main__ import main; main()"
