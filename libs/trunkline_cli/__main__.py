@@ -10,7 +10,8 @@ def main() -> None:
     try:
         from trunkline_cli.app import app
     except ModuleNotFoundError as exc:
-        sys.stderr.write(f"error: the command needs {(exc.name or "").partition(".")[0]} - pip install 'trunkline[cli]', or 'trunkline[local]'\n")
+        package = (exc.name or "").partition(".")[0]
+        sys.stderr.write(f"error: the command needs {package} - pip install 'trunkline[cli]', or 'trunkline[local]'\n")
         sys.exit(1)
     app(prog_name="trunkline")
 
