@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from trunkline_map.keys import EPOCH_KEY, Kind, MapKey
 
@@ -84,6 +84,8 @@ class RegionEntry:
     """Unix time at which it last began to serve; 0 where that is not known."""
     ramp_s: float = 0.0
     """Over how long after that its share of the traffic grows to all of it; 0 for at once."""
+    disabled_stages: frozenset[int] = frozenset()
+    """Stages that an operator has switched off in it: values of `trunkline.common.v1.StageName`."""
     revision: int = 0
     """etcd revision of the last change; 0 before it was written."""
 
@@ -91,6 +93,44 @@ class RegionEntry:
     def key(self) -> MapKey:
         """Its key."""
         return MapKey(Kind.REGION, self.region_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLimits:
+    """A tenant's own limits; 0 leaves one to its tier, or sets none where the tier has none."""
+
+    requests_per_minute: int = 0
+    requests_per_day: int = 0
+    requests_per_month: int = 0
+    tokens_per_day: int = 0
+    tokens_per_month: int = 0
+    budget_micros_per_month: int = 0
+    """In millionths of the price list's currency."""
+    soft_percent: int = 0
+    """Used part of a daily or monthly limit that is warned of."""
+
+
+NO_LIMITS: Final = TenantLimits()
+"""Everything is the tier's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOverride:
+    """Limits with an end."""
+
+    limits: TenantLimits
+    ends_at_s: float
+    """Unix time."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimit:
+    """Limits of one credential of a tenant; 0 for none."""
+
+    subject: str
+    requests_per_minute: int = 0
+    requests_per_day: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +144,19 @@ class TenantEntry:
     suspended: bool = False
     quota_tokens_per_s: int = 0
     """Quota of its own; 0 means the tier's."""
+    limits: TenantLimits = NO_LIMITS
+    overrides: tuple[LimitOverride, ...] = ()
+    """Where several hold, the last one counts; at most 8."""
+    shadow_limits: TenantLimits | None = None
+    """On trial: they refuse nobody."""
+    key_limits: tuple[KeyLimit, ...] = ()
+    """At most 32, each subject once."""
+    time_zone: str = ""
+    """IANA name of where its days and months begin; empty for UTC."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Its own labels, sorted by name; at most 16."""
+    disabled_stages: frozenset[int] = frozenset()
+    """Stages that an operator has switched off for it: values of `trunkline.common.v1.StageName`."""
     revision: int = 0
 
     @property

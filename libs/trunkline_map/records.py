@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from trunkline.storage.v1 import map_records_pb2 as storage_pb
 from trunkline_map.entries import (
+    NO_LIMITS,
     CollectionEntry,
     Entry,
     EpochEntry,
@@ -27,6 +28,7 @@ from trunkline_map.entries import (
     TenantEntry,
 )
 from trunkline_map.keys import Kind, MapKey
+from trunkline_map.limit_records import key_limit_of, limits_of, override_of, write_limits
 from trunkline_map.policy_records import head_of, rollout_of, write_heads, write_rollout
 from trunkline_map.token import EPOCH_BYTES
 
@@ -119,6 +121,7 @@ def _decode_region(key: MapKey, value: bytes, revision: int) -> RegionEntry:
         stores=tuple(_store_of(store) for store in record.stores),
         serving_since_s=record.serve_time.seconds + record.serve_time.nanos / _NANOS,
         ramp_s=record.ramp_ms / 1000,
+        disabled_stages=_shared(frozenset(record.disabled_stages)),
         revision=revision,
     )
 
@@ -139,6 +142,13 @@ def _decode_tenant(key: MapKey, value: bytes, revision: int) -> TenantEntry:
         jurisdictions=_shared(frozenset(record.jurisdictions)),
         suspended=record.state == storage_pb.TENANT_STATE_RECORD_SUSPENDED,
         quota_tokens_per_s=record.quota_tokens_per_s,
+        limits=limits_of(record.limits) if record.HasField("limits") else NO_LIMITS,
+        overrides=tuple(map(override_of, record.overrides)),
+        shadow_limits=limits_of(record.shadow_limits) if record.HasField("shadow_limits") else None,
+        key_limits=tuple(map(key_limit_of, record.key_limits)),
+        time_zone=intern(record.time_zone),
+        labels=tuple(sorted(record.labels.items())),
+        disabled_stages=_shared(frozenset(record.disabled_stages)),
         revision=revision,
     )
 
@@ -236,6 +246,7 @@ def _encode_region(entry: RegionEntry, stored: bytes) -> bytes:
         record.serve_time.seconds = seconds
         record.serve_time.nanos = round((entry.serving_since_s - seconds) * _NANOS)
     record.ramp_ms = round(entry.ramp_s * 1000)
+    record.disabled_stages[:] = sorted(entry.disabled_stages)
     return record.SerializeToString()
 
 
@@ -256,6 +267,11 @@ def _encode_tenant(entry: TenantEntry, stored: bytes) -> bytes:
     record.jurisdictions[:] = sorted(entry.jurisdictions)
     record.state = _TENANT_STATES[entry.suspended]
     record.quota_tokens_per_s = entry.quota_tokens_per_s
+    write_limits(record, entry)
+    record.time_zone = entry.time_zone
+    record.labels.clear()
+    record.labels.update(entry.labels)
+    record.disabled_stages[:] = sorted(entry.disabled_stages)
     return record.SerializeToString()
 
 

@@ -441,6 +441,48 @@ class RolloutUnknown(DomainError):
     text = "there is no such rollout"
 
 
+class Preempted(DomainError):
+    """Borrowed capacity was wanted back by whom it is promised to."""
+
+    reason = reasons_pb.ERROR_REASON_PREEMPTED
+    text = "the capacity that this ran on was wanted back"
+
+
+class PermitExpired(DomainError):
+    """The permit was not settled in time."""
+
+    reason = reasons_pb.ERROR_REASON_PERMIT_EXPIRED
+    text = "the permit has expired, and what it had reserved has gone back"
+
+
+class InFlightLimit(DomainError):
+    """As many requests as the tier allows are under way."""
+
+    reason = reasons_pb.ERROR_REASON_IN_FLIGHT_LIMIT
+    text = "as many requests as the tier allows are under way"
+
+
+class StageDisabled(DomainError):
+    """An operator has switched the stage off."""
+
+    reason = reasons_pb.ERROR_REASON_STAGE_DISABLED
+    text = "an operator has switched this off"
+
+
+class ChangesFrozen(DomainError):
+    """An error budget forbids changes that are not urgent."""
+
+    reason = reasons_pb.ERROR_REASON_CHANGES_FROZEN
+    text = "an error budget is nearly spent; only urgent changes are made"
+
+
+class BudgetSpent(DomainError):
+    """The tenant's budget of the month is spent."""
+
+    reason = reasons_pb.ERROR_REASON_BUDGET_SPENT
+    text = "the tenant's budget of the month is spent"
+
+
 class RolloutActive(DomainError):
     """Another rollout of the policy is under way."""
 

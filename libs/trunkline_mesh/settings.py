@@ -33,6 +33,9 @@ class ServiceSettings(BaseSettings):
     reflection: bool = Field(False, description="Serve gRPC reflection to operators.")
     reflection_open: bool = Field(False, description="Serve it without a credential; loopback listeners only.")
 
+    tiers_path: Path | None = Field(
+        None, description="Tier file: ranks, limits, promises. The package's own without one; the same everywhere."
+    )
     max_concurrency: PositiveInt = Field(64, description="Calls that run at once; others wait in the fair queue.")
     max_queue: PositiveInt = Field(256, description="Calls that may wait, over all tenants.")
     max_queue_per_tenant: PositiveInt = Field(64, description="Calls of one tenant that may wait.")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Protocol
+
+from trunkline_lease.charge import NOTHING, Charge
 
 
 class QuotaSource(Enum):
-    """Who granted tokens."""
+    """Who granted."""
 
     AUTHORITY = auto()
     """The region's store: one count for all replicas."""
@@ -16,63 +20,161 @@ class QuotaSource(Enum):
     """This replica alone, from the share that a tier has without the store."""
 
 
+class Scope(Enum):
+    """Whose limit; values as in the contract."""
+
+    SERVICE = 1
+    TIER = 2
+    TENANT = 3
+    KEY = 4
+
+
+class Period(Enum):
+    """Over which time a limit counts; values as in the contract."""
+
+    RATE = 1
+    DAY = 2
+    MONTH = 3
+
+
+class Unit(Enum):
+    """What a limit counts; values as in the contract."""
+
+    REQUESTS = 1
+    TOKENS = 2
+    MICROS = 3
+
+
 @dataclass(frozen=True, slots=True)
-class Quota:
-    """What one tenant may spend now."""
+class BucketLimit:
+    """A token bucket: never more than `burst + rate_per_s * t` in any `t` seconds."""
+
+    rate_per_s: float
+    """Above 0."""
+    burst: float
+    """At least 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountLimit:
+    """So much in a day or month of the tenant's time zone."""
+
+    period: Period
+    """DAY or MONTH."""
+    unit: Unit
+    limit: int
+    """At least 1."""
+    soft_part: float
+    """Used part that is warned of, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One set of limits; absent ones do not limit."""
+
+    requests: BucketLimit | None
+    tokens: BucketLimit | None
+    counts: tuple[CountLimit, ...] = ()
+    overridden: bool = False
+    """True if they come from an override with an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantQuota:
+    """All that limits one tenant now. Made anew whenever its map entry or an override's end changes it."""
 
     tenant_id: str
     tier: str
+    """As it is applied: one of the tier file's."""
     rank: int
-    rate_tokens_per_s: float
-    """Above 0."""
-    burst_tokens: float
-    """At least 1."""
-    guaranteed_share: float
+    limits: Limits
+    without_store_share: float
     """0 to 1."""
+    borrows_above_day: bool = False
+    """Beyond its daily number of requests it may go on, out of what its tier's pool has to spare."""
+    shadow: Limits | None = None
+    """On trial: counted and told, never enforced."""
+    keys: Mapping[str, Limits] = field(default_factory=lambda: MappingProxyType({}))
+    """Limits of single credentials, by subject."""
+    time_zone: str = "UTC"
+    """IANA name."""
+    budget_micros_per_month: int = 0
+    """0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
-    """Tokens put aside for one request."""
+class LimitWarning:
+    """A limit that is nearly used up, or one on trial that would have refused."""
 
-    permit_id: str
-    reserved_tokens: int
-    expires_at_s: float
-    """Unix time after which it is taken as spent."""
-    source: QuotaSource
+    scope: Scope
+    period: Period
+    unit: Unit
+    used_part: float
+    shadow: bool
+    resets_at_s: float | None
+    """Unix time; None for a rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Whose limit refused, and when to come back."""
+
+    scope: Scope
+    period: Period
+    unit: Unit
+    retry_delay_s: float | None
+    """When all that was wanted, or a full bucket if that is less, is there; None if it never fits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Tokens handed out ahead of time."""
+    """What was handed out ahead of time."""
 
-    granted_tokens: int
-    """0 to what was wanted."""
-    retry_delay_s: float | None
-    """After a refusal: when all that was wanted, or a full bucket if that is less, is there. None with a grant."""
+    granted: Charge
+    """Each within what was wanted. NOTHING after a refusal: requests without tokens would help nobody."""
     source: QuotaSource
+    refusal: Refusal | None = None
+    warnings: tuple[LimitWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit and how much of it is used; for operators."""
+
+    scope: Scope
+    period: Period
+    unit: Unit
+    limit: int
+    """A minute's for a rate."""
+    used: int
+    """In the period; for a rate what is missing in the bucket."""
+    burst: int = 0
+    shadow: bool = False
+    overridden: bool = False
+    resets_at_s: float | None = None
 
 
 class QuotaAuthority(Protocol):
-    """Keeps one token bucket for each tenant: never grants more than `burst + rate * t` in any `t` seconds, refunds
-    aside. Every method may raise BackendUnavailable or BackendTimeout where it depends on a store.
+    """Keeps the hierarchy of limits: service, tier, tenant, key. Every grant has passed all of them.
+
+    Laws: no bucket ever grants more than `burst + rate * t` in any `t` seconds, returns aside; no count more than its
+    limit in a period, except what its tier borrows by rule. Methods may raise BackendUnavailable or BackendTimeout where
+    they depend on a store.
     """
 
-    async def reserve(self, quota: Quota, request_id: str, cost_tokens: int) -> Reservation:
-        """Put aside `cost_tokens` (1 to 10,000), or none.
+    async def take(
+        self,
+        quota: TenantQuota,
+        wanted: Charge,
+        returned: Charge = NOTHING,
+        *,
+        key: str = "",
+        advanced: Charge = NOTHING,
+    ) -> Grant:
+        """Put `returned` back, book `advanced` (spent before it was granted; it may bring a debt), then grant.
 
-        The same tenant and request id get the same reservation, charged once, until it expires. Raises
-        QuotaExhausted with the delay until enough tokens are back (none if the cost exceeds the burst), and
-        RequestIdReused if the earlier one reserved another cost.
+        Grants at most `wanted`, whole numbers. `key` is a subject in `quota.keys`, or empty. One round trip.
         """
 
-    async def settle(self, tenant_id: str, permit_id: str, charged_tokens: int) -> int:
-        """End a reservation at its real cost and return the tokens that went back.
-
-        Repeating it with the same cost changes nothing and returns the same. Raises PermitUnknown for a permit that
-        is not the tenant's, has expired, or was settled with another cost; FieldInvalid for a cost above what was
-        reserved.
-        """
-
-    async def take(self, quota: Quota, wanted_tokens: int, returned_tokens: int) -> Grant:
-        """Put `returned_tokens` back, then hand out whole tokens, at most `wanted_tokens`. Both are 0 to 10,000."""
+    async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
+        """Return every limit of the tenant with its state; changes nothing."""

@@ -11,6 +11,8 @@ from trunkline_map.entries import (
     Entry,
     HeadPointer,
     Isolation,
+    KeyLimit,
+    LimitOverride,
     PolicyPointer,
     Preference,
     RegionEntry,
@@ -20,6 +22,7 @@ from trunkline_map.entries import (
     SpaceEntry,
     StoreEntry,
     TenantEntry,
+    TenantLimits,
 )
 
 NAMES = st.sampled_from(["a", "b", "ab", "a-b", "c0"])
@@ -32,6 +35,8 @@ TIMES_S = st.sampled_from([0.0, 1_700_000_000.125, 1_790_000_000.999999])
 STORES = st.builds(
     StoreEntry, store_id=NAMES, endpoint=st.sampled_from(["h:1", "engine:x"]), tenant_id=st.sampled_from(["", "a"])
 )
+
+STAGES = st.frozensets(st.integers(1, 7), max_size=2)
 
 REGIONS = st.builds(
     RegionEntry,
@@ -47,8 +52,25 @@ REGIONS = st.builds(
     stores=st.lists(STORES, max_size=3, unique_by=lambda store: store.store_id).map(tuple),
     serving_since_s=TIMES_S,
     ramp_s=st.sampled_from([0.0, 0.25, 30.0, 3600.0]),
+    disabled_stages=STAGES,
     revision=REVISIONS,
 )
+LIMITS = st.builds(
+    TenantLimits,
+    requests_per_minute=st.integers(0, 10**9),
+    requests_per_day=st.integers(0, 10**12),
+    tokens_per_month=st.integers(0, 10**12),
+    budget_micros_per_month=st.integers(0, 10**15),
+    soft_percent=st.integers(0, 100),
+)
+OVERRIDES = st.lists(
+    st.builds(LimitOverride, limits=LIMITS, ends_at_s=TIMES_S, note=st.text(max_size=10)), max_size=2
+).map(tuple)
+KEY_LIMITS = st.lists(
+    st.builds(KeyLimit, subject=NAMES, requests_per_minute=st.integers(0, 99), requests_per_day=st.integers(0, 99)),
+    max_size=2,
+    unique_by=lambda limit: limit.subject,
+).map(tuple)
 TENANTS = st.builds(
     TenantEntry,
     tenant_id=NAMES,
@@ -56,6 +78,13 @@ TENANTS = st.builds(
     jurisdictions=JURISDICTIONS,
     suspended=st.booleans(),
     quota_tokens_per_s=st.integers(0, 10**12),
+    limits=LIMITS,
+    overrides=OVERRIDES,
+    shadow_limits=st.none() | LIMITS,
+    key_limits=KEY_LIMITS,
+    time_zone=st.sampled_from(["", "Europe/Berlin"]),
+    labels=st.dictionaries(NAMES, st.text(max_size=5), max_size=2).map(lambda labels: tuple(sorted(labels.items()))),
+    disabled_stages=STAGES,
     revision=REVISIONS,
 )
 

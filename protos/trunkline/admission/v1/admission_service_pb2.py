@@ -24,31 +24,53 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from trunkline.common.v1 import error_reason_pb2 as trunkline_dot_common_dot_v1_dot_error__reason__pb2
+from trunkline.common.v1 import quota_pb2 as trunkline_dot_common_dot_v1_dot_quota__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.trunkline/admission/v1/admission_service.proto\x12\x16trunkline.admission.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"I\n\x0c\x41\x64mitRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ost_tokens\x18\x02 \x01(\x03\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\"\xb9\x01\n\x06Permit\x12\x11\n\tpermit_id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\x17\n\x0freserved_tokens\x18\x03 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07replica\x18\x05 \x01(\t\x12\x33\n\x06source\x18\x06 \x01(\x0e\x32#.trunkline.admission.v1.QuotaSource\"?\n\rAdmitResponse\x12.\n\x06permit\x18\x01 \x01(\x0b\x32\x1e.trunkline.admission.v1.Permit\":\n\rSettleRequest\x12\x11\n\tpermit_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63harged_tokens\x18\x02 \x01(\x03\")\n\x0eSettleResponse\x12\x17\n\x0frefunded_tokens\x18\x01 \x01(\x03\"Q\n\x0cLeaseRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rwanted_tokens\x18\x02 \x01(\x03\x12\x17\n\x0freturned_tokens\x18\x03 \x01(\x03\"\xe0\x01\n\rLeaseResponse\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x16\n\x0egranted_tokens\x18\x02 \x01(\x03\x12\x31\n\x0evalid_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bretry_delay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04rank\x18\x05 \x01(\x05\x12\x33\n\x06source\x18\x06 \x01(\x0e\x32#.trunkline.admission.v1.QuotaSource*_\n\x0bQuotaSource\x12\x1c\n\x18QUOTA_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16QUOTA_SOURCE_AUTHORITY\x10\x01\x12\x16\n\x12QUOTA_SOURCE_LOCAL\x10\x02\x32\x9b\x02\n\x10\x41\x64missionService\x12T\n\x05\x41\x64mit\x12$.trunkline.admission.v1.AdmitRequest\x1a%.trunkline.admission.v1.AdmitResponse\x12W\n\x06Settle\x12%.trunkline.admission.v1.SettleRequest\x1a&.trunkline.admission.v1.SettleResponse\x12X\n\x05Lease\x12$.trunkline.admission.v1.LeaseRequest\x1a%.trunkline.admission.v1.LeaseResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.trunkline/admission/v1/admission_service.proto\x12\x16trunkline.admission.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&trunkline/common/v1/error_reason.proto\x1a\x1ftrunkline/common/v1/quota.proto\"[\n\x0c\x41\x64mitRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ost_tokens\x18\x02 \x01(\x03\x12\x11\n\tmap_token\x18\x03 \x01(\x0c\x12\x10\n\x08requests\x18\x04 \x01(\x05\"\xcb\x01\n\x06Permit\x12\x11\n\tpermit_id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\x17\n\x0freserved_tokens\x18\x03 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07replica\x18\x05 \x01(\t\x12\x33\n\x06source\x18\x06 \x01(\x0e\x32#.trunkline.admission.v1.QuotaSource\x12\x10\n\x08requests\x18\x07 \x01(\x05\"\xa6\x01\n\rAdmitResponse\x12.\n\x06permit\x18\x01 \x01(\x0b\x32\x1e.trunkline.admission.v1.Permit\x12\x33\n\x0blimit_notes\x18\x02 \x03(\x0b\x32\x1e.trunkline.common.v1.LimitNote\x12\x30\n\x05level\x18\x03 \x01(\x0e\x32!.trunkline.common.v1.ServiceLevel\"M\n\rSettleRequest\x12\x11\n\tpermit_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63harged_tokens\x18\x02 \x01(\x03\x12\x11\n\tcancelled\x18\x03 \x01(\x08\")\n\x0eSettleResponse\x12\x17\n\x0frefunded_tokens\x18\x01 \x01(\x03\"P\n\x12SettleBatchRequest\x12:\n\x0bsettlements\x18\x01 \x03(\x0b\x32%.trunkline.admission.v1.SettleRequest\"N\n\x13SettleBatchResponse\x12\x37\n\x08outcomes\x18\x01 \x03(\x0b\x32%.trunkline.admission.v1.SettleOutcome\"l\n\rSettleOutcome\x12\x11\n\tpermit_id\x18\x01 \x01(\t\x12\x17\n\x0frefunded_tokens\x18\x02 \x01(\x03\x12/\n\x05\x65rror\x18\x03 \x01(\x0e\x32 .trunkline.common.v1.ErrorReason\"\xc6\x01\n\x0cLeaseRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rwanted_tokens\x18\x02 \x01(\x03\x12\x17\n\x0freturned_tokens\x18\x03 \x01(\x03\x12\x17\n\x0fwanted_requests\x18\x04 \x01(\x03\x12\x19\n\x11returned_requests\x18\x05 \x01(\x03\x12\x0b\n\x03key\x18\x06 \x01(\t\x12\x19\n\x11\x61\x64vanced_requests\x18\x07 \x01(\x03\x12\x17\n\x0f\x61\x64vanced_tokens\x18\x08 \x01(\x03\"\xae\x03\n\rLeaseResponse\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x16\n\x0egranted_tokens\x18\x02 \x01(\x03\x12\x31\n\x0evalid_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bretry_delay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04rank\x18\x05 \x01(\x05\x12\x33\n\x06source\x18\x06 \x01(\x0e\x32#.trunkline.admission.v1.QuotaSource\x12\x18\n\x10granted_requests\x18\x07 \x01(\x03\x12\x0b\n\x03key\x18\x08 \x01(\t\x12\x36\n\rrefused_scope\x18\t \x01(\x0e\x32\x1f.trunkline.common.v1.LimitScope\x12\x38\n\x0erefused_period\x18\n \x01(\x0e\x32 .trunkline.common.v1.LimitPeriod\x12\x33\n\x0blimit_notes\x18\x0b \x03(\x0b\x32\x1e.trunkline.common.v1.LimitNote\"\xc6\x01\n\rReportRequest\x12\x0e\n\x06router\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12)\n\x06window\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x05tiers\x18\x04 \x03(\x0b\x32\".trunkline.admission.v1.TierReport\x12\x35\n\x07tenants\x18\x05 \x03(\x0b\x32$.trunkline.admission.v1.TenantReport\"t\n\nTierReport\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x16\n\x0elatency_counts\x18\x04 \x03(\x03\x12\x13\n\x0butilisation\x18\x05 \x01(\x01\x12\x0c\n\x04slow\x18\x06 \x01(\x03\"c\n\x0cTenantReport\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x0c\n\x04slow\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x05 \x01(\x03\"\xad\x01\n\x0eReportResponse\x12\x31\n\x06levels\x18\x01 \x03(\x0b\x32!.trunkline.admission.v1.TierLevel\x12\x35\n\x07\x62udgets\x18\x02 \x03(\x0b\x32$.trunkline.admission.v1.TenantBudget\x12\x31\n\x0evalid_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8a\x01\n\tTierLevel\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\x30\n\x05level\x18\x02 \x01(\x0e\x32!.trunkline.common.v1.ServiceLevel\x12.\n\nsince_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\"\x98\x01\n\x0cTenantBudget\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.trunkline.admission.v1.BudgetState\x12\x11\n\tused_part\x18\x03 \x01(\x01\x12.\n\nreset_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*_\n\x0bQuotaSource\x12\x1c\n\x18QUOTA_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16QUOTA_SOURCE_AUTHORITY\x10\x01\x12\x16\n\x12QUOTA_SOURCE_LOCAL\x10\x02*\\\n\x0b\x42udgetState\x12\x1c\n\x18\x42UDGET_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x42UDGET_STATE_WARNED\x10\x01\x12\x16\n\x12\x42UDGET_STATE_SPENT\x10\x02\x32\xdc\x03\n\x10\x41\x64missionService\x12T\n\x05\x41\x64mit\x12$.trunkline.admission.v1.AdmitRequest\x1a%.trunkline.admission.v1.AdmitResponse\x12W\n\x06Settle\x12%.trunkline.admission.v1.SettleRequest\x1a&.trunkline.admission.v1.SettleResponse\x12\x66\n\x0bSettleBatch\x12*.trunkline.admission.v1.SettleBatchRequest\x1a+.trunkline.admission.v1.SettleBatchResponse\x12W\n\x06Report\x12%.trunkline.admission.v1.ReportRequest\x1a&.trunkline.admission.v1.ReportResponse\x12X\n\x05Lease\x12$.trunkline.admission.v1.LeaseRequest\x1a%.trunkline.admission.v1.LeaseResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.admission.v1.admission_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUOTASOURCE']._serialized_start=880
-  _globals['_QUOTASOURCE']._serialized_end=975
-  _globals['_ADMITREQUEST']._serialized_start=139
-  _globals['_ADMITREQUEST']._serialized_end=212
-  _globals['_PERMIT']._serialized_start=215
-  _globals['_PERMIT']._serialized_end=400
-  _globals['_ADMITRESPONSE']._serialized_start=402
-  _globals['_ADMITRESPONSE']._serialized_end=465
-  _globals['_SETTLEREQUEST']._serialized_start=467
-  _globals['_SETTLEREQUEST']._serialized_end=525
-  _globals['_SETTLERESPONSE']._serialized_start=527
-  _globals['_SETTLERESPONSE']._serialized_end=568
-  _globals['_LEASEREQUEST']._serialized_start=570
-  _globals['_LEASEREQUEST']._serialized_end=651
-  _globals['_LEASERESPONSE']._serialized_start=654
-  _globals['_LEASERESPONSE']._serialized_end=878
-  _globals['_ADMISSIONSERVICE']._serialized_start=978
-  _globals['_ADMISSIONSERVICE']._serialized_end=1261
+  _globals['_QUOTASOURCE']._serialized_start=2600
+  _globals['_QUOTASOURCE']._serialized_end=2695
+  _globals['_BUDGETSTATE']._serialized_start=2697
+  _globals['_BUDGETSTATE']._serialized_end=2789
+  _globals['_ADMITREQUEST']._serialized_start=212
+  _globals['_ADMITREQUEST']._serialized_end=303
+  _globals['_PERMIT']._serialized_start=306
+  _globals['_PERMIT']._serialized_end=509
+  _globals['_ADMITRESPONSE']._serialized_start=512
+  _globals['_ADMITRESPONSE']._serialized_end=678
+  _globals['_SETTLEREQUEST']._serialized_start=680
+  _globals['_SETTLEREQUEST']._serialized_end=757
+  _globals['_SETTLERESPONSE']._serialized_start=759
+  _globals['_SETTLERESPONSE']._serialized_end=800
+  _globals['_SETTLEBATCHREQUEST']._serialized_start=802
+  _globals['_SETTLEBATCHREQUEST']._serialized_end=882
+  _globals['_SETTLEBATCHRESPONSE']._serialized_start=884
+  _globals['_SETTLEBATCHRESPONSE']._serialized_end=962
+  _globals['_SETTLEOUTCOME']._serialized_start=964
+  _globals['_SETTLEOUTCOME']._serialized_end=1072
+  _globals['_LEASEREQUEST']._serialized_start=1075
+  _globals['_LEASEREQUEST']._serialized_end=1273
+  _globals['_LEASERESPONSE']._serialized_start=1276
+  _globals['_LEASERESPONSE']._serialized_end=1706
+  _globals['_REPORTREQUEST']._serialized_start=1709
+  _globals['_REPORTREQUEST']._serialized_end=1907
+  _globals['_TIERREPORT']._serialized_start=1909
+  _globals['_TIERREPORT']._serialized_end=2025
+  _globals['_TENANTREPORT']._serialized_start=2027
+  _globals['_TENANTREPORT']._serialized_end=2126
+  _globals['_REPORTRESPONSE']._serialized_start=2129
+  _globals['_REPORTRESPONSE']._serialized_end=2302
+  _globals['_TIERLEVEL']._serialized_start=2305
+  _globals['_TIERLEVEL']._serialized_end=2443
+  _globals['_TENANTBUDGET']._serialized_start=2446
+  _globals['_TENANTBUDGET']._serialized_end=2598
+  _globals['_ADMISSIONSERVICE']._serialized_start=2792
+  _globals['_ADMISSIONSERVICE']._serialized_end=3268
 # @@protoc_insertion_point(module_scope)

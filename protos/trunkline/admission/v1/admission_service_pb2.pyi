@@ -3,11 +3,15 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline.common.v1 import error_reason_pb2 as _error_reason_pb2
+from trunkline.common.v1 import quota_pb2 as _quota_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -43,6 +47,30 @@ QUOTA_SOURCE_LOCAL: QuotaSource.ValueType  # 2
 """The authority is away: from the share that the tier has without it."""
 Global___QuotaSource: _TypeAlias = QuotaSource  # noqa: Y015
 
+class _BudgetState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BudgetStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BudgetState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BUDGET_STATE_UNSPECIFIED: _BudgetState.ValueType  # 0
+    """It has none, or is below 80 %."""
+    BUDGET_STATE_WARNED: _BudgetState.ValueType  # 1
+    """80 % are spent."""
+    BUDGET_STATE_SPENT: _BudgetState.ValueType  # 2
+    """All is spent: only the free stages."""
+
+class BudgetState(_BudgetState, metaclass=_BudgetStateEnumTypeWrapper):
+    """Where a tenant's budget stands."""
+
+BUDGET_STATE_UNSPECIFIED: BudgetState.ValueType  # 0
+"""It has none, or is below 80 %."""
+BUDGET_STATE_WARNED: BudgetState.ValueType  # 1
+"""80 % are spent."""
+BUDGET_STATE_SPENT: BudgetState.ValueType  # 2
+"""All is spent: only the free stages."""
+Global___BudgetState: _TypeAlias = BudgetState  # noqa: Y015
+
 @_typing.final
 class AdmitRequest(_message.Message):
     """One request's wish to spend."""
@@ -52,22 +80,26 @@ class AdmitRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     COST_TOKENS_FIELD_NUMBER: _builtins.int
     MAP_TOKEN_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """May be left empty; if set, it must be the credential's tenant."""
     cost_tokens: _builtins.int
     """Tokens to reserve, 1 to 10,000."""
     map_token: _builtins.bytes
     """Answer from this state of the map or a later one; at most 64 bytes."""
+    requests: _builtins.int
+    """Requests that it counts as, 0 to 64; 0 means 1."""
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
         cost_tokens: _builtins.int = ...,
         map_token: _builtins.bytes = ...,
+        requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_tokens", b"cost_tokens", "map_token", b"map_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_tokens", b"cost_tokens", "map_token", b"map_token", "requests", b"requests", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -85,6 +117,7 @@ class Permit(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REPLICA_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
     permit_id: _builtins.str
     """Opaque id, for Settle."""
     rank: _builtins.int
@@ -95,9 +128,11 @@ class Permit(_message.Message):
     """Replica that keeps it; Settle must reach this one."""
     source: Global___QuotaSource.ValueType
     """Where the tokens came from."""
+    requests: _builtins.int
+    """Requests that were counted."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When an unsettled permit is taken as spent."""
+        """When an unsettled permit ends; what it reserved goes back then."""
 
     def __init__(
         self,
@@ -108,10 +143,11 @@ class Permit(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         replica: _builtins.str = ...,
         source: Global___QuotaSource.ValueType = ...,
+        requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "permit_id", b"permit_id", "rank", b"rank", "replica", b"replica", "reserved_tokens", b"reserved_tokens", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "permit_id", b"permit_id", "rank", b"rank", "replica", b"replica", "requests", b"requests", "reserved_tokens", b"reserved_tokens", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -124,18 +160,28 @@ class AdmitResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PERMIT_FIELD_NUMBER: _builtins.int
+    LIMIT_NOTES_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    level: _quota_pb2.ServiceLevel.ValueType
+    """What the region leaves out for the tenant's tier now."""
     @_builtins.property
     def permit(self) -> Global___Permit:
         """The permit."""
+
+    @_builtins.property
+    def limit_notes(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.LimitNote]:
+        """Limits that are nearly used up, or on trial and passed; at most 8."""
 
     def __init__(
         self,
         *,
         permit: Global___Permit | None = ...,
+        limit_notes: _abc.Iterable[_quota_pb2.LimitNote] | None = ...,
+        level: _quota_pb2.ServiceLevel.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["permit", b"permit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["permit", b"permit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "limit_notes", b"limit_notes", "permit", b"permit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,19 +195,23 @@ class SettleRequest(_message.Message):
 
     PERMIT_ID_FIELD_NUMBER: _builtins.int
     CHARGED_TOKENS_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
     permit_id: _builtins.str
     """As given by Admit."""
     charged_tokens: _builtins.int
     """Tokens really used, 0 to what was reserved."""
+    cancelled: _builtins.bool
+    """True for work that was not begun or was cut off: the request itself is not counted either."""
     def __init__(
         self,
         *,
         permit_id: _builtins.str = ...,
         charged_tokens: _builtins.int = ...,
+        cancelled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charged_tokens", b"charged_tokens", "permit_id", b"permit_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "charged_tokens", b"charged_tokens", "permit_id", b"permit_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,6 +240,84 @@ class SettleResponse(_message.Message):
 Global___SettleResponse: _TypeAlias = SettleResponse  # noqa: Y015
 
 @_typing.final
+class SettleBatchRequest(_message.Message):
+    """Ends of many permits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLEMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settlements(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettleRequest]:
+        """1 to 500."""
+
+    def __init__(
+        self,
+        *,
+        settlements: _abc.Iterable[Global___SettleRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settlements", b"settlements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleBatchRequest: _TypeAlias = SettleBatchRequest  # noqa: Y015
+
+@_typing.final
+class SettleBatchResponse(_message.Message):
+    """How each of them ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettleOutcome]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[Global___SettleOutcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleBatchResponse: _TypeAlias = SettleBatchResponse  # noqa: Y015
+
+@_typing.final
+class SettleOutcome(_message.Message):
+    """How one settlement ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERMIT_ID_FIELD_NUMBER: _builtins.int
+    REFUNDED_TOKENS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    permit_id: _builtins.str
+    """As in the request."""
+    refunded_tokens: _builtins.int
+    """Tokens that went back."""
+    error: _error_reason_pb2.ErrorReason.ValueType
+    """Why it was refused; unspecified if it was not."""
+    def __init__(
+        self,
+        *,
+        permit_id: _builtins.str = ...,
+        refunded_tokens: _builtins.int = ...,
+        error: _error_reason_pb2.ErrorReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "permit_id", b"permit_id", "refunded_tokens", b"refunded_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleOutcome: _TypeAlias = SettleOutcome  # noqa: Y015
+
+@_typing.final
 class LeaseRequest(_message.Message):
     """A router's wish for tokens of one tenant."""
 
@@ -198,22 +326,44 @@ class LeaseRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     WANTED_TOKENS_FIELD_NUMBER: _builtins.int
     RETURNED_TOKENS_FIELD_NUMBER: _builtins.int
+    WANTED_REQUESTS_FIELD_NUMBER: _builtins.int
+    RETURNED_REQUESTS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    ADVANCED_REQUESTS_FIELD_NUMBER: _builtins.int
+    ADVANCED_TOKENS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     wanted_tokens: _builtins.int
     """Tokens wanted, 0 (only to return some) to 10,000."""
     returned_tokens: _builtins.int
     """Tokens of earlier grants that are given back unused, 0 to 10,000."""
+    wanted_requests: _builtins.int
+    """Requests wanted, 0 to 10,000."""
+    returned_requests: _builtins.int
+    """Requests of earlier grants that are given back unused, 0 to 10,000."""
+    key: _builtins.str
+    """Subject of the credential, for a tenant that limits its credentials one by one; else empty. At most 128 characters."""
+    advanced_requests: _builtins.int
+    """Requests of the tenant that were spent in advance of this grant and are to be booked, 0 to 10,000. Of another region's
+    admission service only.
+    """
+    advanced_tokens: _builtins.int
+    """Tokens of them, 0 to 10,000."""
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
         wanted_tokens: _builtins.int = ...,
         returned_tokens: _builtins.int = ...,
+        wanted_requests: _builtins.int = ...,
+        returned_requests: _builtins.int = ...,
+        key: _builtins.str = ...,
+        advanced_requests: _builtins.int = ...,
+        advanced_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["returned_tokens", b"returned_tokens", "tenant_id", b"tenant_id", "wanted_tokens", b"wanted_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advanced_requests", b"advanced_requests", "advanced_tokens", b"advanced_tokens", "key", b"key", "returned_requests", b"returned_requests", "returned_tokens", b"returned_tokens", "tenant_id", b"tenant_id", "wanted_requests", b"wanted_requests", "wanted_tokens", b"wanted_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -231,6 +381,11 @@ class LeaseResponse(_message.Message):
     RETRY_DELAY_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    GRANTED_REQUESTS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    REFUSED_SCOPE_FIELD_NUMBER: _builtins.int
+    REFUSED_PERIOD_FIELD_NUMBER: _builtins.int
+    LIMIT_NOTES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     granted_tokens: _builtins.int
@@ -239,6 +394,14 @@ class LeaseResponse(_message.Message):
     """The tenant's rank: higher is served first."""
     source: Global___QuotaSource.ValueType
     """Where the tokens came from."""
+    granted_requests: _builtins.int
+    """Requests granted, 0 to what was wanted. With a grant neither is 0 unless it was not wanted."""
+    key: _builtins.str
+    """The subject, as wanted."""
+    refused_scope: _quota_pb2.LimitScope.ValueType
+    """Whose limit refused; unspecified with a grant."""
+    refused_period: _quota_pb2.LimitPeriod.ValueType
+    """Over which time that limit counts."""
     @_builtins.property
     def valid_duration(self) -> _duration_pb2.Duration:
         """How long they may be spent; what is left then is void."""
@@ -246,6 +409,10 @@ class LeaseResponse(_message.Message):
     @_builtins.property
     def retry_delay(self) -> _duration_pb2.Duration:
         """When to ask again after a refusal; absent with a grant."""
+
+    @_builtins.property
+    def limit_notes(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.LimitNote]:
+        """Limits that are nearly used up, or on trial and passed; at most 8."""
 
     def __init__(
         self,
@@ -256,11 +423,252 @@ class LeaseResponse(_message.Message):
         retry_delay: _duration_pb2.Duration | None = ...,
         rank: _builtins.int = ...,
         source: Global___QuotaSource.ValueType = ...,
+        granted_requests: _builtins.int = ...,
+        key: _builtins.str = ...,
+        refused_scope: _quota_pb2.LimitScope.ValueType = ...,
+        refused_period: _quota_pb2.LimitPeriod.ValueType = ...,
+        limit_notes: _abc.Iterable[_quota_pb2.LimitNote] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay", "valid_duration", b"valid_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted_tokens", b"granted_tokens", "rank", b"rank", "retry_delay", b"retry_delay", "source", b"source", "tenant_id", b"tenant_id", "valid_duration", b"valid_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted_requests", b"granted_requests", "granted_tokens", b"granted_tokens", "key", b"key", "limit_notes", b"limit_notes", "rank", b"rank", "refused_period", b"refused_period", "refused_scope", b"refused_scope", "retry_delay", b"retry_delay", "source", b"source", "tenant_id", b"tenant_id", "valid_duration", b"valid_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LeaseResponse: _TypeAlias = LeaseResponse  # noqa: Y015
+
+@_typing.final
+class ReportRequest(_message.Message):
+    """What a router saw since its last report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTER_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    TENANTS_FIELD_NUMBER: _builtins.int
+    router: _builtins.str
+    """The router's name, 1 to 63 characters; a new one after each start."""
+    sequence: _builtins.int
+    """Counts up from 1; the same number is counted once."""
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """Length of the span, 0.1 s to 60 s."""
+
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierReport]:
+        """By tier; at most 64."""
+
+    @_builtins.property
+    def tenants(self) -> _containers.RepeatedCompositeFieldContainer[Global___TenantReport]:
+        """By tenant, only those that asked for something; at most 2,000, the rest comes with the next one."""
+
+    def __init__(
+        self,
+        *,
+        router: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        window: _duration_pb2.Duration | None = ...,
+        tiers: _abc.Iterable[Global___TierReport] | None = ...,
+        tenants: _abc.Iterable[Global___TenantReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["router", b"router", "sequence", b"sequence", "tenants", b"tenants", "tiers", b"tiers", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportRequest: _TypeAlias = ReportRequest  # noqa: Y015
+
+@_typing.final
+class TierReport(_message.Message):
+    """One tier's searches in one router."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    LATENCY_COUNTS_FIELD_NUMBER: _builtins.int
+    UTILISATION_FIELD_NUMBER: _builtins.int
+    SLOW_FIELD_NUMBER: _builtins.int
+    tier: _builtins.str
+    """The tier."""
+    calls: _builtins.int
+    """Searches that ended."""
+    errors: _builtins.int
+    """Of them failed for a reason that is not the caller's and not its own quota's."""
+    utilisation: _builtins.float
+    """Largest part of the slots of any server of the region that this tier and those above it hold or want."""
+    slow: _builtins.int
+    """Answers that took longer than the tier promises."""
+    @_builtins.property
+    def latency_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Answers by time: bucket i counts those up to 2^(i/2) ms and above the one before; the last one everything above.
+        At most 40.
+        """
+
+    def __init__(
+        self,
+        *,
+        tier: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        latency_counts: _abc.Iterable[_builtins.int] | None = ...,
+        utilisation: _builtins.float = ...,
+        slow: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "errors", b"errors", "latency_counts", b"latency_counts", "slow", b"slow", "tier", b"tier", "utilisation", b"utilisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TierReport: _TypeAlias = TierReport  # noqa: Y015
+
+@_typing.final
+class TenantReport(_message.Message):
+    """One tenant's searches in one router."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    SLOW_FIELD_NUMBER: _builtins.int
+    COST_MICROS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    calls: _builtins.int
+    """Searches that ended."""
+    errors: _builtins.int
+    """Of them failed, as above."""
+    slow: _builtins.int
+    """Answers that took longer than its tier promises."""
+    cost_micros: _builtins.int
+    """What they cost by the price list, in millionths of its currency."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        slow: _builtins.int = ...,
+        cost_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "cost_micros", b"cost_micros", "errors", b"errors", "slow", b"slow", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TenantReport: _TypeAlias = TenantReport  # noqa: Y015
+
+@_typing.final
+class ReportResponse(_message.Message):
+    """What holds now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVELS_FIELD_NUMBER: _builtins.int
+    BUDGETS_FIELD_NUMBER: _builtins.int
+    VALID_DURATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierLevel]:
+        """Of all tiers."""
+
+    @_builtins.property
+    def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TenantBudget]:
+        """Of tenants with a budget that is nearly or wholly spent, among those that were reported now; at most 2,000."""
+
+    @_builtins.property
+    def valid_duration(self) -> _duration_pb2.Duration:
+        """How long this holds without another answer; then the level is NORMAL."""
+
+    def __init__(
+        self,
+        *,
+        levels: _abc.Iterable[Global___TierLevel] | None = ...,
+        budgets: _abc.Iterable[Global___TenantBudget] | None = ...,
+        valid_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["valid_duration", b"valid_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "levels", b"levels", "valid_duration", b"valid_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportResponse: _TypeAlias = ReportResponse  # noqa: Y015
+
+@_typing.final
+class TierLevel(_message.Message):
+    """One tier's level."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    tier: _builtins.str
+    """The tier."""
+    level: _quota_pb2.ServiceLevel.ValueType
+    """Its level."""
+    cause: _builtins.str
+    """What brought it: `utilisation`, `latency`, `errors`, several with commas; empty for NORMAL."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        tier: _builtins.str = ...,
+        level: _quota_pb2.ServiceLevel.ValueType = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        cause: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "level", b"level", "since_time", b"since_time", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TierLevel: _TypeAlias = TierLevel  # noqa: Y015
+
+@_typing.final
+class TenantBudget(_message.Message):
+    """One tenant's budget."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    USED_PART_FIELD_NUMBER: _builtins.int
+    RESET_TIME_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    state: Global___BudgetState.ValueType
+    """Where it stands."""
+    used_part: _builtins.float
+    """Spent part, 0 and more."""
+    @_builtins.property
+    def reset_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next month begins for it."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        state: Global___BudgetState.ValueType = ...,
+        used_part: _builtins.float = ...,
+        reset_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reset_time", b"reset_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reset_time", b"reset_time", "state", b"state", "tenant_id", b"tenant_id", "used_part", b"used_part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TenantBudget: _TypeAlias = TenantBudget  # noqa: Y015

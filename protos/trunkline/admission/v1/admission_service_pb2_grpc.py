@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AdmissionServiceStub:
-    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in tokens: one for a search without
-    embedding and rerank, more for what it uses (see the operations guide).
+    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in requests and in tokens: one token for a
+    search without embedding and rerank, more for what it uses (see the operations guide).
     """
 
     def __init__(self, channel):
@@ -46,6 +46,16 @@ class AdmissionServiceStub:
                 request_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleRequest.SerializeToString,
                 response_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleResponse.FromString,
                 _registered_method=True)
+        self.SettleBatch = channel.unary_unary(
+                '/trunkline.admission.v1.AdmissionService/SettleBatch',
+                request_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchRequest.SerializeToString,
+                response_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchResponse.FromString,
+                _registered_method=True)
+        self.Report = channel.unary_unary(
+                '/trunkline.admission.v1.AdmissionService/Report',
+                request_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.ReportRequest.SerializeToString,
+                response_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.ReportResponse.FromString,
+                _registered_method=True)
         self.Lease = channel.stream_stream(
                 '/trunkline.admission.v1.AdmissionService/Lease',
                 request_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.LeaseRequest.SerializeToString,
@@ -54,13 +64,13 @@ class AdmissionServiceStub:
 
 
 class AdmissionServiceServicer:
-    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in tokens: one for a search without
-    embedding and rerank, more for what it uses (see the operations guide).
+    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in requests and in tokens: one token for a
+    search without embedding and rerank, more for what it uses (see the operations guide).
     """
 
     def Admit(self, request, context):
-        """Reserves tokens for one request of the credential's tenant. The same `trunkline-request-id` gets the same permit and
-        is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
+        """Reserves tokens for one request of the credential's tenant, out of what this replica holds. The same
+        `trunkline-request-id` gets the same permit from this replica and is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
         TENANT_MISMATCH or TENANT_SUSPENDED, RESOURCE_EXHAUSTED / QUOTA_EXHAUSTED with RetryInfo, UNAVAILABLE / STALE_MAP or
         MAP_NOT_READY, ABORTED / REQUEST_ID_REUSED. Cap 1 s, floor 1 ms.
         """
@@ -69,16 +79,32 @@ class AdmissionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Settle(self, request, context):
-        """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it changes nothing. Fails with
-        NOT_FOUND / PERMIT_UNKNOWN, and while Redis is away with UNAVAILABLE / CIRCUIT_OPEN, BACKEND_UNAVAILABLE or
-        BACKEND_TIMEOUT; repeat it then. Cap 1 s, floor 1 ms.
+        """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it with the same cost changes
+        nothing. Ask the replica that the permit names. Fails with NOT_FOUND / PERMIT_UNKNOWN, FAILED_PRECONDITION /
+        PERMIT_EXPIRED. Cap 1 s, floor 1 ms.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleBatch(self, request, context):
+        """Ends many permits of the credential's tenant; each has an outcome of its own. Cap 2 s, floor 1 ms.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Report(self, request, context):
+        """Takes a router's account of its last second or so, and tells it the levels and spent budgets. For service credentials
+        only. The same sequence number of a router is counted once. Fails with PERMISSION_DENIED / METHOD_NOT_ALLOWED,
+        INVALID_ARGUMENT / FIELD_INVALID. Cap 2 s, floor 1 ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Lease(self, request_iterator, context):
-        """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
+        """Hands tokens of many tenants to a router, or to another region's admission service, ahead of time. For service credentials only (role `service`). Each request
         gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
         METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour;
         the router opens a new stream then.
@@ -100,6 +126,16 @@ def add_AdmissionServiceServicer_to_server(servicer, server):
                     request_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleRequest.FromString,
                     response_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleResponse.SerializeToString,
             ),
+            'SettleBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleBatch,
+                    request_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchRequest.FromString,
+                    response_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchResponse.SerializeToString,
+            ),
+            'Report': grpc.unary_unary_rpc_method_handler(
+                    servicer.Report,
+                    request_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.ReportRequest.FromString,
+                    response_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.ReportResponse.SerializeToString,
+            ),
             'Lease': grpc.stream_stream_rpc_method_handler(
                     servicer.Lease,
                     request_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.LeaseRequest.FromString,
@@ -114,8 +150,8 @@ def add_AdmissionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdmissionService:
-    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in tokens: one for a search without
-    embedding and rerank, more for what it uses (see the operations guide).
+    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in requests and in tokens: one token for a
+    search without embedding and rerank, more for what it uses (see the operations guide).
     """
 
     @staticmethod
@@ -162,6 +198,60 @@ class AdmissionService:
             '/trunkline.admission.v1.AdmissionService/Settle',
             trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleRequest.SerializeToString,
             trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admission.v1.AdmissionService/SettleBatch',
+            trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchRequest.SerializeToString,
+            trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Report(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admission.v1.AdmissionService/Report',
+            trunkline_dot_admission_dot_v1_dot_admission__service__pb2.ReportRequest.SerializeToString,
+            trunkline_dot_admission_dot_v1_dot_admission__service__pb2.ReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

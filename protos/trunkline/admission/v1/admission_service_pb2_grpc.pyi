@@ -13,32 +13,39 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdmissionServiceStub:
-    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in tokens: one for a search without
-    embedding and rerank, more for what it uses (see the operations guide).
+    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in requests and in tokens: one token for a
+    search without embedding and rerank, more for what it uses (see the operations guide).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Admit: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.AdmitRequest, _admission_service_pb2.AdmitResponse]
-    """Reserves tokens for one request of the credential's tenant. The same `trunkline-request-id` gets the same permit and
-    is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
+    """Reserves tokens for one request of the credential's tenant, out of what this replica holds. The same
+    `trunkline-request-id` gets the same permit from this replica and is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
     TENANT_MISMATCH or TENANT_SUSPENDED, RESOURCE_EXHAUSTED / QUOTA_EXHAUSTED with RetryInfo, UNAVAILABLE / STALE_MAP or
     MAP_NOT_READY, ABORTED / REQUEST_ID_REUSED. Cap 1 s, floor 1 ms.
     """
     Settle: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.SettleRequest, _admission_service_pb2.SettleResponse]
-    """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it changes nothing. Fails with
-    NOT_FOUND / PERMIT_UNKNOWN, and while Redis is away with UNAVAILABLE / CIRCUIT_OPEN, BACKEND_UNAVAILABLE or
-    BACKEND_TIMEOUT; repeat it then. Cap 1 s, floor 1 ms.
+    """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it with the same cost changes
+    nothing. Ask the replica that the permit names. Fails with NOT_FOUND / PERMIT_UNKNOWN, FAILED_PRECONDITION /
+    PERMIT_EXPIRED. Cap 1 s, floor 1 ms.
+    """
+    SettleBatch: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.SettleBatchRequest, _admission_service_pb2.SettleBatchResponse]
+    """Ends many permits of the credential's tenant; each has an outcome of its own. Cap 2 s, floor 1 ms."""
+    Report: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.ReportRequest, _admission_service_pb2.ReportResponse]
+    """Takes a router's account of its last second or so, and tells it the levels and spent budgets. For service credentials
+    only. The same sequence number of a router is counted once. Fails with PERMISSION_DENIED / METHOD_NOT_ALLOWED,
+    INVALID_ARGUMENT / FIELD_INVALID. Cap 2 s, floor 1 ms.
     """
     Lease: _aio.StreamStreamMultiCallable[_admission_service_pb2.LeaseRequest, _admission_service_pb2.LeaseResponse]
-    """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
+    """Hands tokens of many tenants to a router, or to another region's admission service, ahead of time. For service credentials only (role `service`). Each request
     gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
     METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour;
     the router opens a new stream then.
     """
 
 class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in tokens: one for a search without
-    embedding and rerank, more for what it uses (see the operations guide).
+    """May this tenant spend? Quotas of one region, kept in Redis. Quota is counted in requests and in tokens: one token for a
+    search without embedding and rerank, more for what it uses (see the operations guide).
     """
 
     @_abc_1.abstractmethod
@@ -47,8 +54,8 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admission_service_pb2.AdmitRequest,
         context: _aio.ServicerContext[_admission_service_pb2.AdmitRequest, _abc.Awaitable[_admission_service_pb2.AdmitResponse]],
     ) -> _abc.Awaitable[_admission_service_pb2.AdmitResponse]:
-        """Reserves tokens for one request of the credential's tenant. The same `trunkline-request-id` gets the same permit and
-        is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
+        """Reserves tokens for one request of the credential's tenant, out of what this replica holds. The same
+        `trunkline-request-id` gets the same permit from this replica and is charged once. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
         TENANT_MISMATCH or TENANT_SUSPENDED, RESOURCE_EXHAUSTED / QUOTA_EXHAUSTED with RetryInfo, UNAVAILABLE / STALE_MAP or
         MAP_NOT_READY, ABORTED / REQUEST_ID_REUSED. Cap 1 s, floor 1 ms.
         """
@@ -59,9 +66,28 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admission_service_pb2.SettleRequest,
         context: _aio.ServicerContext[_admission_service_pb2.SettleRequest, _abc.Awaitable[_admission_service_pb2.SettleResponse]],
     ) -> _abc.Awaitable[_admission_service_pb2.SettleResponse]:
-        """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it changes nothing. Fails with
-        NOT_FOUND / PERMIT_UNKNOWN, and while Redis is away with UNAVAILABLE / CIRCUIT_OPEN, BACKEND_UNAVAILABLE or
-        BACKEND_TIMEOUT; repeat it then. Cap 1 s, floor 1 ms.
+        """Ends a permit with its real cost; what was reserved and not used goes back. Repeating it with the same cost changes
+        nothing. Ask the replica that the permit names. Fails with NOT_FOUND / PERMIT_UNKNOWN, FAILED_PRECONDITION /
+        PERMIT_EXPIRED. Cap 1 s, floor 1 ms.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleBatch(
+        self,
+        request: _admission_service_pb2.SettleBatchRequest,
+        context: _aio.ServicerContext[_admission_service_pb2.SettleBatchRequest, _abc.Awaitable[_admission_service_pb2.SettleBatchResponse]],
+    ) -> _abc.Awaitable[_admission_service_pb2.SettleBatchResponse]:
+        """Ends many permits of the credential's tenant; each has an outcome of its own. Cap 2 s, floor 1 ms."""
+
+    @_abc_1.abstractmethod
+    def Report(
+        self,
+        request: _admission_service_pb2.ReportRequest,
+        context: _aio.ServicerContext[_admission_service_pb2.ReportRequest, _abc.Awaitable[_admission_service_pb2.ReportResponse]],
+    ) -> _abc.Awaitable[_admission_service_pb2.ReportResponse]:
+        """Takes a router's account of its last second or so, and tells it the levels and spent budgets. For service credentials
+        only. The same sequence number of a router is counted once. Fails with PERMISSION_DENIED / METHOD_NOT_ALLOWED,
+        INVALID_ARGUMENT / FIELD_INVALID. Cap 2 s, floor 1 ms.
         """
 
     @_abc_1.abstractmethod
@@ -70,7 +96,7 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_admission_service_pb2.LeaseRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_admission_service_pb2.LeaseRequest], _abc.AsyncIterator[_admission_service_pb2.LeaseResponse]],
     ) -> _abc.AsyncIterator[_admission_service_pb2.LeaseResponse]:
-        """Hands tokens of many tenants to a router ahead of time. For service credentials only (role `service`). Each request
+        """Hands tokens of many tenants to a router, or to another region's admission service, ahead of time. For service credentials only (role `service`). Each request
         gets one response, in order; a refusal is a response without tokens. Fails with PERMISSION_DENIED /
         METHOD_NOT_ALLOWED, INVALID_ARGUMENT / FIELD_INVALID, UNAVAILABLE / MAP_NOT_READY or DRAINING. Cap 1 hour;
         the router opens a new stream then.

@@ -179,6 +179,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The tenant has no rollout of that id."""
     ERROR_REASON_ROLLOUT_ACTIVE: _ErrorReason.ValueType  # 54
     """Another rollout of the tenant's policy is under way; the metadata's `rolloutId` names it."""
+    ERROR_REASON_PREEMPTED: _ErrorReason.ValueType  # 55
+    """The work ran on borrowed capacity, and who it is promised to wanted it back. Nothing was charged."""
+    ERROR_REASON_PERMIT_EXPIRED: _ErrorReason.ValueType  # 56
+    """The permit was not settled in time; what it had reserved has gone back."""
+    ERROR_REASON_IN_FLIGHT_LIMIT: _ErrorReason.ValueType  # 57
+    """The credential or the tenant has as many requests under way as its tier allows; the metadata's `limit` and `scope`
+    (`key` or `instance`) say which.
+    """
+    ERROR_REASON_STAGE_DISABLED: _ErrorReason.ValueType  # 58
+    """An operator has switched this off for the tenant or in the region; the metadata's `stage` names it."""
+    ERROR_REASON_CHANGES_FROZEN: _ErrorReason.ValueType  # 59
+    """An error budget is nearly spent or spent: changes that are not urgent have to wait. The metadata's `scope`, `name`
+    and `action` say whose budget, and what holds.
+    """
+    ERROR_REASON_BUDGET_SPENT: _ErrorReason.ValueType  # 60
+    """The tenant's budget of the month is spent, and the request asks for something that is not free."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that a Trunkline service may refuse or fail with. On the wire it travels as the name without its
@@ -307,6 +323,22 @@ ERROR_REASON_ROLLOUT_UNKNOWN: ErrorReason.ValueType  # 53
 """The tenant has no rollout of that id."""
 ERROR_REASON_ROLLOUT_ACTIVE: ErrorReason.ValueType  # 54
 """Another rollout of the tenant's policy is under way; the metadata's `rolloutId` names it."""
+ERROR_REASON_PREEMPTED: ErrorReason.ValueType  # 55
+"""The work ran on borrowed capacity, and who it is promised to wanted it back. Nothing was charged."""
+ERROR_REASON_PERMIT_EXPIRED: ErrorReason.ValueType  # 56
+"""The permit was not settled in time; what it had reserved has gone back."""
+ERROR_REASON_IN_FLIGHT_LIMIT: ErrorReason.ValueType  # 57
+"""The credential or the tenant has as many requests under way as its tier allows; the metadata's `limit` and `scope`
+(`key` or `instance`) say which.
+"""
+ERROR_REASON_STAGE_DISABLED: ErrorReason.ValueType  # 58
+"""An operator has switched this off for the tenant or in the region; the metadata's `stage` names it."""
+ERROR_REASON_CHANGES_FROZEN: ErrorReason.ValueType  # 59
+"""An error budget is nearly spent or spent: changes that are not urgent have to wait. The metadata's `scope`, `name`
+and `action` say whose budget, and what holds.
+"""
+ERROR_REASON_BUDGET_SPENT: ErrorReason.ValueType  # 60
+"""The tenant's budget of the month is spent, and the request asks for something that is not free."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

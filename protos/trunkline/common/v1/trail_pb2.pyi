@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline.common.v1 import error_reason_pb2 as _error_reason_pb2
+from trunkline.common.v1 import quota_pb2 as _quota_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -243,6 +244,14 @@ class _DegradationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deg
     """A step was left out because the policy's cost budget is spent."""
     DEGRADATION_REASON_PREVIOUS_DECISION_UNKNOWN: _DegradationReason.ValueType  # 19
     """The previous decision that the caller named is not known here, and was left out of account."""
+    DEGRADATION_REASON_LEVEL: _DegradationReason.ValueType  # 20
+    """The region leaves work out for the tenant's tier (REDUCED or EMERGENCY, see `Trail.level`); the subject says what:
+    `rerank`, `candidates`, `semantics`, `embedding` or `cache`.
+    """
+    DEGRADATION_REASON_STAGE_DISABLED: _DegradationReason.ValueType  # 21
+    """An operator has switched a stage off for the tenant or in the region; the subject names it."""
+    DEGRADATION_REASON_BUDGET_SPENT: _DegradationReason.ValueType  # 22
+    """The tenant's budget of the month is spent, and only what is free is done; the subject says what was left out."""
 
 class DegradationReason(_DegradationReason, metaclass=_DegradationReasonEnumTypeWrapper):
     """Everything that can make an answer less than what was asked for. A closed vocabulary."""
@@ -287,6 +296,14 @@ DEGRADATION_REASON_DECISION_BUDGET_SPENT: DegradationReason.ValueType  # 18
 """A step was left out because the policy's cost budget is spent."""
 DEGRADATION_REASON_PREVIOUS_DECISION_UNKNOWN: DegradationReason.ValueType  # 19
 """The previous decision that the caller named is not known here, and was left out of account."""
+DEGRADATION_REASON_LEVEL: DegradationReason.ValueType  # 20
+"""The region leaves work out for the tenant's tier (REDUCED or EMERGENCY, see `Trail.level`); the subject says what:
+`rerank`, `candidates`, `semantics`, `embedding` or `cache`.
+"""
+DEGRADATION_REASON_STAGE_DISABLED: DegradationReason.ValueType  # 21
+"""An operator has switched a stage off for the tenant or in the region; the subject names it."""
+DEGRADATION_REASON_BUDGET_SPENT: DegradationReason.ValueType  # 22
+"""The tenant's budget of the month is spent, and only what is free is done; the subject says what was left out."""
 Global___DegradationReason: _TypeAlias = DegradationReason  # noqa: Y015
 
 class _AttemptOutcome:
@@ -731,19 +748,27 @@ class Cost(_message.Message):
 
     RESERVED_TOKENS_FIELD_NUMBER: _builtins.int
     CHARGED_TOKENS_FIELD_NUMBER: _builtins.int
+    CHARGED_MICROS_FIELD_NUMBER: _builtins.int
+    PRICE_VERSION_FIELD_NUMBER: _builtins.int
     reserved_tokens: _builtins.int
     """Reserved at admission."""
     charged_tokens: _builtins.int
     """Charged in the end; skipped stages are refunded."""
+    charged_micros: _builtins.int
+    """What it costs by the price list, in millionths of its currency; 0 without one."""
+    price_version: _builtins.str
+    """Version of that price list; empty without one."""
     def __init__(
         self,
         *,
         reserved_tokens: _builtins.int = ...,
         charged_tokens: _builtins.int = ...,
+        charged_micros: _builtins.int = ...,
+        price_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charged_tokens", b"charged_tokens", "reserved_tokens", b"reserved_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charged_micros", b"charged_micros", "charged_tokens", b"charged_tokens", "price_version", b"price_version", "reserved_tokens", b"reserved_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -765,12 +790,16 @@ class Trail(_message.Message):
     COST_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    LIMIT_NOTES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of the request, made at the front door if the caller sent none."""
     router_region: _builtins.str
     """Region of the router that answered."""
     truncated: _builtins.bool
     """True if entries were left out to stay within the limit."""
+    level: _quota_pb2.ServiceLevel.ValueType
+    """How much the region leaves out for the tenant's tier; NORMAL in quiet times."""
     @_builtins.property
     def decision(self) -> Global___Decision:
         """How the collections were chosen; absent in writes."""
@@ -799,6 +828,10 @@ class Trail(_message.Message):
     def deadline(self) -> _duration_pb2.Duration:
         """The deadline that was worked to."""
 
+    @_builtins.property
+    def limit_notes(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.LimitNote]:
+        """Limits of the tenant that are nearly used up, or on trial and passed; at most 8."""
+
     def __init__(
         self,
         *,
@@ -812,10 +845,12 @@ class Trail(_message.Message):
         cost: Global___Cost | None = ...,
         deadline: _duration_pb2.Duration | None = ...,
         truncated: _builtins.bool = ...,
+        level: _quota_pb2.ServiceLevel.ValueType = ...,
+        limit_notes: _abc.Iterable[_quota_pb2.LimitNote] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "deadline", b"deadline", "decision", b"decision", "map", b"map"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "cost", b"cost", "deadline", b"deadline", "decision", b"decision", "degradations", b"degradations", "map", b"map", "request_id", b"request_id", "router_region", b"router_region", "stages", b"stages", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "cost", b"cost", "deadline", b"deadline", "decision", b"decision", "degradations", b"degradations", "level", b"level", "limit_notes", b"limit_notes", "map", b"map", "request_id", b"request_id", "router_region", b"router_region", "stages", b"stages", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

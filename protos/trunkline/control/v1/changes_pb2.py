@@ -26,23 +26,23 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from trunkline.control.v1 import map_entries_pb2 as trunkline_dot_control_dot_v1_dot_map__entries__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"trunkline/control/v1/changes.proto\x12\x14trunkline.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&trunkline/control/v1/map_entries.proto\"F\n\rChangeOptions\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x03 \x01(\t\"_\n\tEntryName\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.trunkline.control.v1.EntryKind\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x03 \x01(\t\"\xd8\x01\n\x08MapEntry\x12.\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.RegionH\x00\x12.\n\x06tenant\x18\x02 \x01(\x0b\x32\x1c.trunkline.control.v1.TenantH\x00\x12,\n\x05space\x18\x03 \x01(\x0b\x32\x1b.trunkline.control.v1.SpaceH\x00\x12\x36\n\ncollection\x18\x04 \x01(\x0b\x32 .trunkline.control.v1.CollectionH\x00\x42\x06\n\x04kind\"\xa1\x01\n\x08MapEvent\x12\x31\n\x07written\x18\x01 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEntryH\x00\x12\x32\n\x07removed\x18\x02 \x01(\x0b\x32\x1f.trunkline.control.v1.EntryNameH\x00\x12\x13\n\tcaught_up\x18\x03 \x01(\x08H\x00\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\x42\x06\n\x04kind\"\xc3\x02\n\tMapChange\x12.\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1f.trunkline.control.v1.EntryName\x12.\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEntry\x12-\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEntry\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\x12/\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\r\n\x05roles\x18\x07 \x03(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0e\n\x06method\x18\t \x01(\t\x12\x0f\n\x07\x63omment\x18\n \x01(\t\x12\x10\n\x08\x61pprover\x18\x0b \x01(\t*\x9d\x01\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NTRY_KIND_REGION\x10\x01\x12\x15\n\x11\x45NTRY_KIND_TENANT\x10\x02\x12\x14\n\x10\x45NTRY_KIND_SPACE\x10\x03\x12\x19\n\x15\x45NTRY_KIND_COLLECTION\x10\x04\x12\x15\n\x11\x45NTRY_KIND_POLICY\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"trunkline/control/v1/changes.proto\x12\x14trunkline.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&trunkline/control/v1/map_entries.proto\"V\n\rChangeOptions\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x03 \x01(\t\x12\x0e\n\x06urgent\x18\x04 \x01(\x08\"_\n\tEntryName\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.trunkline.control.v1.EntryKind\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x03 \x01(\t\"\xd8\x01\n\x08MapEntry\x12.\n\x06region\x18\x01 \x01(\x0b\x32\x1c.trunkline.control.v1.RegionH\x00\x12.\n\x06tenant\x18\x02 \x01(\x0b\x32\x1c.trunkline.control.v1.TenantH\x00\x12,\n\x05space\x18\x03 \x01(\x0b\x32\x1b.trunkline.control.v1.SpaceH\x00\x12\x36\n\ncollection\x18\x04 \x01(\x0b\x32 .trunkline.control.v1.CollectionH\x00\x42\x06\n\x04kind\"\xa1\x01\n\x08MapEvent\x12\x31\n\x07written\x18\x01 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEntryH\x00\x12\x32\n\x07removed\x18\x02 \x01(\x0b\x32\x1f.trunkline.control.v1.EntryNameH\x00\x12\x13\n\tcaught_up\x18\x03 \x01(\x08H\x00\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\x42\x06\n\x04kind\"\xc3\x02\n\tMapChange\x12.\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1f.trunkline.control.v1.EntryName\x12.\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEntry\x12-\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1e.trunkline.control.v1.MapEntry\x12\x11\n\tmap_token\x18\x04 \x01(\x0c\x12/\n\x0b\x63hange_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\r\n\x05roles\x18\x07 \x03(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0e\n\x06method\x18\t \x01(\t\x12\x0f\n\x07\x63omment\x18\n \x01(\t\x12\x10\n\x08\x61pprover\x18\x0b \x01(\t*\x9d\x01\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NTRY_KIND_REGION\x10\x01\x12\x15\n\x11\x45NTRY_KIND_TENANT\x10\x02\x12\x14\n\x10\x45NTRY_KIND_SPACE\x10\x03\x12\x19\n\x15\x45NTRY_KIND_COLLECTION\x10\x04\x12\x15\n\x11\x45NTRY_KIND_POLICY\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.control.v1.changes_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENTRYKIND']._serialized_start=1012
-  _globals['_ENTRYKIND']._serialized_end=1169
+  _globals['_ENTRYKIND']._serialized_start=1028
+  _globals['_ENTRYKIND']._serialized_end=1185
   _globals['_CHANGEOPTIONS']._serialized_start=133
-  _globals['_CHANGEOPTIONS']._serialized_end=203
-  _globals['_ENTRYNAME']._serialized_start=205
-  _globals['_ENTRYNAME']._serialized_end=300
-  _globals['_MAPENTRY']._serialized_start=303
-  _globals['_MAPENTRY']._serialized_end=519
-  _globals['_MAPEVENT']._serialized_start=522
-  _globals['_MAPEVENT']._serialized_end=683
-  _globals['_MAPCHANGE']._serialized_start=686
-  _globals['_MAPCHANGE']._serialized_end=1009
+  _globals['_CHANGEOPTIONS']._serialized_end=219
+  _globals['_ENTRYNAME']._serialized_start=221
+  _globals['_ENTRYNAME']._serialized_end=316
+  _globals['_MAPENTRY']._serialized_start=319
+  _globals['_MAPENTRY']._serialized_end=535
+  _globals['_MAPEVENT']._serialized_start=538
+  _globals['_MAPEVENT']._serialized_end=699
+  _globals['_MAPCHANGE']._serialized_start=702
+  _globals['_MAPCHANGE']._serialized_end=1025
 # @@protoc_insertion_point(module_scope)

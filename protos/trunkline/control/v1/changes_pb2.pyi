@@ -66,6 +66,7 @@ class ChangeOptions(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    URGENT_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
     """True to check everything and change nothing: the answer is what the change would have given, with the token of the
     state that it was checked against.
@@ -74,16 +75,19 @@ class ChangeOptions(_message.Message):
     """Why, for the history; at most 256 bytes of UTF-8."""
     approval_id: _builtins.str
     """The approval that was given for this very request; empty where none is needed or none was asked for yet."""
+    urgent: _builtins.bool
+    """True to make the change although an error budget is nearly spent (CHANGES_FROZEN); the history tells it."""
     def __init__(
         self,
         *,
         dry_run: _builtins.bool = ...,
         comment: _builtins.str = ...,
         approval_id: _builtins.str = ...,
+        urgent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "comment", b"comment", "dry_run", b"dry_run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "comment", b"comment", "dry_run", b"dry_run", "urgent", b"urgent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,41 +24,52 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from trunkline.common.v1 import trail_pb2 as trunkline_dot_common_dot_v1_dot_trail__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline/control/v1/map_entries.proto\x12\x14trunkline.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"}\n\x0fRegionEndpoints\x12\x0f\n\x07routing\x18\x01 \x03(\t\x12\x11\n\tretrieval\x18\x02 \x03(\t\x12\x0e\n\x06rerank\x18\x03 \x03(\t\x12\x11\n\tinference\x18\x04 \x03(\t\x12\x11\n\tadmission\x18\x05 \x03(\t\x12\x10\n\x08learning\x18\x06 \x03(\t\">\n\x05Store\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\"\xb5\x02\n\x06Region\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x14\n\x0cjurisdiction\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.trunkline.control.v1.RegionState\x12\x38\n\tendpoints\x18\x04 \x01(\x0b\x32%.trunkline.control.v1.RegionEndpoints\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12+\n\x06stores\x18\x06 \x03(\x0b\x32\x1b.trunkline.control.v1.Store\x12.\n\nserve_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04ramp\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa0\x01\n\x06Tenant\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\x15\n\rjurisdictions\x18\x03 \x03(\t\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32!.trunkline.control.v1.TenantState\x12\x1a\n\x12quota_tokens_per_s\x18\x05 \x01(\x03\x12\x10\n\x08revision\x18\x06 \x01(\x03\"h\n\x05Space\x12\x10\n\x08space_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x16\n\x0emodel_revision\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\x12\x10\n\x08revision\x18\x05 \x01(\x03\"\x11\n\x0f\x44\x65\x64icatedLayout\"\"\n\x11SharedShardLayout\x12\r\n\x05shard\x18\x01 \x01(\x05\"\x18\n\x16\x44\x65\x64icatedClusterLayout\"\xa7\x04\n\nCollection\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x10\n\x08space_id\x18\x03 \x01(\t\x12\x11\n\tplacement\x18\x04 \x03(\t\x12\x15\n\rjurisdictions\x18\x05 \x03(\t\x12:\n\tdedicated\x18\x06 \x01(\x0b\x32%.trunkline.control.v1.DedicatedLayoutH\x00\x12?\n\x0cshared_shard\x18\x07 \x01(\x0b\x32\'.trunkline.control.v1.SharedShardLayoutH\x00\x12I\n\x11\x64\x65\x64icated_cluster\x18\n \x01(\x0b\x32,.trunkline.control.v1.DedicatedClusterLayoutH\x00\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x10\n\x08revision\x18\t \x01(\x03\x12:\n\npreference\x18\x0b \x01(\x0e\x32&.trunkline.control.v1.RegionPreference\x12I\n\rregion_stores\x18\x0c \x03(\x0b\x32\x32.trunkline.control.v1.Collection.RegionStoresEntry\x1a\x33\n\x11RegionStoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06layout*w\n\x0bRegionState\x12\x1c\n\x18REGION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14REGION_STATE_SERVING\x10\x01\x12\x19\n\x15REGION_STATE_DRAINING\x10\x02\x12\x15\n\x11REGION_STATE_DOWN\x10\x03*`\n\x0bTenantState\x12\x1c\n\x18TENANT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TENANT_STATE_ACTIVE\x10\x01\x12\x1a\n\x16TENANT_STATE_SUSPENDED\x10\x02*u\n\x10RegionPreference\x12!\n\x1dREGION_PREFERENCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19REGION_PREFERENCE_NEAREST\x10\x01\x12\x1f\n\x1bREGION_PREFERENCE_PLACEMENT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline/control/v1/map_entries.proto\x12\x14trunkline.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftrunkline/common/v1/trail.proto\"}\n\x0fRegionEndpoints\x12\x0f\n\x07routing\x18\x01 \x03(\t\x12\x11\n\tretrieval\x18\x02 \x03(\t\x12\x0e\n\x06rerank\x18\x03 \x03(\t\x12\x11\n\tinference\x18\x04 \x03(\t\x12\x11\n\tadmission\x18\x05 \x03(\t\x12\x10\n\x08learning\x18\x06 \x03(\t\">\n\x05Store\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\"\xee\x02\n\x06Region\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x14\n\x0cjurisdiction\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.trunkline.control.v1.RegionState\x12\x38\n\tendpoints\x18\x04 \x01(\x0b\x32%.trunkline.control.v1.RegionEndpoints\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12+\n\x06stores\x18\x06 \x03(\x0b\x32\x1b.trunkline.control.v1.Store\x12.\n\nserve_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04ramp\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x0f\x64isabled_stages\x18\t \x03(\x0e\x32\x1e.trunkline.common.v1.StageName\"\xb0\x04\n\x06Tenant\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\x15\n\rjurisdictions\x18\x03 \x03(\t\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32!.trunkline.control.v1.TenantState\x12\x1a\n\x12quota_tokens_per_s\x18\x05 \x01(\x03\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12\x32\n\x06limits\x18\x07 \x01(\x0b\x32\".trunkline.control.v1.TenantLimits\x12\x36\n\toverrides\x18\x08 \x03(\x0b\x32#.trunkline.control.v1.LimitOverride\x12\x39\n\rshadow_limits\x18\t \x01(\x0b\x32\".trunkline.control.v1.TenantLimits\x12\x32\n\nkey_limits\x18\n \x03(\x0b\x32\x1e.trunkline.control.v1.KeyLimit\x12\x11\n\ttime_zone\x18\x0b \x01(\t\x12\x38\n\x06labels\x18\x0c \x03(\x0b\x32(.trunkline.control.v1.Tenant.LabelsEntry\x12\x37\n\x0f\x64isabled_stages\x18\r \x03(\x0e\x32\x1e.trunkline.common.v1.StageName\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xca\x01\n\x0cTenantLimits\x12\x1b\n\x13requests_per_minute\x18\x01 \x01(\x03\x12\x18\n\x10requests_per_day\x18\x02 \x01(\x03\x12\x1a\n\x12requests_per_month\x18\x03 \x01(\x03\x12\x16\n\x0etokens_per_day\x18\x04 \x01(\x03\x12\x18\n\x10tokens_per_month\x18\x05 \x01(\x03\x12\x1f\n\x17\x62udget_micros_per_month\x18\x06 \x01(\x03\x12\x14\n\x0csoft_percent\x18\x07 \x01(\x05\"\x7f\n\rLimitOverride\x12\x32\n\x06limits\x18\x01 \x01(\x0b\x32\".trunkline.control.v1.TenantLimits\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x03 \x01(\t\"R\n\x08KeyLimit\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x02 \x01(\x03\x12\x18\n\x10requests_per_day\x18\x03 \x01(\x03\"h\n\x05Space\x12\x10\n\x08space_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x16\n\x0emodel_revision\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\x12\x10\n\x08revision\x18\x05 \x01(\x03\"\x11\n\x0f\x44\x65\x64icatedLayout\"\"\n\x11SharedShardLayout\x12\r\n\x05shard\x18\x01 \x01(\x05\"\x18\n\x16\x44\x65\x64icatedClusterLayout\"\xa7\x04\n\nCollection\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x10\n\x08space_id\x18\x03 \x01(\t\x12\x11\n\tplacement\x18\x04 \x03(\t\x12\x15\n\rjurisdictions\x18\x05 \x03(\t\x12:\n\tdedicated\x18\x06 \x01(\x0b\x32%.trunkline.control.v1.DedicatedLayoutH\x00\x12?\n\x0cshared_shard\x18\x07 \x01(\x0b\x32\'.trunkline.control.v1.SharedShardLayoutH\x00\x12I\n\x11\x64\x65\x64icated_cluster\x18\n \x01(\x0b\x32,.trunkline.control.v1.DedicatedClusterLayoutH\x00\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x10\n\x08revision\x18\t \x01(\x03\x12:\n\npreference\x18\x0b \x01(\x0e\x32&.trunkline.control.v1.RegionPreference\x12I\n\rregion_stores\x18\x0c \x03(\x0b\x32\x32.trunkline.control.v1.Collection.RegionStoresEntry\x1a\x33\n\x11RegionStoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06layout*w\n\x0bRegionState\x12\x1c\n\x18REGION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14REGION_STATE_SERVING\x10\x01\x12\x19\n\x15REGION_STATE_DRAINING\x10\x02\x12\x15\n\x11REGION_STATE_DOWN\x10\x03*`\n\x0bTenantState\x12\x1c\n\x18TENANT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TENANT_STATE_ACTIVE\x10\x01\x12\x1a\n\x16TENANT_STATE_SUSPENDED\x10\x02*u\n\x10RegionPreference\x12!\n\x1dREGION_PREFERENCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19REGION_PREFERENCE_NEAREST\x10\x01\x12\x1f\n\x1bREGION_PREFERENCE_PLACEMENT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.control.v1.map_entries_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TENANT_LABELSENTRY']._loaded_options = None
+  _globals['_TENANT_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_COLLECTION_REGIONSTORESENTRY']._loaded_options = None
   _globals['_COLLECTION_REGIONSTORESENTRY']._serialized_options = b'8\001'
-  _globals['_REGIONSTATE']._serialized_start=1536
-  _globals['_REGIONSTATE']._serialized_end=1655
-  _globals['_TENANTSTATE']._serialized_start=1657
-  _globals['_TENANTSTATE']._serialized_end=1753
-  _globals['_REGIONPREFERENCE']._serialized_start=1755
-  _globals['_REGIONPREFERENCE']._serialized_end=1872
-  _globals['_REGIONENDPOINTS']._serialized_start=129
-  _globals['_REGIONENDPOINTS']._serialized_end=254
-  _globals['_STORE']._serialized_start=256
-  _globals['_STORE']._serialized_end=318
-  _globals['_REGION']._serialized_start=321
-  _globals['_REGION']._serialized_end=630
-  _globals['_TENANT']._serialized_start=633
-  _globals['_TENANT']._serialized_end=793
-  _globals['_SPACE']._serialized_start=795
-  _globals['_SPACE']._serialized_end=899
-  _globals['_DEDICATEDLAYOUT']._serialized_start=901
-  _globals['_DEDICATEDLAYOUT']._serialized_end=918
-  _globals['_SHAREDSHARDLAYOUT']._serialized_start=920
-  _globals['_SHAREDSHARDLAYOUT']._serialized_end=954
-  _globals['_DEDICATEDCLUSTERLAYOUT']._serialized_start=956
-  _globals['_DEDICATEDCLUSTERLAYOUT']._serialized_end=980
-  _globals['_COLLECTION']._serialized_start=983
-  _globals['_COLLECTION']._serialized_end=1534
-  _globals['_COLLECTION_REGIONSTORESENTRY']._serialized_start=1473
-  _globals['_COLLECTION_REGIONSTORESENTRY']._serialized_end=1524
+  _globals['_REGIONSTATE']._serialized_start=2444
+  _globals['_REGIONSTATE']._serialized_end=2563
+  _globals['_TENANTSTATE']._serialized_start=2565
+  _globals['_TENANTSTATE']._serialized_end=2661
+  _globals['_REGIONPREFERENCE']._serialized_start=2663
+  _globals['_REGIONPREFERENCE']._serialized_end=2780
+  _globals['_REGIONENDPOINTS']._serialized_start=162
+  _globals['_REGIONENDPOINTS']._serialized_end=287
+  _globals['_STORE']._serialized_start=289
+  _globals['_STORE']._serialized_end=351
+  _globals['_REGION']._serialized_start=354
+  _globals['_REGION']._serialized_end=720
+  _globals['_TENANT']._serialized_start=723
+  _globals['_TENANT']._serialized_end=1283
+  _globals['_TENANT_LABELSENTRY']._serialized_start=1238
+  _globals['_TENANT_LABELSENTRY']._serialized_end=1283
+  _globals['_TENANTLIMITS']._serialized_start=1286
+  _globals['_TENANTLIMITS']._serialized_end=1488
+  _globals['_LIMITOVERRIDE']._serialized_start=1490
+  _globals['_LIMITOVERRIDE']._serialized_end=1617
+  _globals['_KEYLIMIT']._serialized_start=1619
+  _globals['_KEYLIMIT']._serialized_end=1701
+  _globals['_SPACE']._serialized_start=1703
+  _globals['_SPACE']._serialized_end=1807
+  _globals['_DEDICATEDLAYOUT']._serialized_start=1809
+  _globals['_DEDICATEDLAYOUT']._serialized_end=1826
+  _globals['_SHAREDSHARDLAYOUT']._serialized_start=1828
+  _globals['_SHAREDSHARDLAYOUT']._serialized_end=1862
+  _globals['_DEDICATEDCLUSTERLAYOUT']._serialized_start=1864
+  _globals['_DEDICATEDCLUSTERLAYOUT']._serialized_end=1888
+  _globals['_COLLECTION']._serialized_start=1891
+  _globals['_COLLECTION']._serialized_end=2442
+  _globals['_COLLECTION_REGIONSTORESENTRY']._serialized_start=2381
+  _globals['_COLLECTION_REGIONSTORESENTRY']._serialized_end=2432
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from trunkline.common.v1 import trail_pb2 as _trail_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -197,6 +198,7 @@ class Region(_message.Message):
     STORES_FIELD_NUMBER: _builtins.int
     SERVE_TIME_FIELD_NUMBER: _builtins.int
     RAMP_FIELD_NUMBER: _builtins.int
+    DISABLED_STAGES_FIELD_NUMBER: _builtins.int
     region_id: _builtins.str
     """Name, 1 to 63 characters `[a-z0-9-]`."""
     jurisdiction: _builtins.str
@@ -221,6 +223,10 @@ class Region(_message.Message):
     def ramp(self) -> _duration_pb2.Duration:
         """Over how long after `serve_time` its share of the traffic grows to all of it; 0 s to 3,600 s, absent for at once."""
 
+    @_builtins.property
+    def disabled_stages(self) -> _containers.RepeatedScalarFieldContainer[_trail_pb2.StageName.ValueType]:
+        """Stages that an operator has switched off in it."""
+
     def __init__(
         self,
         *,
@@ -232,10 +238,11 @@ class Region(_message.Message):
         stores: _abc.Iterable[Global___Store] | None = ...,
         serve_time: _timestamp_pb2.Timestamp | None = ...,
         ramp: _duration_pb2.Duration | None = ...,
+        disabled_stages: _abc.Iterable[_trail_pb2.StageName.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "ramp", b"ramp", "serve_time", b"serve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "jurisdiction", b"jurisdiction", "ramp", b"ramp", "region_id", b"region_id", "revision", b"revision", "serve_time", b"serve_time", "state", b"state", "stores", b"stores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled_stages", b"disabled_stages", "endpoints", b"endpoints", "jurisdiction", b"jurisdiction", "ramp", b"ramp", "region_id", b"region_id", "revision", b"revision", "serve_time", b"serve_time", "state", b"state", "stores", b"stores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,12 +254,39 @@ class Tenant(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TENANT_ID_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     JURISDICTIONS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     QUOTA_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
+    SHADOW_LIMITS_FIELD_NUMBER: _builtins.int
+    KEY_LIMITS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    DISABLED_STAGES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Name, 1 to 63 characters `[a-z0-9-]`."""
     tier: _builtins.str
@@ -263,9 +297,35 @@ class Tenant(_message.Message):
     """Quota of its own in tokens a second; 0 means the tier's."""
     revision: _builtins.int
     """Set by the server: revision of the last change. In writes: the revision that must be current, 0 for a new entry."""
+    time_zone: _builtins.str
+    """In which its days and months begin, for example `Europe/Berlin`; empty for UTC."""
     @_builtins.property
     def jurisdictions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where its data may live and its queries may go; 1 to 16."""
+
+    @_builtins.property
+    def limits(self) -> Global___TenantLimits:
+        """Limits of its own, in place of its tier's."""
+
+    @_builtins.property
+    def overrides(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitOverride]:
+        """Limits that hold for a time, in place of all others; at most 8, and where several hold, the last one."""
+
+    @_builtins.property
+    def shadow_limits(self) -> Global___TenantLimits:
+        """Limits on trial: what they would have refused is counted and told, and nobody is refused."""
+
+    @_builtins.property
+    def key_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyLimit]:
+        """Limits of single credentials; at most 32."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Its own labels, by which usage is told apart; at most 16, names `[a-z0-9_-]{1,32}`, values up to 64 characters."""
+
+    @_builtins.property
+    def disabled_stages(self) -> _containers.RepeatedScalarFieldContainer[_trail_pb2.StageName.ValueType]:
+        """Stages that an operator has switched off for it."""
 
     def __init__(
         self,
@@ -276,14 +336,131 @@ class Tenant(_message.Message):
         state: Global___TenantState.ValueType = ...,
         quota_tokens_per_s: _builtins.int = ...,
         revision: _builtins.int = ...,
+        limits: Global___TenantLimits | None = ...,
+        overrides: _abc.Iterable[Global___LimitOverride] | None = ...,
+        shadow_limits: Global___TenantLimits | None = ...,
+        key_limits: _abc.Iterable[Global___KeyLimit] | None = ...,
+        time_zone: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        disabled_stages: _abc.Iterable[_trail_pb2.StageName.ValueType] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "shadow_limits", b"shadow_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jurisdictions", b"jurisdictions", "quota_tokens_per_s", b"quota_tokens_per_s", "revision", b"revision", "state", b"state", "tenant_id", b"tenant_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled_stages", b"disabled_stages", "jurisdictions", b"jurisdictions", "key_limits", b"key_limits", "labels", b"labels", "limits", b"limits", "overrides", b"overrides", "quota_tokens_per_s", b"quota_tokens_per_s", "revision", b"revision", "shadow_limits", b"shadow_limits", "state", b"state", "tenant_id", b"tenant_id", "tier", b"tier", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tenant: _TypeAlias = Tenant  # noqa: Y015
+
+@_typing.final
+class TenantLimits(_message.Message):
+    """Limits; 0 in a field leaves it to the tier, or sets no such limit where the tier has none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_DAY_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MONTH_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_DAY_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_MONTH_FIELD_NUMBER: _builtins.int
+    BUDGET_MICROS_PER_MONTH_FIELD_NUMBER: _builtins.int
+    SOFT_PERCENT_FIELD_NUMBER: _builtins.int
+    requests_per_minute: _builtins.int
+    """Lasting rate, up to 1,000,000,000."""
+    requests_per_day: _builtins.int
+    """Requests in the tenant's day."""
+    requests_per_month: _builtins.int
+    """Requests in the tenant's month."""
+    tokens_per_day: _builtins.int
+    """Cost tokens in the tenant's day."""
+    tokens_per_month: _builtins.int
+    """Cost tokens in the tenant's month."""
+    budget_micros_per_month: _builtins.int
+    """Money in the tenant's month, in millionths of the price list's currency: warned of at 80 %, then only what is free."""
+    soft_percent: _builtins.int
+    """Used part of a daily or monthly limit that is warned of, in percent."""
+    def __init__(
+        self,
+        *,
+        requests_per_minute: _builtins.int = ...,
+        requests_per_day: _builtins.int = ...,
+        requests_per_month: _builtins.int = ...,
+        tokens_per_day: _builtins.int = ...,
+        tokens_per_month: _builtins.int = ...,
+        budget_micros_per_month: _builtins.int = ...,
+        soft_percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_micros_per_month", b"budget_micros_per_month", "requests_per_day", b"requests_per_day", "requests_per_minute", b"requests_per_minute", "requests_per_month", b"requests_per_month", "soft_percent", b"soft_percent", "tokens_per_day", b"tokens_per_day", "tokens_per_month", b"tokens_per_month"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TenantLimits: _TypeAlias = TenantLimits  # noqa: Y015
+
+@_typing.final
+class LimitOverride(_message.Message):
+    """Limits with an end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMITS_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    """Why, up to 256 characters."""
+    @_builtins.property
+    def limits(self) -> Global___TenantLimits:
+        """The limits."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When they end."""
+
+    def __init__(
+        self,
+        *,
+        limits: Global___TenantLimits | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "limits", b"limits", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitOverride: _TypeAlias = LimitOverride  # noqa: Y015
+
+@_typing.final
+class KeyLimit(_message.Message):
+    """Limits of one credential of the tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_DAY_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Subject of the credential, 1 to 128 characters."""
+    requests_per_minute: _builtins.int
+    """Lasting rate; 0 for none."""
+    requests_per_day: _builtins.int
+    """Requests in the tenant's day; 0 for no limit."""
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        requests_per_minute: _builtins.int = ...,
+        requests_per_day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests_per_day", b"requests_per_day", "requests_per_minute", b"requests_per_minute", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyLimit: _TypeAlias = KeyLimit  # noqa: Y015
 
 @_typing.final
 class Space(_message.Message):

@@ -204,6 +204,7 @@ class RegionRecord(_message.Message):
     SERVE_TIME_FIELD_NUMBER: _builtins.int
     RAMP_MS_FIELD_NUMBER: _builtins.int
     LEARNING_ENDPOINTS_FIELD_NUMBER: _builtins.int
+    DISABLED_STAGES_FIELD_NUMBER: _builtins.int
     region_id: _builtins.str
     """Name, as in the key."""
     jurisdiction: _builtins.str
@@ -244,6 +245,10 @@ class RegionRecord(_message.Message):
     def learning_endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`host:port` of learners."""
 
+    @_builtins.property
+    def disabled_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Stages that are switched off: values of trunkline.common.v1.StageName."""
+
     def __init__(
         self,
         *,
@@ -259,10 +264,11 @@ class RegionRecord(_message.Message):
         serve_time: _timestamp_pb2.Timestamp | None = ...,
         ramp_ms: _builtins.int = ...,
         learning_endpoints: _abc.Iterable[_builtins.str] | None = ...,
+        disabled_stages: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["serve_time", b"serve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_endpoints", b"admission_endpoints", "inference_endpoints", b"inference_endpoints", "jurisdiction", b"jurisdiction", "learning_endpoints", b"learning_endpoints", "ramp_ms", b"ramp_ms", "region_id", b"region_id", "rerank_endpoints", b"rerank_endpoints", "retrieval_endpoints", b"retrieval_endpoints", "routing_endpoints", b"routing_endpoints", "serve_time", b"serve_time", "state", b"state", "stores", b"stores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission_endpoints", b"admission_endpoints", "disabled_stages", b"disabled_stages", "inference_endpoints", b"inference_endpoints", "jurisdiction", b"jurisdiction", "learning_endpoints", b"learning_endpoints", "ramp_ms", b"ramp_ms", "region_id", b"region_id", "rerank_endpoints", b"rerank_endpoints", "retrieval_endpoints", b"retrieval_endpoints", "routing_endpoints", b"routing_endpoints", "serve_time", b"serve_time", "state", b"state", "stores", b"stores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,11 +280,38 @@ class TenantRecord(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TENANT_ID_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     JURISDICTIONS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     QUOTA_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
+    SHADOW_LIMITS_FIELD_NUMBER: _builtins.int
+    KEY_LIMITS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    DISABLED_STAGES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Name, as in the key."""
     tier: _builtins.str
@@ -287,9 +320,35 @@ class TenantRecord(_message.Message):
     """State."""
     quota_tokens_per_s: _builtins.int
     """Quota of its own in tokens a second; 0 means the tier's."""
+    time_zone: _builtins.str
+    """IANA name; empty for UTC."""
     @_builtins.property
     def jurisdictions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where its data may live."""
+
+    @_builtins.property
+    def limits(self) -> Global___TenantLimitsRecord:
+        """Limits of its own."""
+
+    @_builtins.property
+    def overrides(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitOverrideRecord]:
+        """Limits with an end."""
+
+    @_builtins.property
+    def shadow_limits(self) -> Global___TenantLimitsRecord:
+        """Limits on trial."""
+
+    @_builtins.property
+    def key_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyLimitRecord]:
+        """Limits of single credentials."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Its own labels."""
+
+    @_builtins.property
+    def disabled_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Stages that are switched off: values of trunkline.common.v1.StageName."""
 
     def __init__(
         self,
@@ -299,14 +358,131 @@ class TenantRecord(_message.Message):
         jurisdictions: _abc.Iterable[_builtins.str] | None = ...,
         state: Global___TenantStateRecord.ValueType = ...,
         quota_tokens_per_s: _builtins.int = ...,
+        limits: Global___TenantLimitsRecord | None = ...,
+        overrides: _abc.Iterable[Global___LimitOverrideRecord] | None = ...,
+        shadow_limits: Global___TenantLimitsRecord | None = ...,
+        key_limits: _abc.Iterable[Global___KeyLimitRecord] | None = ...,
+        time_zone: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        disabled_stages: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "shadow_limits", b"shadow_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jurisdictions", b"jurisdictions", "quota_tokens_per_s", b"quota_tokens_per_s", "state", b"state", "tenant_id", b"tenant_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled_stages", b"disabled_stages", "jurisdictions", b"jurisdictions", "key_limits", b"key_limits", "labels", b"labels", "limits", b"limits", "overrides", b"overrides", "quota_tokens_per_s", b"quota_tokens_per_s", "shadow_limits", b"shadow_limits", "state", b"state", "tenant_id", b"tenant_id", "tier", b"tier", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TenantRecord: _TypeAlias = TenantRecord  # noqa: Y015
+
+@_typing.final
+class TenantLimitsRecord(_message.Message):
+    """A tenant's limits; 0 leaves one to its tier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_DAY_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MONTH_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_DAY_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_MONTH_FIELD_NUMBER: _builtins.int
+    BUDGET_MICROS_PER_MONTH_FIELD_NUMBER: _builtins.int
+    SOFT_PERCENT_FIELD_NUMBER: _builtins.int
+    requests_per_minute: _builtins.int
+    """Lasting rate."""
+    requests_per_day: _builtins.int
+    """In the tenant's day."""
+    requests_per_month: _builtins.int
+    """In the tenant's month."""
+    tokens_per_day: _builtins.int
+    """In the tenant's day."""
+    tokens_per_month: _builtins.int
+    """In the tenant's month."""
+    budget_micros_per_month: _builtins.int
+    """Millionths of the price list's currency in the tenant's month."""
+    soft_percent: _builtins.int
+    """Percent of a limit that is warned of."""
+    def __init__(
+        self,
+        *,
+        requests_per_minute: _builtins.int = ...,
+        requests_per_day: _builtins.int = ...,
+        requests_per_month: _builtins.int = ...,
+        tokens_per_day: _builtins.int = ...,
+        tokens_per_month: _builtins.int = ...,
+        budget_micros_per_month: _builtins.int = ...,
+        soft_percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_micros_per_month", b"budget_micros_per_month", "requests_per_day", b"requests_per_day", "requests_per_minute", b"requests_per_minute", "requests_per_month", b"requests_per_month", "soft_percent", b"soft_percent", "tokens_per_day", b"tokens_per_day", "tokens_per_month", b"tokens_per_month"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TenantLimitsRecord: _TypeAlias = TenantLimitsRecord  # noqa: Y015
+
+@_typing.final
+class LimitOverrideRecord(_message.Message):
+    """Limits with an end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMITS_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    """Why."""
+    @_builtins.property
+    def limits(self) -> Global___TenantLimitsRecord:
+        """The limits."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When they end."""
+
+    def __init__(
+        self,
+        *,
+        limits: Global___TenantLimitsRecord | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "limits", b"limits", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitOverrideRecord: _TypeAlias = LimitOverrideRecord  # noqa: Y015
+
+@_typing.final
+class KeyLimitRecord(_message.Message):
+    """Limits of one credential."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_DAY_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Its subject."""
+    requests_per_minute: _builtins.int
+    """Lasting rate; 0 for none."""
+    requests_per_day: _builtins.int
+    """In the tenant's day; 0 for no limit."""
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        requests_per_minute: _builtins.int = ...,
+        requests_per_day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests_per_day", b"requests_per_day", "requests_per_minute", b"requests_per_minute", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyLimitRecord: _TypeAlias = KeyLimitRecord  # noqa: Y015
 
 @_typing.final
 class SpaceRecord(_message.Message):
