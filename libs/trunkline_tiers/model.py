@@ -28,7 +28,9 @@ class TenantShare(_Frozen):
     burst_factor: float = Field(5.0, ge=1, le=1000, description="How many times the lasting rate a burst may have.")
     burst_s: PositiveFloat = Field(30.0, le=3600, description="How long such a burst may last.")
     tokens_per_request: PositiveFloat = Field(
-        5.0, le=10_000, description="Cost tokens that each request's share of the rate carries; a full search has 5."
+        5.0,
+        le=10_000,
+        description="Cost tokens for each request of the rate: a full search costs 5, a write one a document.",
     )
     borrows_above_day: bool = Field(
         False, description="Beyond its daily number it may go on, out of what the tier's pool has to spare."
