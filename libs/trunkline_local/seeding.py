@@ -37,6 +37,10 @@ class TenantSeed:
     tier: str
     jurisdictions: Sequence[str] = ()
     """Where its data may be; empty for everywhere: the jurisdictions of all regions in the map."""
+    requests_per_minute: int = 0
+    """Lasting rate; 0 for its tier's."""
+    requests_per_day: int = 0
+    """Requests in its day; 0 for its tier's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,9 @@ async def _put_tenant(client: ControlClient, seed: TenantSeed, everywhere: Seque
         entry.tier = seed.tier
         entry.jurisdictions[:] = sorted(seed.jurisdictions) or everywhere  # in the order in which control answers
         entry.state = entries_pb.TENANT_STATE_ACTIVE
+        if seed.requests_per_minute or seed.requests_per_day:
+            entry.limits.requests_per_minute = seed.requests_per_minute
+            entry.limits.requests_per_day = seed.requests_per_day
 
     fresh = entries_pb.Tenant(tenant_id=seed.tenant_id)
     return await _put(client.tenant(seed.tenant_id), fresh, change, client.put_tenant)
