@@ -37,6 +37,8 @@ from trunkline_text import read_stdlib
 HOPS: Final = 3
 GRPC_HOPS: Final = 2
 IN_FLIGHT: Final = 16
+ROOM: Final = 10_000_000
+"""Requests a minute and a day: no quota stands in the way of what is measured."""
 QUESTION: Final = "How to debug memory leaks in Python?"
 POLICY: Final = """
 version: 1
@@ -90,7 +92,7 @@ async def real_calls(stack: AsyncExitStack, run_dir: Path, documents: int) -> di
     token = await seed_map(
         local.state,
         local.identity.mint("bench-operator", roles=("operator", "admin")),
-        tenants=[TenantSeed("bench", "enterprise", ["us"])],
+        tenants=[TenantSeed("bench", "enterprise", ["us"], ROOM, ROOM)],
         collections=[CollectionSeed("bench", "debugging", ["us-east"], ["us"])],
         policies={"bench": POLICY},
     )

@@ -30,7 +30,7 @@ from typing import Any, Final
 
 import grpc
 
-from tests.bench.floor import OPTIONS, patiently
+from tests.bench.floor import OPTIONS, ROOM, patiently
 from tests.bench.load import Call, throughput
 from tests.bench.routed_corpus import QUERIES, Corpus, Item, corpus_of
 from trunkline.common.v1 import document_pb2 as document_pb
@@ -243,7 +243,7 @@ async def open_searcher(stack: AsyncExitStack, local: LocalStack, corpus: Corpus
     token = await seed_map(
         local.state,
         local.identity.mint("bench-operator", roles=("operator", "admin")),
-        tenants=[TenantSeed(tenant, "enterprise", ["us"]) for tenant in (TENANT, WHOLE)],
+        tenants=[TenantSeed(tenant, "enterprise", ["us"], ROOM, ROOM) for tenant in (TENANT, WHOLE)],
         collections=[
             *(CollectionSeed(TENANT, name, [REGION], ["us"]) for name in names),
             CollectionSeed(WHOLE, WHOLE, [REGION], ["us"]),

@@ -17,10 +17,13 @@ VICTIM: Final = EU
 ACME, GLOBEX, INITECH = "acme", "globex", "initech"
 ANYWHERE, IN_US, NOT_ASIA = frozenset(REGIONS), frozenset({US}), frozenset({US, EU})
 
+ROOM: Final = 1_000_000
+"""Requests a minute: capacity is measured here, and no quota may stand in its way."""
+
 TENANTS: Final = (
-    TenantSeed(ACME, "enterprise", ["us", "eu", "apac"]),
-    TenantSeed(GLOBEX, "enterprise", ["us"]),
-    TenantSeed(INITECH, "enterprise", ["us", "eu"]),
+    TenantSeed(ACME, "enterprise", ["us", "eu", "apac"], ROOM, ROOM),
+    TenantSeed(GLOBEX, "enterprise", ["us"], ROOM, ROOM),
+    TenantSeed(INITECH, "enterprise", ["us", "eu"], ROOM, ROOM),
 )
 COLLECTIONS: Final = (
     CollectionSeed(ACME, "handbook", [US, EU, ASIA], ["us", "eu", "apac"]),

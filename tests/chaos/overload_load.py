@@ -1,0 +1,127 @@
+"""The overload's generator, a process of its own: `python -m tests.chaos.overload_load < SPEC`.
+
+It asks with bare stubs, without the client library's retries and breakers: flooders are not polite, and 500 clients
+would cost more of the two cores than the router. Answers are not parsed; whether they are right, other tests say.
+Standard output: a line for each call as it ends, see `overload_spec.Call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import heapq
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from tests.bench.floor import OPTIONS
+from tests.chaos.overload_spec import NOT_SENT, OK, Call, OverloadSpec
+from trunkline.routing.v1 import routing_service_pb2 as routing_pb
+
+METHOD: Final = "/trunkline.routing.v1.RoutingService/Search"
+
+
+def schedule(spec: OverloadSpec, start_s: float) -> Iterator[tuple[float, int]]:
+    """Yield moments and callers, in order: Poisson arrivals for each caller, the same for the same seed."""
+    rngs = [random.Random(f"{spec.seed} {caller.tenant}") for caller in spec.callers]
+    heap = [(start_s + rngs[index].expovariate(caller.rps), index) for index, caller in enumerate(spec.callers)]
+    heapq.heapify(heap)
+    while True:
+        at_s, index = heap[0]
+        yield at_s, index
+        heapq.heapreplace(heap, (at_s + rngs[index].expovariate(spec.callers[index].rps), index))
+
+
+class Generator:
+    """Asks, and tells of each call."""
+
+    def __init__(self, spec: OverloadSpec, methods: list[Any]) -> None:
+        self._spec = spec
+        self._methods = methods
+        self._metadata = [(("authorization", f"Bearer {caller.token}"),) for caller in spec.callers]
+        request = routing_pb.SearchRequest(text=spec.text, collections=[spec.collection], top_k=3)
+        request.rerank.disabled = True
+        self._request = request.SerializeToString()
+
+    async def ask(self, at_s: float, index: int) -> str:
+        """Ask once; return and tell the outcome."""
+        began_s, outcome = time.monotonic(), OK
+        method = self._methods[index % len(self._methods)]
+        timeout_s = self._spec.deadlines_s[self._spec.callers[index].tier]
+        try:
+            await method(self._request, metadata=self._metadata[index], timeout=timeout_s)
+        except grpc.aio.AioRpcError as exc:
+            outcome = reason_of(exc)
+        self.tell(at_s, index, outcome, began_s)
+        return outcome
+
+    def tell(self, at_s: float, index: int, outcome: str, began_s: float) -> None:
+        """Write one call's end."""
+        now_s = time.monotonic()
+        call = Call(round(at_s, 6), round((now_s - at_s) * 1000, 3), index, outcome, round((began_s - at_s) * 1000, 3))
+        sys.stdout.buffer.write(call.to_line())
+
+    async def open_loop(self) -> None:
+        """Ask by the schedule until its end, and wait for what is in flight."""
+        start_s = time.monotonic()
+        under_way: set[asyncio.Task[str]] = set()
+        for at_s, index in schedule(self._spec, start_s):
+            if at_s - start_s >= self._spec.seconds:
+                break
+            await asyncio.sleep(max(0.0, at_s - time.monotonic()))  # the schedule itself, nothing is awaited here
+            if len(under_way) >= self._spec.max_in_flight:
+                self.tell(at_s, index, NOT_SENT, time.monotonic())
+                continue
+            task = asyncio.create_task(self.ask(at_s, index))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        await asyncio.gather(*under_way)
+
+    async def closed_loop(self) -> None:
+        """Let callers ask without a pause, each tenant in turn."""
+        end_s = time.monotonic() + self._spec.seconds
+        turn = 0
+
+        async def caller() -> None:
+            nonlocal turn
+            while time.monotonic() < end_s:
+                turn += 1
+                await self.ask(time.monotonic(), turn % len(self._spec.callers))
+
+        await asyncio.gather(*(caller() for _ in range(self._spec.closed_in_flight)))
+
+
+def reason_of(exc: grpc.aio.AioRpcError) -> str:
+    """Return the contract's reason, or the bare status."""
+    status = rpc_status.from_call(exc)
+    for detail in status.details if status is not None else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
+    return exc.code().name
+
+
+async def run() -> None:
+    """Generate the load that standard input describes."""
+    spec = OverloadSpec.model_validate_json(sys.stdin.buffer.readline())
+    async with AsyncExitStack() as stack:
+        methods: list[Any] = []
+        for number in range(spec.channels):
+            options = [*OPTIONS, ("trunkline.channel", number)]  # else they would share one connection
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(spec.target, options=options))
+            methods.append(channel.unary_unary(METHOD))
+        gc.freeze()
+        generator = Generator(spec, methods)
+        await (generator.closed_loop() if spec.closed_in_flight else generator.open_loop())
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(run())
