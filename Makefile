@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format gen bench chaos wheel-check clean
+.PHONY: help setup demo test test-fast lint format gen bench chaos sim wheel-check clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,14 +48,19 @@ format: setup ## Format code and contracts
 gen: setup ## Generate code from the contracts
 	deploy/codegen/generate.sh
 
-bench: setup ## Measure against bare gRPC in the same run, the collection map, and choosing collections
+bench: setup ## Measure against bare gRPC in the same run, the map, choosing collections, and admission
 	$(BIN)/python -m tests.bench.floor
 	$(BIN)/python -m tests.bench.map
 	$(BIN)/python -m tests.bench.routing
+	$(BIN)/python -m tests.bench.admission
 
-chaos: setup ## Kill, pause and slow a region, then etcd's members, under load; minutes
+chaos: setup ## Kill, pause and slow a region, then etcd's members, then flood a region; minutes
 	$(BIN)/python -m tests.chaos.failover
 	$(BIN)/python -m tests.chaos.etcd
+	$(BIN)/python -m tests.chaos.overload
+
+sim: setup ## A day of 10,000 tenants in three regions under a virtual clock; minutes
+	$(BIN)/python -m tests.sim.admission
 
 wheel-check: setup ## Build the wheel and test it in environments of its own
 	deploy/packaging/check_wheel.sh

@@ -14,6 +14,11 @@ def caller(tenant: str, tier: str = "pro", rps: float = 2.0, *, flooder: bool = 
     return Caller(tenant=tenant, tier=tier, token="t", rps=rps, flooder=flooder)
 
 
+def free(tenant: str) -> Caller:
+    """Return one of the lowest tier."""
+    return caller(tenant, "free")
+
+
 def calls(index: int, *outcomes: str, ms: float = 10.0) -> list[Call]:
     """Return calls of one caller."""
     return [Call(float(number), ms, index, outcome, 0.0) for number, outcome in enumerate(outcomes)]
