@@ -56,7 +56,7 @@ async def over_admission(asked: OverAdmission) -> dict[str, Any]:
     request = admission_pb.AdmitRequest(cost_tokens=1)
     began_s = time.monotonic()
     async with AsyncExitStack() as stack:
-        stubs: list[admission_grpc.AdmissionServiceAsyncStub] = []
+        stubs: list[Any] = []
         for number, target in itertools.product(range(CHANNELS_EACH), asked.targets):
             options = [*OPTIONS, ("trunkline.channel", number)]
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(target, options=options))

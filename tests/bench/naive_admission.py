@@ -16,7 +16,6 @@ from pydantic_settings import SettingsConfigDict
 from redis.asyncio import Redis
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
-from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.errors import QuotaExhausted
 from trunkline_mesh.method_policy import Access, MethodPolicy
@@ -51,13 +50,13 @@ class NaiveSettings(ServiceSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
 
 
-class NaiveAdmission(admission_grpc.AdmissionServiceServicer):
+class NaiveAdmission:
     """One round trip for each decision."""
 
     def __init__(self, client: Redis) -> None:
         self._bucket = client.register_script(BUCKET)
 
-    async def Admit(  # noqa: N802 - the contract's name
+    async def admit(
         self, request: admission_pb.AdmitRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> admission_pb.AdmitResponse:
         """Take the tokens or refuse."""
@@ -69,6 +68,16 @@ class NaiveAdmission(admission_grpc.AdmissionServiceServicer):
         return admission_pb.AdmitResponse(permit=permit)
 
 
+def register(servicer: NaiveAdmission, server: Any) -> None:
+    """Register the one method, as generated code registers all."""
+    handler = grpc.unary_unary_rpc_method_handler(
+        servicer.admit,
+        request_deserializer=admission_pb.AdmitRequest.FromString,
+        response_serializer=admission_pb.AdmitResponse.SerializeToString,
+    )
+    server.add_registered_method_handlers(SERVICE, {"Admit": handler})
+
+
 @asynccontextmanager
 async def open_app(settings: NaiveSettings) -> AsyncIterator[MeshApp]:
     """Connect and compose."""
@@ -76,7 +85,7 @@ async def open_app(settings: NaiveSettings) -> AsyncIterator[MeshApp]:
         binding = ServiceBinding(
             service=SERVICE,
             servicer=NaiveAdmission(client),
-            register=admission_grpc.add_AdmissionServiceServicer_to_server,
+            register=register,
             policy={f"/{SERVICE}/Admit": MethodPolicy(Access.TENANT, cap_s=1.0, floor_s=0.001)},
         )
         yield MeshApp(name="naive", bindings=(binding,))
