@@ -23,6 +23,7 @@ from trunkline_routing.control.policy_text import read_policy
 from trunkline_routing.control.tiers import read_allowances
 from trunkline_routing.control.two_persons import SecondPerson, parse_acts
 from trunkline_routing.settings import RoutingSettings
+from trunkline_tiers import read_tiers
 
 _log = get_logger(__name__)
 
@@ -41,7 +42,11 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
     """
     async with open_etcd(settings.etcd_access()) as store, watching(store) as watcher:
         maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed)
-        rules = Rules(read_allowances(settings.tier_limits_path), SecondPerson(parse_acts(settings.two_person_acts)))
+        rules = Rules(
+            read_allowances(settings.tier_limits_path),
+            SecondPerson(parse_acts(settings.two_person_acts)),
+            read_tiers(settings.tiers_path),
+        )
         bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), read_policy, rules)
         # Without etcd the last good map answers reads, so losing it must not take this service out.
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}

@@ -44,6 +44,7 @@ from trunkline_routing.control.tenants import Tenants
 from trunkline_routing.control.tiers import DEFAULT_ALLOWANCES, TierAllowance, TierLimits
 from trunkline_routing.control.two_persons import NOBODY_ELSE, SecondPerson
 from trunkline_routing.control.watches import Watches
+from trunkline_tiers import TierFile, default_tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Rules:
     """By tier; the default tier is among them."""
     second: SecondPerson = NOBODY_ELSE
     """Which acts need a second person."""
+    tiers: TierFile = field(default_factory=default_tiers)
+    """Those that a tenant may be of."""
 
 
 class ControlUseCases:
@@ -67,7 +70,7 @@ class ControlUseCases:
         self.second = rules.second
         self.collections = Collections(maps, TierLimits(maps, rules.allowances))
         self.regions = Regions(maps, rules.second)
-        self.tenants = Tenants(maps, kept)
+        self.tenants = Tenants(maps, kept, rules.tiers)
         self.spaces = Spaces(maps)
         self.policies = PolicyCases(Policies(maps, kept, texts), PolicyHeads(maps, kept), Rollouts(maps, kept, texts))
         self.accounts = Accounts(Approvals(maps), Watches(maps), ChangeLists(maps))

@@ -82,6 +82,11 @@ class Fields:
         """A text's size in bytes."""
         self.require(len(value.encode()) <= most_bytes, field, f"must be at most {most_bytes} bytes")
 
+    def chars(self, field: str, value: str, least: int, most: int) -> None:
+        """A text on one line, of `least` to `most` characters that can be shown."""
+        holds = least <= len(value) <= most and (value.isprintable() or not value)
+        self.require(holds, field, f"must be {least} to {most} characters on one line")
+
     def revision(self, value: int) -> None:
         """A revision that must be current; 0 means none."""
         self.require(value >= 0, "revision", "must not be negative")

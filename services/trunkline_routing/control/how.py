@@ -34,6 +34,8 @@ class How:
     """Why, at most 256 bytes."""
     dry_run: bool = False
     """True to check everything and write nothing."""
+    urgent: bool = False
+    """True to make it although an error budget is nearly spent."""
     approval_id: str = ""
     """As the caller gave it; not checked yet."""
     approved: Approved | None = None

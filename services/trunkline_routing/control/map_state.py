@@ -35,6 +35,8 @@ class Plan:
     """Keys of the control role's own, outside of the map, that are written along."""
     control_deletes: Sequence[bytes] = ()
     """Those that go; one that is not there is no error."""
+    restores: bool = False
+    """True if it brings back what was before: a roll back."""
 
 
 class MapState:
@@ -60,6 +62,15 @@ class MapState:
         entry = self._pending[key] if key in self._pending else self._stored(key)
         assert entry is None or isinstance(entry, kind)
         return entry
+
+    def readable(self, key: MapKey) -> Entry | None:
+        """Return an entry as `entry` does; None also for one that was not asked for or cannot be read."""
+        if key in self._pending:
+            return self._pending[key]
+        try:
+            return self._stored(key)
+        except Internal:
+            return None
 
     def revision_of(self, key: MapKey) -> int:
         """Return the stored entry's revision, 0 if there is none; works for malformed ones, too."""

@@ -37,6 +37,7 @@ from trunkline_mesh.errors import (
     invalid_field,
 )
 from trunkline_routing.control.errors import unreachable
+from trunkline_routing.control.freezing import NEVER_FROZEN, ChangeFreeze, require_thawed
 from trunkline_routing.control.how import How
 from trunkline_routing.control.map_state import Change, ControlChange, MapState, Plan, Prepared, distinct, made, merged
 from trunkline_routing.control.transactions import (
@@ -75,15 +76,18 @@ class MapStore:
         *,
         whole: Callable[[], bool] = lambda: True,
         now: Clock = time.time,
+        freeze: ChangeFreeze = NEVER_FROZEN,
     ) -> None:
         """Write to `store`; read from `last_good` when it does not answer.
 
-        `whole` says whether `last_good` shows every stored entry, so that none is malformed; `now` gives Unix time.
+        `whole` says whether `last_good` shows every stored entry, so that none is malformed; `now` gives Unix time;
+        `freeze` says which changes have to wait.
         """
         self.kv: Final = store
         self.now: Final = now
         self.source: Final = last_good
         self._whole = whole
+        self._freeze = freeze
 
     async def read(self, keys: Sequence[MapKey], deadline: Deadline) -> MapState | MapSnapshot:
         """Return entries as the store has them now, or the last good map if it cannot be reached.
@@ -150,8 +154,9 @@ class MapStore:
         are decided anew. `also` names keys outside of the map that change with them. In a dry run, and where nothing
         has to change, nothing is written.
 
-        Raises what a decision raises, what `also` raises if it does not hold, RevisionConflict if it was overtaken
-        again and again, FieldInvalid beyond the bounds of a transaction, ApprovalInvalid, and MapUnwritable.
+        Raises what a decision raises, what `also` raises if it does not hold, ChangesFrozen, RevisionConflict if it
+        was overtaken again and again, FieldInvalid beyond the bounds of a transaction, ApprovalInvalid, and
+        MapUnwritable.
         """
         require_distinct(prepared)
         extra = controlled(how, also)
@@ -162,7 +167,7 @@ class MapStore:
             state = await self.read_live(keys, deadline, control_keys=list(extra.compares))
             state.overtaken = attempt > 1
             require_control_keys(state, extra)
-            plan = await _decided(prepared, state)
+            plan = await self._decided(prepared, state, how)
             if not plan.puts and not plan.deletes:
                 return made(plan, revision=state.revision, map_token=state.token, committed=False)
             transaction = transaction_of(state, plan, extra, how, self.now())
@@ -179,6 +184,15 @@ class MapStore:
                 raise RevisionConflict("the entries that this change relies on are changing; try again")
             await asyncio.sleep(0)
 
+    async def _decided(self, prepared: Sequence[Prepared], state: MapState, how: How) -> Plan:
+        plans: list[Plan] = []
+        for each in prepared:
+            plan = await each.decide(state)
+            require_thawed(self._freeze, state, plan, how, self.source)
+            state.take(plan)
+            plans.append(plan)
+        return merged(plans)
+
     async def _write_epoch(self, deadline: Deadline) -> None:
         """Create the epoch if nobody has: compare-and-set, so that of several controls one wins."""
         entry = EpochEntry(os.urandom(token.EPOCH_BYTES))
@@ -193,15 +207,6 @@ class MapStore:
 def call_timeout_s(deadline: Deadline) -> float:
     """Return the bound of one call; raise DeadlineExceeded if no time is left for it."""
     return min(CALL_TIMEOUT_S, deadline.require() * CALL_SHARE)
-
-
-async def _decided(prepared: Sequence[Prepared], state: MapState) -> Plan:
-    plans: list[Plan] = []
-    for each in prepared:
-        plan = await each.decide(state)
-        state.take(plan)
-        plans.append(plan)
-    return merged(plans)
 
 
 def _check_bounds(transaction: Transaction) -> None:

@@ -6,10 +6,21 @@ from typing import Final
 
 from trunkline.control.v1 import changes_pb2 as changes_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
-from trunkline_map.entries import CollectionEntry, Entry, RegionEntry, SpaceEntry, TenantEntry
+from trunkline_map.entries import NO_LIMITS, CollectionEntry, Entry, RegionEntry, SpaceEntry, TenantEntry
 from trunkline_routing.control.collection_messages import parse_collection, render_collection
 from trunkline_routing.control.fields import Fields
+from trunkline_routing.control.limit_messages import (
+    parse_key_limits,
+    parse_labels,
+    parse_limits,
+    parse_overrides,
+    parse_time_zone,
+    render_key_limit,
+    render_limits,
+    render_override,
+)
 from trunkline_routing.control.region_messages import parse_region, render_region
+from trunkline_routing.control.stage_switches import render_stages
 
 __all__ = [
     "parse_collection",
@@ -39,15 +50,24 @@ def parse_tenant(message: entries_pb.Tenant) -> TenantEntry:
     fields.require(message.state in entries_pb.TenantState.values(), "state", "must be ACTIVE or SUSPENDED")
     fields.between("quota_tokens_per_s", message.quota_tokens_per_s, 0, MAX_QUOTA_TOKENS_PER_S)
     fields.revision(message.revision)
-    fields.check()
-    return TenantEntry(
+    shadowed = message.HasField("shadow_limits")
+    entry = TenantEntry(
         tenant_id=message.tenant_id,
         tier=message.tier,
         jurisdictions=frozenset(message.jurisdictions),
         suspended=message.state == entries_pb.TENANT_STATE_SUSPENDED,
         quota_tokens_per_s=message.quota_tokens_per_s,
+        limits=parse_limits(fields, "limits", message.limits),
+        overrides=parse_overrides(fields, message.overrides),
+        shadow_limits=parse_limits(fields, "shadow_limits", message.shadow_limits) if shadowed else None,
+        key_limits=parse_key_limits(fields, message.key_limits),
+        time_zone=parse_time_zone(fields, message.time_zone),
+        labels=parse_labels(fields, message.labels),
+        disabled_stages=frozenset(message.disabled_stages),
         revision=message.revision,
     )
+    fields.check()
+    return entry
 
 
 def render_tenant(entry: TenantEntry) -> entries_pb.Tenant:
@@ -58,6 +78,13 @@ def render_tenant(entry: TenantEntry) -> entries_pb.Tenant:
         jurisdictions=sorted(entry.jurisdictions),
         state=entries_pb.TENANT_STATE_SUSPENDED if entry.suspended else entries_pb.TENANT_STATE_ACTIVE,
         quota_tokens_per_s=entry.quota_tokens_per_s,
+        limits=None if entry.limits == NO_LIMITS else render_limits(entry.limits),
+        overrides=map(render_override, entry.overrides),
+        shadow_limits=None if entry.shadow_limits is None else render_limits(entry.shadow_limits),
+        key_limits=map(render_key_limit, entry.key_limits),
+        time_zone=entry.time_zone,
+        labels=dict(entry.labels),
+        disabled_stages=render_stages(entry.disabled_stages),
         revision=entry.revision,
     )
 

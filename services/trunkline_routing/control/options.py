@@ -35,6 +35,7 @@ def how_of(options: changes_pb.ChangeOptions | None = None) -> How:
         method=scope.method,
         comment=options.comment,
         dry_run=options.dry_run,
+        urgent=options.urgent,
         approval_id=options.approval_id,
     )
 

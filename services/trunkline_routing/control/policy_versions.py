@@ -74,7 +74,8 @@ def new_version(
         old = _record(before.version, TextPointer(before.digest, "", before.size_bytes))
         puts[policy_version_key(pointer.tenant_id, before.version)] = old.SerializeToString()
     dropped = [policy_version_key(pointer.tenant_id, version - KEPT)] if version > KEPT else []
-    return Plan(puts=[pointer], control_puts=puts, control_deletes=dropped)
+    restores = restored_version > 0
+    return Plan(puts=[pointer], control_puts=puts, control_deletes=dropped, restores=restores)
 
 
 def heads_for(before: PolicyPointer | None, digest: str) -> tuple[HeadPointer, ...]:

@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline_map.entries import RegionEntry, RegionState, StoreEntry
 from trunkline_routing.control.fields import Fields
+from trunkline_routing.control.stage_switches import render_stages
 
 MAX_STORES: Final = 64
 MAX_RAMP_S: Final = 3600
@@ -29,7 +30,7 @@ def parse_region(message: entries_pb.Region) -> RegionEntry:
     state = _STATES.get(message.state, RegionState.DOWN)
     fields.require(message.state in _STATES, "state", "must be SERVING, DRAINING or DOWN")
     ends = message.endpoints
-    for kind in ("routing", "retrieval", "rerank", "inference", "admission"):
+    for kind in ("routing", "retrieval", "rerank", "inference", "admission", "learning"):
         fields.endpoints(f"endpoints.{kind}", getattr(ends, kind))
     _check_stores(fields, message)
     ramp_s = duration_s(fields, "ramp", message.ramp, MAX_RAMP_S)
@@ -47,6 +48,7 @@ def parse_region(message: entries_pb.Region) -> RegionEntry:
         learning_endpoints=tuple(ends.learning),
         stores=tuple(StoreEntry(store.store_id, store.endpoint, store.tenant_id) for store in message.stores),
         ramp_s=ramp_s,
+        disabled_stages=frozenset(message.disabled_stages),
         revision=message.revision,
     )
 
@@ -70,6 +72,7 @@ def render_region(entry: RegionEntry) -> entries_pb.Region:
             entries_pb.Store(store_id=store.store_id, endpoint=store.endpoint, tenant_id=store.tenant_id)
             for store in entry.stores
         ],
+        disabled_stages=render_stages(entry.disabled_stages),
     )
     if entry.serving_since_s:
         message.serve_time.FromMilliseconds(round(entry.serving_since_s * 1000))

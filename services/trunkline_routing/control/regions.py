@@ -19,6 +19,7 @@ from trunkline_routing.control.map_state import Change, MapState, Plan, Prepared
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.paging import PageRequest
 from trunkline_routing.control.scans import scan_collections
+from trunkline_routing.control.stage_switches import require_switches
 from trunkline_routing.control.two_persons import NOBODY_ELSE, Act, SecondPerson
 
 DEFAULT_RAMP_S: Final = 60.0
@@ -62,14 +63,17 @@ class Regions:
     def prepare_put(self, entry: RegionEntry, how: How, deadline: Deadline) -> Prepared:
         """Create or replace a region whose current revision is the entry's.
 
-        When it began to serve is set here. Raises RevisionConflict; EntryInUse where its jurisdiction, or a store that
-        is used, would change under collections placed there; LastAllowedRegion where it would serve no longer and a
-        collection has no other; and ApprovalRequired where a change of its state needs one.
+        When it began to serve is set here. Raises RevisionConflict; FieldInvalid for a stage without a switch;
+        EntryInUse where its jurisdiction, or a store that is used, would change under collections placed there;
+        LastAllowedRegion where it would serve no longer and a collection has no other; and ApprovalRequired where a
+        change of its state needs one.
         """
 
         async def decide(state: MapState) -> Plan:
             state.require_revision(entry.key, entry.revision)
             before = state.entry(entry.key, RegionEntry) if entry.revision else None
+            switched = before.disabled_stages if before is not None else frozenset[int]()
+            require_switches("region.disabled_stages", entry.disabled_stages, switched)
             if before is None:
                 return Plan(puts=[self._serving_since(entry, None)])
             conditions = await self._require_room(state, before, entry, deadline)

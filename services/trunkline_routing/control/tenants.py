@@ -8,7 +8,7 @@ from dataclasses import replace
 from trunkline_map.entries import CollectionEntry, PolicyPointer, TenantEntry
 from trunkline_map.keys import Kind, MapKey
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import ResidencyViolation, TenantUnknown
+from trunkline_mesh.errors import ResidencyViolation, TenantUnknown, invalid_field
 from trunkline_routing.control.errors import in_use
 from trunkline_routing.control.how import How
 from trunkline_routing.control.listing import EntryPage, list_entries
@@ -17,15 +17,18 @@ from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.paging import PageRequest
 from trunkline_routing.control.policy_blobs import PolicyBlobs
 from trunkline_routing.control.scans import scan_collections
+from trunkline_routing.control.stage_switches import require_switches
+from trunkline_tiers import TierFile, default_tiers
 
 
 class Tenants:
     """Tenants of the map. All methods raise MapUnwritable and DeadlineExceeded."""
 
-    def __init__(self, maps: MapStore, blobs: PolicyBlobs) -> None:
-        """Work on `maps`; what a tenant's policy points to lies in `blobs`."""
+    def __init__(self, maps: MapStore, blobs: PolicyBlobs, tiers: TierFile | None = None) -> None:
+        """Work on `maps`; what a tenant's policy points to lies in `blobs`; `tiers` are those that there are."""
         self._maps = maps
         self._blobs = blobs
+        self._tiers = tiers or default_tiers()
 
     async def get(self, tenant_id: str, deadline: Deadline) -> tuple[TenantEntry, bytes]:
         """Return the tenant and the token of the state that was read; raise TenantUnknown."""
@@ -52,14 +55,15 @@ class Tenants:
     def prepare_put(self, entry: TenantEntry, how: How, deadline: Deadline) -> Prepared:
         """Create or replace a tenant whose current revision is the entry's; its policy follows into new jurisdictions.
 
-        Raises RevisionConflict, ResidencyViolation where a collection or the policy would lie outside the new
-        jurisdictions, and BackendUnavailable where the policy cannot be copied.
+        Raises RevisionConflict, FieldInvalid for what `_require_sense` refuses, ResidencyViolation where a collection
+        or the policy would lie outside the new jurisdictions, and BackendUnavailable where the policy cannot be copied.
         """
         policy_key = MapKey(Kind.POLICY, entry.tenant_id)
 
         async def decide(state: MapState) -> Plan:
             state.require_revision(entry.key, entry.revision)
             before = state.entry(entry.key, TenantEntry) if entry.revision else None
+            self._require_sense(entry, before)
             if before is None or before.jurisdictions == entry.jurisdictions:
                 return Plan(puts=[entry])
             policy = state.entry(policy_key, PolicyPointer)
@@ -87,6 +91,20 @@ class Tenants:
             return Plan(deletes=[key, policy_key], unchanged=[scan.unchanged])
 
         return Prepared(key, [key, policy_key], decide)
+
+    def _require_sense(self, entry: TenantEntry, before: TenantEntry | None) -> None:
+        """Refuse a tier that there is not, a new override that has ended already, and a stage without a switch.
+
+        What was there before may stay, so that a tenant can be suspended whatever became of the rest.
+        """
+        if entry.tier not in self._tiers.tiers and (before is None or before.tier != entry.tier):
+            raise invalid_field("tenant.tier", f"must be one of {', '.join(self._tiers.by_rank)}")
+        old = frozenset(before.overrides) if before is not None else frozenset()
+        for index, override in enumerate(entry.overrides):
+            if override.ends_at_s <= self._maps.now() and override not in old:
+                raise invalid_field(f"tenant.overrides[{index}].end_time", "must be in the future")
+        switched = before.disabled_stages if before is not None else frozenset()
+        require_switches("tenant.disabled_stages", entry.disabled_stages, switched)
 
     async def _narrow(
         self, state: MapState, entry: TenantEntry, policy: PolicyPointer | None, how: How, deadline: Deadline

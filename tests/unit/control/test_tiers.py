@@ -13,8 +13,15 @@ from trunkline_map.entries import Isolation
 from trunkline_mesh.errors import DomainError, TenantSuspended, TierLimit
 from trunkline_routing.control.bindings import ControlUseCases, Rules
 from trunkline_routing.control.tiers import DEFAULT_ALLOWANCES, TierAllowance, read_allowances
+from trunkline_tiers import default_tiers
 
-TWO = Rules({"free": TierAllowance(collections=2, regions=1, isolation=frozenset({Isolation.SHARED}))})
+_FILE = default_tiers()
+UNHEARD_OF = _FILE.model_copy(
+    update={"tiers": {**_FILE.tiers, "unheard-of": _FILE.tiers["pro"].model_copy(update={"rank": 9})}}
+)
+TWO = Rules(
+    {"free": TierAllowance(collections=2, regions=1, isolation=frozenset({Isolation.SHARED}))}, tiers=UNHEARD_OF
+)
 
 
 async def with_tier(tier: str, rules: Rules | None = None, store: MemoryStore | None = None) -> ControlUseCases:
@@ -32,7 +39,7 @@ def test_the_defaults_are_those_of_the_guide() -> None:
 
 @pytest.mark.parametrize("tier", ["free", "unheard-of"])
 async def test_a_tiers_collections_are_counted(tier: str) -> None:
-    """An unknown tier gets the free limits; what is there already may change, and a removal makes room."""
+    """A tier without limits here gets the free ones; what is there already may change, and a removal makes room."""
     side = await with_tier(tier, TWO)
     entry, _ = await side.collections.put(new_collection("a", "eu-a"), ADMIN, soon())
     await side.collections.put(new_collection("b", "eu-a"), ADMIN, soon())
