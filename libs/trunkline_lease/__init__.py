@@ -1,10 +1,30 @@
-"""Token leases for routers: `open_lease_holder`, `spend` before the work, `refund` what was not used."""
+"""Leases of quota: `open_lease_holder`, `try_spend` or `spend` before the work, `refund` what was not used."""
 
+from trunkline_lease.asks import Answer, Ask, AskKeeper, Asks
 from trunkline_lease.bucket import TokenBucket
+from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.holder import LeaseHolder
 from trunkline_lease.opening import open_lease_holder
 from trunkline_lease.options import LeaseOptions
+from trunkline_lease.refused import Refused
 from trunkline_lease.spent import Spent, TokenSource
 from trunkline_lease.stats import LeaseStats
+from trunkline_lease.stream import LeaseStream
 
-__all__ = ["LeaseHolder", "LeaseOptions", "LeaseStats", "Spent", "TokenBucket", "TokenSource", "open_lease_holder"]
+__all__ = [
+    "NOTHING",
+    "Answer",
+    "Ask",
+    "AskKeeper",
+    "Asks",
+    "Charge",
+    "LeaseHolder",
+    "LeaseOptions",
+    "LeaseStats",
+    "LeaseStream",
+    "Refused",
+    "Spent",
+    "TokenBucket",
+    "TokenSource",
+    "open_lease_holder",
+]

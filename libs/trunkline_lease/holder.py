@@ -1,4 +1,4 @@
-"""The lease holder: most spends are answered from tokens at hand, without a call and without waiting."""
+"""The lease holder: most spends are answered from quota at hand, without a call and without waiting."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from trunkline.admission.v1 import admission_service_pb2 as admission_pb
+from trunkline_lease.asks import Answer, Ask, AskKeeper, Asks
+from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.lease_table import LeaseTable
 from trunkline_lease.options import LeaseOptions
+from trunkline_lease.refused import Refused
 from trunkline_lease.safe_share import SafeShare
 from trunkline_lease.spent import Spent, TokenSource
 from trunkline_lease.stats import LeaseStats
-from trunkline_lease.stream import Ask, LeaseCall, LeaseStream
 from trunkline_lease.tenant_lease import TenantLease
 from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import Overloaded, QuotaExhausted
+from trunkline_mesh.errors import Overloaded
 
 MAX_ROUNDS: Final = 4
 """Refills that one spender waits for at most: one under way that others use up, one that falls short, one that is
@@ -24,165 +25,229 @@ refused for asking too much, one that says for how long."""
 
 
 class LeaseHolder:
-    """Spends tokens of many tenants from leases of one admission service. One event loop; not for several threads.
+    """Spends requests and tokens of many tenants from leases. One event loop; not for several threads.
 
-    While the service is away each tenant has the safe mode of `LeaseOptions`: a small rate of its own, source LOCAL.
-    Tokens that were granted before are spent first.
+    A `key` is the subject of a credential that has limits of its own: it has a lease of its own, too. While the one who
+    grants is away each tenant has the safe mode of `LeaseOptions`: a small rate of its own, source LOCAL. What was
+    granted before is spent first.
     """
 
-    def __init__(self, open_call: Callable[[], LeaseCall], options: LeaseOptions, clock: Clock = MONOTONIC) -> None:
-        """Hold nothing yet; `open_lease_holder` is the usual way to make one."""
+    def __init__(self, open_asks: Callable[[AskKeeper], Asks], options: LeaseOptions, clock: Clock = MONOTONIC) -> None:
+        """Hold nothing yet, and ask through what `open_asks` makes for this holder.
+
+        `open_lease_holder` is the usual way to make one over gRPC.
+        """
         self.stats = LeaseStats()
         self._options = options
         self._clock = clock
         self._leases = LeaseTable(options)
-        self._stream = LeaseStream(open_call, self, options, clock)
+        self._asks = open_asks(self)
 
     @property
     def healthy(self) -> bool:
-        """False while the admission service is away and refills come from the safe mode."""
-        return self._stream.healthy
+        """False while the one who grants is away and refills come from the safe mode."""
+        return self._asks.healthy
 
-    def held_tokens(self, tenant_id: str) -> int:
-        """Return the tokens at hand for a tenant; tokens that expired unseen are still counted."""
-        lease = self._leases.get(tenant_id)
-        return lease.held_tokens if lease is not None else 0
+    def held(self, tenant_id: str, *, key: str = "") -> Charge:
+        """Return what is at hand for a tenant; what expired unseen is still counted."""
+        lease = self._leases.find(tenant_id, key)
+        return lease.held if lease is not None else NOTHING
 
-    async def spend(self, tenant_id: str, tokens: int, deadline: Deadline) -> Spent:
-        """Spend `tokens` (1 to 10,000) of a tenant; usually at once, else after one refill.
+    def try_spend(self, tenant_id: str, charge: Charge, key: str = "") -> Spent | None:
+        """Spend from what is at hand, without waiting; None, and nothing spent, if that is not enough.
 
-        Waits at most `refill_timeout_s` and half of the deadline. Raises QuotaExhausted, with the time until enough
-        tokens are back where it is known; Overloaded if too many spenders wait already.
+        About 2 us. What is low is asked for in the background. `charge` is not NOTHING and at most 10,000 of each.
         """
-        if tokens < 1:
-            raise ValueError("at least one token is spent")
-        lease = self._leases.get(tenant_id)
-        if lease is not None:
-            now_s = self._clock()
-            spent = lease.spend(tokens, now_s)
-            if spent is not None:
-                self._leases.touch(tenant_id)
-                if lease.held_tokens < lease.low_water_tokens and now_s >= lease.ask_not_before_s:
-                    self._ask_for_more(lease, now_s)
-                return spent
-        return await self._spend_slowly(tenant_id, tokens, deadline)
+        # Written out rather than through `find` and `touch`: each call costs a tenth of it.
+        lease = self._leases.get(f"{tenant_id}\0{key}" if key else tenant_id)
+        if lease is None:
+            return None
+        now_s = self._clock()
+        spent = lease.spend(charge.requests, charge.tokens, now_s)
+        if spent is None:
+            return None
+        self._leases.touch(lease.name)
+        if lease.low() and now_s >= lease.ask_not_before_s:
+            self._ask_for_more(lease, now_s)
+        return spent
 
-    def refund(self, tenant_id: str, tokens: int) -> int:
-        """Give back tokens that were spent and not used; return how many were accepted: never more than were spent.
+    async def spend(self, tenant_id: str, charge: Charge, deadline: Deadline, *, key: str = "") -> Spent:
+        """Spend all of `charge` (not NOTHING, at most 10,000 of each); usually at once, else after one refill.
 
-        What exceeds that, or belongs to a tenant that was evicted since, is void.
+        Waits at most `refill_timeout_s` and half of the deadline. Raises QuotaExhausted, with the time until enough is
+        back, `scope`, `period` and `unit` where they are known; Overloaded if too many spenders wait already.
         """
-        if tokens < 0:
-            raise ValueError("a refund is not negative")
-        lease = self._leases.get(tenant_id)
-        if lease is None or tokens == 0:
-            return 0
-        accepted = lease.refund(tokens, self._clock())
-        if accepted < tokens and lease.safe is not None:
-            accepted += lease.safe.refund(tokens - accepted)
+        if not charge or max(charge.requests, charge.tokens) > self._options.max_ask:
+            raise ValueError(f"a spend is something, and at most {self._options.max_ask} of each: {charge}")
+        spent = self.try_spend(tenant_id, charge, key)
+        return spent if spent is not None else await self._spend_slowly(tenant_id, key, charge, deadline)
+
+    def refund(self, tenant_id: str, charge: Charge, *, key: str = "") -> Charge:
+        """Give back what was spent and not used; return what was accepted: never more than was spent.
+
+        What exceeds that, or belongs to a lease that was evicted since, is void. Where the last grant is void by now,
+        it goes back to the one who grants.
+        """
+        lease = self._leases.find(tenant_id, key)
+        if lease is None or not charge:
+            return NOTHING
+        accepted, homeless = lease.refund(charge, self._clock())
+        self._give_back(lease.tenant_id, lease.key, homeless)
+        if accepted != charge and lease.safe is not None:
+            accepted += lease.safe.refund(charge.less(accepted))
         return accepted
 
+    def draw(self, tenant_id: str, wanted: Charge, *, key: str = "") -> tuple[Charge, Spent] | None:
+        """Spend as much of `wanted` as is at hand, to pass it on; None where that is nothing of one that is wanted.
+
+        Never waits; asks for more in the background when it is low, and for all that is missing.
+        """
+        now_s = self._clock()
+        lease = self._lease_of(tenant_id, key)
+        lease.chunks.drop_expired(now_s)
+        drawn = wanted.at_most(lease.held)
+        enough = bool(drawn) and bool(drawn.requests) >= bool(wanted.requests)
+        enough = enough and bool(drawn.tokens) >= bool(wanted.tokens)
+        spent = lease.spend(drawn.requests, drawn.tokens, now_s) if enough else None
+        if (spent is None or lease.low()) and now_s >= lease.ask_not_before_s:
+            missing = NOTHING if spent is not None else wanted.less(drawn)
+            if lease.refusal(missing.requests, missing.tokens, now_s) is None:
+                self._ask_for_more(lease, now_s, missing)
+        return None if spent is None else (drawn, spent)
+
+    def refusal(self, tenant_id: str, wanted: Charge, *, key: str = "") -> Refused | None:
+        """Return the refusal that makes asking for `wanted` pointless now; None if there is none."""
+        lease = self._leases.find(tenant_id, key)
+        return None if lease is None else lease.refusal(wanted.requests, wanted.tokens, self._clock())
+
+    def advance(self, tenant_id: str, wanted: Charge, limit: Charge, *, key: str = "") -> Charge:
+        """Spend before it is granted: up to `wanted`, and so that at most `limit` is out that no grant has covered.
+
+        It is booked with the next ask. Returns NOTHING where one that is wanted has no room.
+        """
+        lease = self._lease_of(tenant_id, key)
+        given = wanted.at_most(lease.advance.room(limit))
+        if (wanted.requests and not given.requests) or (wanted.tokens and not given.tokens):
+            return NOTHING
+        self.note_advance(tenant_id, given, key=key)
+        return given
+
+    def note_advance(self, tenant_id: str, charge: Charge, *, key: str = "") -> None:
+        """Have something booked that was spent elsewhere before it was granted."""
+        lease = self._lease_of(tenant_id, key)
+        lease.advance.give(charge)
+        self.stats.advances += charge.requests
+        self._ask_for_more(lease, self._clock())
+
     async def run(self) -> None:
-        """Keep the stream and return tokens near their end; ends with `close` or by cancellation."""
+        """Keep asking possible and return quota near its end; ends with `return_all` or by cancellation."""
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(self._sweep())
-            await self._stream.run()
+            await self._asks.run()
             sweeping.cancel()
 
     def return_all(self) -> None:
-        """Send every held token back and open no stream any more: the first half of closing."""
+        """Send everything held back and ask no more: the first half of closing."""
         now_s = self._clock()
         for lease in self._leases:
             self._end_refill(lease)
-            self._return(lease.tenant_id, lease.withdraw(now_s))
+            self._give_back_all(lease, lease.withdraw(now_s))
         self._leases.clear()
-        self._stream.finish()
+        self._asks.finish()
 
-    def answered(self, ask: Ask, response: admission_pb.LeaseResponse) -> None:
-        """Take the stream's answer to an ask (part of `AskKeeper`)."""
+    def answered(self, ask: Ask, answer: Answer) -> None:
+        """Take the answer to an ask (part of `AskKeeper`)."""
         now_s = self._clock()
-        lease = self._leases.get(ask.tenant_id)
+        lease = self._leases.find(ask.tenant_id, ask.key)
         if lease is None:
-            self._return(ask.tenant_id, response.granted_tokens)  # evicted meanwhile
+            self._give_back(ask.tenant_id, ask.key, answer.granted)  # evicted meanwhile
             return
-        if response.granted_tokens > 0:
-            expires_at_s = ask.asked_at_s + response.valid_duration.ToTimedelta().total_seconds()
-            local = response.source == admission_pb.QUOTA_SOURCE_LOCAL
-            spent = Spent(response.rank, TokenSource.LOCAL if local else TokenSource.AUTHORITY)
-            lease.grant(response.granted_tokens, expires_at_s, spent)
-            self._leases.expect_end(ask.tenant_id, expires_at_s)
-        if ask.wanted_tokens > 0:
-            delay = response.retry_delay.ToTimedelta().total_seconds() if response.HasField("retry_delay") else None
-            lease.note_answer(ask.wanted_tokens, response.granted_tokens, delay, now_s)
+        if answer.granted:
+            expires_at_s = ask.asked_at_s + answer.valid_s
+            lease.grant(answer.granted, expires_at_s, answer.spent)
+            lease.advance.covered()
+            self._leases.expect_end(lease, expires_at_s)
+        if ask.wanted:
+            lease.note_answer(ask, answer, now_s)
             self._end_refill(lease)
 
     def lost(self, asks: Sequence[Ask]) -> None:
         """Wake those who wait for asks that will not be answered (part of `AskKeeper`)."""
         self.stats.asks_lost += len(asks)
         for ask in asks:
-            lease = self._leases.get(ask.tenant_id)
-            if lease is not None and ask.wanted_tokens > 0:
-                self._end_refill(lease)
+            lease = self._leases.find(ask.tenant_id, ask.key)
+            if lease is not None:
+                lease.advance.unbook(ask.advanced)
+                if ask.wanted:
+                    self._end_refill(lease)
 
-    async def _spend_slowly(self, tenant_id: str, tokens: int, deadline: Deadline) -> Spent:
-        lease = self._lease_of(tenant_id)
+    async def _spend_slowly(self, tenant_id: str, key: str, charge: Charge, deadline: Deadline) -> Spent:
+        lease = self._lease_of(tenant_id, key)
         if lease.waiters >= self._options.max_waiters_per_tenant:
             raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
         lease.waiters += 1
-        lease.waiting_tokens += tokens
+        lease.waiting_requests += charge.requests
+        lease.waiting_tokens += charge.tokens
         try:
             for rounds_left in range(MAX_ROUNDS, -1, -1):
                 now_s = self._clock()
-                spent = lease.spend(tokens, now_s)
+                spent = lease.spend(charge.requests, charge.tokens, now_s)
                 if spent is not None:
                     return spent
-                refused_for_s = lease.refused_for_s(tokens, now_s)
-                if refused_for_s > 0 or rounds_left == 0:
-                    raise self._refusal(refused_for_s or self._options.ask_pace_s)
+                refused = lease.refusal(charge.requests, charge.tokens, now_s)
+                if refused is not None or rounds_left == 0:
+                    self._refuse(refused or Refused(self._options.ask_pace_s))
                 if not await self._refilled(lease, now_s, deadline):
                     break
-            return self._spend_safely(lease, tokens)
+            return self._spend_safely(lease, charge)
         finally:
             lease.waiters -= 1
-            lease.waiting_tokens -= tokens
+            lease.waiting_requests -= charge.requests
+            lease.waiting_tokens -= charge.tokens
 
     async def _refilled(self, lease: TenantLease, now_s: float, deadline: Deadline) -> bool:
         """Wait for the refill under way, or a new one; False if there is no answer in time."""
         refill = self._ask_for_more(lease, now_s)
-        if refill is None or not self._stream.healthy:
+        if refill is None or not self._asks.healthy:
             return False
         patience_s = self._options.refill_timeout_s
         wait_s = min(patience_s, deadline.remaining_s() * self._options.deadline_part)
         # Not wait_for: others wait for the same future, and the answer is pooled even if this spender gives up.
         await asyncio.wait((refill,), timeout=wait_s)
         if refill.done():
-            return self._stream.healthy
+            return self._asks.healthy
         if wait_s >= patience_s:
-            self._stream.doubt()
+            self._asks.doubt()
         return False
 
-    def _spend_safely(self, lease: TenantLease, tokens: int) -> Spent:
+    def _spend_safely(self, lease: TenantLease, charge: Charge) -> Spent:
         """Spend from the tenant's safe share; raise QuotaExhausted if that is empty too."""
         now_s = self._clock()
         if lease.safe is None:
             lease.safe = SafeShare(self._options, now_s)
-        delay_s = lease.safe.spend(tokens, now_s)
+        delay_s = lease.safe.spend(charge, now_s)
         if delay_s != 0.0:
-            raise self._refusal(delay_s)
+            self._refuse(Refused(delay_s))
         self.stats.safe_spends += 1
         return Spent(lease.rank if lease.rank is not None else self._options.safe_rank, TokenSource.LOCAL)
 
-    def _refusal(self, delay_s: float | None) -> QuotaExhausted:
+    def _refuse(self, refused: Refused) -> None:
         self.stats.refusals += 1
-        return QuotaExhausted(retry_delay_s=delay_s)
+        raise refused.error()
 
-    def _ask_for_more(self, lease: TenantLease, now_s: float) -> asyncio.Future[None] | None:
-        """Return the refill under way, sending the ask if there is none; None if it cannot be sent."""
-        if lease.refill is None and (self._stream.healthy or self._stream.connected):
-            ask = Ask(lease.tenant_id, lease.ask_tokens(now_s), 0, now_s)
-            if self._stream.send(ask):
+    def _ask_for_more(self, lease: TenantLease, now_s: float, missing: Charge = NOTHING) -> asyncio.Future[None] | None:
+        """Return the refill under way, sending the ask if there is none; None if none is sent."""
+        if lease.refill is None and (self._asks.healthy or self._asks.connected):
+            wanted = lease.ask(now_s, missing)
+            booked = lease.advance.book(Charge(self._options.max_ask, self._options.max_ask))
+            if not (wanted or booked):
+                return None
+            ask = Ask(lease.tenant_id, wanted or Charge(1, 1), now_s, key=lease.key, advanced=booked)
+            if self._asks.send(ask):
                 self.stats.asks += 1
                 lease.refill = asyncio.get_running_loop().create_future()
+            else:
+                lease.advance.unbook(booked)
         return lease.refill
 
     def _end_refill(self, lease: TenantLease) -> None:
@@ -190,36 +255,40 @@ class LeaseHolder:
             lease.refill.set_result(None)
         lease.refill = None
 
-    def _lease_of(self, tenant_id: str) -> TenantLease:
-        """Return the tenant's lease, most recently used; make room for it if it is new."""
-        lease = self._leases.get(tenant_id)
+    def _lease_of(self, tenant_id: str, key: str) -> TenantLease:
+        """Return a lease, most recently used; make room for it if it is new. Raises Overloaded if there is none."""
+        lease = self._leases.find(tenant_id, key)
         if lease is not None:
-            self._leases.touch(tenant_id)
+            self._leases.touch(lease.name)
             return lease
         if self._leases.full():
-            self._evict_one()
-        return self._leases.add(tenant_id, self._clock())
+            evicted = self._leases.evict()
+            if evicted is None:
+                raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
+            self._give_back_all(evicted, evicted.withdraw(self._clock()))
+            self.stats.evictions += 1
+        return self._leases.add(tenant_id, key, self._clock())
 
-    def _evict_one(self) -> None:
-        lease = self._leases.evict()
-        if lease is None:
-            raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
-        self._return(lease.tenant_id, lease.withdraw(self._clock()))
-        self.stats.evictions += 1
+    def _give_back_all(self, lease: TenantLease, held: Charge) -> None:
+        """Send what a lease held back, and what it had not booked yet along with it."""
+        most = Charge(self._options.max_ask, self._options.max_ask)
+        self._give_back(lease.tenant_id, lease.key, held, advanced=lease.advance.book(most))
 
-    def _return(self, tenant_id: str, tokens: int) -> None:
-        """Send tokens back. If no stream is open they are void: the authority's clock gives them back in time."""
-        if tokens > 0 and self._stream.connected:
-            bounded = min(tokens, self._options.max_ask_tokens)
-            if self._stream.send(Ask(tenant_id, 0, bounded, self._clock())):
-                self.stats.tokens_returned += bounded
+    def _give_back(self, tenant_id: str, key: str, unused: Charge, advanced: Charge = NOTHING) -> None:
+        """Send quota back. If nothing can be sent it is void: the authority's clock gives it back in time."""
+        if not (unused or advanced) or not self._asks.connected:
+            return
+        bounded = unused.at_most(Charge(self._options.max_ask, self._options.max_ask))
+        if self._asks.send(Ask(tenant_id, NOTHING, self._clock(), bounded, key, advanced)):
+            self.stats.requests_returned += bounded.requests
+            self.stats.tokens_returned += bounded.tokens
 
     async def _sweep(self) -> None:
-        """End a stuck stream, and give tokens back before they are void: an idle tenant's quota is not lost to it."""
+        """Look after the asks, and give quota back before it is void: an idle tenant's is not lost to it."""
         while True:
             await asyncio.sleep(self._options.sweep_interval_s)
-            self._stream.give_up_if_stuck()
+            self._asks.give_up_if_stuck()
             now_s = self._clock()
             near_s = now_s + self._options.return_margin_s + self._options.sweep_interval_s
             for lease in self._leases.near_end(now_s):
-                self._return(lease.tenant_id, lease.withdraw(now_s, near_s))
+                self._give_back(lease.tenant_id, lease.key, lease.withdraw(now_s, near_s))

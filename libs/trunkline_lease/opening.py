@@ -12,6 +12,7 @@ import grpc
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline_lease.holder import LeaseHolder
 from trunkline_lease.options import LeaseOptions
+from trunkline_lease.stream import LeaseStream
 from trunkline_mesh.background import background
 from trunkline_mesh.clock import MONOTONIC, Clock
 
@@ -30,12 +31,16 @@ async def open_lease_holder(
 ) -> AsyncIterator[LeaseHolder]:
     """Hold leases of the admission service at the end of `channel`, which stays the caller's.
 
-    Does not wait for a connection. At the end unused tokens are returned, within `close_timeout_s`; what could not be
+    Does not wait for a connection. At the end unused quota is returned, within `close_timeout_s`; what could not be
     returned by then expires at the service.
     """
     options = options or LeaseOptions()
     stub = admission_grpc.AdmissionServiceStub(channel)
-    holder = LeaseHolder(lambda: stub.Lease(metadata=tuple(credential())), options, clock)
+    holder = LeaseHolder(
+        lambda keeper: LeaseStream(lambda: stub.Lease(metadata=tuple(credential())), keeper, options, clock),
+        options,
+        clock,
+    )
     async with background(holder.run()) as running:
         try:
             yield holder

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
+from trunkline.common.v1 import quota_pb2 as quota_pb
 
 
 class TokenSource(Enum):
-    """Where spent tokens came from."""
+    """Where spent quota came from."""
 
     AUTHORITY = admission_pb.QUOTA_SOURCE_AUTHORITY
     """The region's quota."""
@@ -19,9 +20,11 @@ class TokenSource(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Tokens were spent; the request may go on."""
+    """Quota was spent; the request may go on. Shared by all spenders of one grant: spending allocates nothing."""
 
     rank: int
     """The tenant's rank: higher is served first."""
     source: TokenSource
-    """Where the tokens came from."""
+    """Where it came from."""
+    notes: tuple[quota_pb.LimitNote, ...] = ()
+    """Limits that are nearly used up, or on trial and passed, as of the grant; not to be changed."""

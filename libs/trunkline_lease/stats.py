@@ -12,12 +12,16 @@ class LeaseStats:
     asks: int = 0
     """Refills asked for."""
     asks_lost: int = 0
-    """Requests on the stream that were never answered."""
+    """Asks that were never answered."""
     refusals: int = 0
     """Spends that were refused."""
     safe_spends: int = 0
     """Spends in safe mode."""
     evictions: int = 0
     """Tenants that made room for others."""
+    requests_returned: int = 0
+    """Requests sent back unused."""
     tokens_returned: int = 0
     """Tokens sent back unused."""
+    advances: int = 0
+    """Requests spent before they were granted."""

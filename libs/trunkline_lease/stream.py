@@ -1,17 +1,18 @@
-"""The one stream to the admission service: asks go out, answers come back in order, and a lost stream is reopened."""
+"""Asks over gRPC: one stream to the admission service, answers in order, and a lost stream is reopened."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import grpc
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
+from trunkline_lease.asks import Ask, AskKeeper
+from trunkline_lease.messages import answer_of, request_of
 from trunkline_lease.options import LeaseOptions
 from trunkline_mesh.clock import Clock
 from trunkline_mesh.logs import get_logger
@@ -21,33 +22,12 @@ _LOG: Final = get_logger("trunkline_lease.stream")
 LeaseCall: TypeAlias = grpc.aio.StreamStreamCall[admission_pb.LeaseRequest, admission_pb.LeaseResponse]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request on the stream."""
-
-    tenant_id: str
-    wanted_tokens: int
-    returned_tokens: int
-    asked_at_s: float
-    """When it was made, which is where the validity of its grant is counted from: never later than the service does."""
-
-
-class AskKeeper(Protocol):
-    """Who learns what became of each ask."""
-
-    def answered(self, ask: Ask, response: admission_pb.LeaseResponse) -> None:
-        """Take the answer to `ask`. Must not raise and not wait."""
-
-    def lost(self, asks: Sequence[Ask]) -> None:
-        """Learn that these get no answer: the stream broke. Must not raise and not wait."""
-
-
 class _SessionEndError(Exception):
     """This stream is over and another one is due."""
 
 
 class LeaseStream:
-    """Keeps one `Lease` stream open and matches its answers, which come in the order of the asks."""
+    """`Asks` over one `Lease` stream, whose answers come in the order of the asks."""
 
     def __init__(self, open_call: Callable[[], LeaseCall], keeper: AskKeeper, options: LeaseOptions, clock: Clock):
         """Open nothing yet. `open_call` starts one RPC, with the service's credential."""
@@ -174,7 +154,7 @@ class LeaseStream:
             if not isinstance(response, admission_pb.LeaseResponse) or not self._in_flight:
                 raise _SessionEndError
             self._prove()
-            self._keeper.answered(self._in_flight.popleft(), response)
+            self._keeper.answered(self._in_flight.popleft(), answer_of(response))
 
     def _prove(self) -> None:
         self._proven = True
@@ -188,10 +168,7 @@ class LeaseStream:
                 await self._suspect.wait()  # the answers may still come; the reader ends the session
                 return
             self._in_flight.append(ask)
-            request = admission_pb.LeaseRequest(
-                tenant_id=ask.tenant_id, wanted_tokens=ask.wanted_tokens, returned_tokens=ask.returned_tokens
-            )
-            await call.write(request)
+            await call.write(request_of(ask))
 
     async def _watch(self) -> None:
         await self._suspect.wait()

@@ -1,204 +1,221 @@
-"""What is held for one tenant. Plain state with the time given by the caller; no I/O."""
+"""What is held for one tenant, or for one of its credentials. Plain state with the time given by the caller; no I/O."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from trunkline_lease.advance import Advance
+from trunkline_lease.asks import Answer, Ask
+from trunkline_lease.charge import NOTHING, Charge
+from trunkline_lease.chunks import Chunks
+from trunkline_lease.demand import Demand
 from trunkline_lease.options import LeaseOptions
+from trunkline_lease.refused import Refused
 from trunkline_lease.safe_share import SafeShare
 from trunkline_lease.spent import Spent, TokenSource
 
-CAP_GROWTH: Final = 2
-"""An ask may be this many times what the last one got."""
 UNKNOWN_DELAY_S: Final = 1.0
 """Taken where a refusal does not say when to ask again."""
+_UNKNOWN: Final = Refused(UNKNOWN_DELAY_S)
 
 
-@dataclass(slots=True)
-class _Chunk:
-    """Tokens of one grant that are still unspent."""
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """The last refusal, what it was for, and when it came."""
 
-    expires_at_s: float
-    tokens: int
-    spent: Spent
-    """What a spender of these tokens is told; shared, so that spending allocates nothing."""
+    refused: Refused
+    wanted: Charge
+    at_s: float
 
 
 class TenantLease:
-    """Tokens of one tenant, its recent rate, and what its last refusal said.
+    """Quota of one tenant, its recent rates, and what its last refusal said.
 
-    Laws: what was spent, less what was refunded, never exceeds what was granted; a refund never exceeds what was
-    spent; tokens past their expiry are neither spent nor given back.
+    Laws, for requests and for tokens: what was spent, less what was refunded, never exceeds what was granted; a refund
+    never exceeds what was spent; what is past its expiry is neither spent nor returned by itself.
     """
 
     __slots__ = (
-        "_cap_tokens",
-        "_chunks",
-        "_last_expiry_s",
-        "_last_spent",
+        "_last_refusal",
+        "_low_requests",
+        "_low_tokens",
         "_options",
-        "_rate_tokens_per_s",
-        "_refused_at_s",
-        "_refused_rate_tokens_per_s",
+        "_refunded_requests",
+        "_refunded_tokens",
+        "_requests_demand",
         "_since_s",
-        "_spent_since",
-        "_unrefunded",
+        "_spent_requests",
+        "_spent_tokens",
+        "_tokens_demand",
+        "advance",
         "ask_not_before_s",
-        "held_tokens",
-        "low_water_tokens",
+        "chunks",
+        "key",
+        "name",
         "rank",
         "refill",
         "safe",
         "tenant_id",
         "waiters",
+        "waiting_requests",
         "waiting_tokens",
     )
 
-    def __init__(self, tenant_id: str, options: LeaseOptions, now_s: float) -> None:
+    def __init__(self, tenant_id: str, options: LeaseOptions, now_s: float, *, key: str = "") -> None:
         """Hold nothing yet."""
         self.tenant_id = tenant_id
-        self.held_tokens = 0
-        self.low_water_tokens = 1
+        self.key = key
+        self.name = lease_name(tenant_id, key)
+        self.chunks = Chunks(Spent(options.safe_rank, TokenSource.AUTHORITY), now_s)
         self.rank: int | None = None
         self.refill: asyncio.Future[None] | None = None
         """Resolved when the ask under way is answered or lost; None while none is."""
         self.waiters = 0
+        self.waiting_requests = 0
         self.waiting_tokens = 0
         self.ask_not_before_s = now_s
         self.safe: SafeShare | None = None
+        self.advance = Advance()
         self._options = options
-        self._chunks: deque[_Chunk] = deque()
-        self._last_expiry_s = now_s
-        self._last_spent = Spent(options.safe_rank, TokenSource.AUTHORITY)
-        self._unrefunded = 0
-        self._cap_tokens = options.max_ask_tokens
-        self._rate_tokens_per_s = 0.0
-        self._spent_since = 0
+        self._low_requests = self._low_tokens = 1
+        self._spent_requests = self._spent_tokens = 0
+        self._refunded_requests = self._refunded_tokens = 0
+        self._requests_demand = Demand(first=options.first_ask_requests, most=options.max_ask)
+        self._tokens_demand = Demand(first=options.first_ask_tokens, most=options.max_ask)
         self._since_s = now_s
-        self._refused_at_s: float | None = None
-        self._refused_rate_tokens_per_s = 0.0
+        self._last_refusal: _Refusal | None = None
 
-    def spend(self, tokens: int, now_s: float) -> Spent | None:
-        """Spend `tokens` of what is held, oldest first; None, and nothing spent, if that is not enough."""
-        if self.held_tokens < tokens:
-            return None
-        chunk = self._chunks[0]
-        if chunk.tokens < tokens or chunk.expires_at_s <= now_s:
-            return self._spend_across(tokens, now_s)
-        chunk.tokens -= tokens
-        self._note_spent(tokens)
-        return chunk.spent
+    @property
+    def held(self) -> Charge:
+        """What is at hand; what expired unseen is still counted."""
+        return Charge(self.chunks.requests, self.chunks.tokens)
 
-    def grant(self, tokens: int, expires_at_s: float, spent: Spent) -> None:
-        """Add tokens of a new grant, spendable before `expires_at_s`."""
+    def low(self) -> bool:
+        """Return True if it is time to ask for more."""
+        return self.chunks.requests < self._low_requests or self.chunks.tokens < self._low_tokens
+
+    def spend(self, requests: int, tokens: int, now_s: float) -> Spent | None:
+        """Spend both, oldest grants first; None, and nothing spent, if one is not covered. At least one is not 0."""
+        spent = self.chunks.take(requests, tokens, now_s)
+        if spent is not None:
+            self._spent_requests += requests
+            self._spent_tokens += tokens
+        return spent
+
+    def grant(self, granted: Charge, expires_at_s: float, spent: Spent) -> None:
+        """Add a new grant, spendable before `expires_at_s`."""
         self.rank = spent.rank
-        self._last_spent = spent
-        self._last_expiry_s = max(self._last_expiry_s, expires_at_s)
-        self._chunks.append(_Chunk(expires_at_s, tokens, spent))
-        self.held_tokens += tokens
-        self.low_water_tokens = max(1, int(self.held_tokens * self._options.low_water))
+        self.chunks.add(granted, expires_at_s, spent)
+        self._set_low_water()
 
-    def refund(self, tokens: int, now_s: float) -> int:
-        """Take back up to `tokens` that were spent and not used; return how many were accepted.
+    def refund(self, charge: Charge, now_s: float) -> tuple[Charge, Charge]:
+        """Take back up to `charge` that was spent and not used.
 
-        They count as part of the last grant: once that is void, so are they.
+        Returns what was accepted, and what of it cannot be spent here any more, because the last grant is void: that
+        goes back to the authority.
         """
-        accepted = min(tokens, self._unrefunded)
-        self._unrefunded -= accepted
-        if accepted and self._last_expiry_s > now_s:
-            self.held_tokens += accepted
-            if self._chunks and self._chunks[-1].expires_at_s == self._last_expiry_s:
-                self._chunks[-1].tokens += accepted
-            else:
-                self._chunks.append(_Chunk(self._last_expiry_s, accepted, self._last_spent))
-        return accepted
+        accepted = Charge(
+            min(charge.requests, self._spent_requests - self._refunded_requests),
+            min(charge.tokens, self._spent_tokens - self._refunded_tokens),
+        )
+        self._refunded_requests += accepted.requests
+        self._refunded_tokens += accepted.tokens
+        return accepted, NOTHING if self.chunks.restore(accepted, now_s) else accepted
 
-    def withdraw(self, now_s: float, expiring_before_s: float = math.inf) -> int:
-        """Remove held tokens that expire before `expiring_before_s`; return how many still live and can go back."""
-        self._drop_expired(now_s)
-        kept = deque(chunk for chunk in self._chunks if chunk.expires_at_s >= expiring_before_s)
-        tokens = sum(chunk.tokens for chunk in self._chunks) - sum(chunk.tokens for chunk in kept)
-        self._chunks = kept
-        self.held_tokens -= tokens
-        return tokens
+    def withdraw(self, now_s: float, expiring_before_s: float = math.inf) -> Charge:
+        """Remove what expires before `expiring_before_s`; return how much of it still lives and can go back."""
+        return self.chunks.withdraw(now_s, expiring_before_s)
 
-    def ask_tokens(self, now_s: float) -> int:
+    def ask(self, now_s: float, missing: Charge | None = None) -> Charge:
         """Return what the next ask should want: the recent rate over the horizon, or what spenders wait for.
 
-        Measures the rate since the last ask; it follows a rise at once and a fall by half each time. After an answer
-        that fell short it starts small again and grows with each full one.
+        Measures the rates since the last ask. NOTHING means that what is held is enough after all; the low water is
+        lowered then.
         """
-        options = self._options
-        elapsed_s = max(now_s - self._since_s, options.rate_floor_s)
-        measured = self._spent_since / elapsed_s
-        self._rate_tokens_per_s = max(measured, (measured + self._rate_tokens_per_s) / 2)
-        self._spent_since, self._since_s = 0, now_s
-        target = math.ceil(self._rate_tokens_per_s * options.horizon_s)
-        wanted = min(self._cap_tokens, max(target, options.first_ask_tokens))
-        return min(options.max_ask_tokens, max(wanted, self._missing_tokens()))
+        self.chunks.drop_expired(now_s)
+        elapsed_s = max(now_s - self._since_s, self._options.rate_floor_s)
+        self._since_s = now_s
+        missing = missing or self.missing()
+        requests = self._requests_demand.wanted(
+            spent=self._spent_requests,
+            held=self.chunks.requests,
+            missing=missing.requests,
+            elapsed_s=elapsed_s,
+            horizon_s=self._options.horizon_s,
+        )
+        tokens = self._tokens_demand.wanted(
+            spent=self._spent_tokens,
+            held=self.chunks.tokens,
+            missing=missing.tokens,
+            elapsed_s=elapsed_s,
+            horizon_s=self._options.horizon_s,
+        )
+        if requests or tokens:
+            return Charge(requests, tokens)
+        if self.waiters:
+            return Charge(1, 1)  # they wait for what has expired meanwhile
+        self._set_low_water()
+        return NOTHING
 
-    def note_answer(self, wanted: int, granted: int, retry_delay_s: float | None, now_s: float) -> None:
+    def note_answer(self, ask: Ask, answer: Answer, now_s: float) -> None:
         """Remember how the authority answered an ask, so that a flood costs no calls.
 
         A refusal of more than was needed says little: its delay is that of a full bucket, if the ask exceeded that. It
         is not remembered, and the next ask is for what is needed alone.
         """
-        self._refused_at_s = None
-        if granted >= wanted:
-            self._cap_tokens = min(self._options.max_ask_tokens, max(self._cap_tokens, wanted * CAP_GROWTH))
+        self._requests_demand.note(wanted=ask.wanted.requests, granted=answer.granted.requests)
+        self._tokens_demand.note(wanted=ask.wanted.tokens, granted=answer.granted.tokens)
+        self._last_refusal = None
+        if ask.wanted.within(answer.granted):
             return
-        self._cap_tokens = granted * CAP_GROWTH
         self.ask_not_before_s = now_s + self._options.ask_pace_s
-        if granted == 0 and wanted <= self._missing_tokens():
-            self._refused_at_s = now_s
-            self._refused_rate_tokens_per_s = wanted / (retry_delay_s or UNKNOWN_DELAY_S)
+        if not answer.granted and ask.wanted.within(self.missing()):
+            self._last_refusal = _Refusal(answer.refused or _UNKNOWN, ask.wanted, now_s)
 
-    def refused_for_s(self, tokens: int, now_s: float) -> float:
-        """Return how long asking for `tokens` is pointless by the last refusal; 0.0 if it is not.
+    def refusal(self, requests: int, tokens: int, now_s: float) -> Refused | None:
+        """Return the refusal that makes asking for this much pointless now, with the delay that is left of it.
 
-        The refusal said when all that was wanted is back; buckets refill linearly, so less is back sooner.
+        It said when all that was wanted is back. Buckets refill linearly, so less is back sooner; a day's or month's
+        limit is not back before its end. Believed for at most `recheck_s`, and at least for `ask_pace_s`.
         """
-        if self._refused_at_s is None:
-            return 0.0
-        missing = max(0, tokens - self.held_tokens)
-        delay_s = max(self._options.ask_pace_s, missing / self._refused_rate_tokens_per_s)
-        return max(0.0, self._refused_at_s + delay_s - now_s)
+        last = self._last_refusal
+        if last is None:
+            return None
+        told_s = last.refused.retry_delay_s
+        delay_s = UNKNOWN_DELAY_S if told_s is None else told_s
+        if last.refused.refills:
+            delay_s *= _part(requests - self.chunks.requests, last.wanted.requests, tokens - self.chunks.tokens, last)
+        delay_s = max(self._options.ask_pace_s, delay_s)
+        if now_s >= last.at_s + min(delay_s, self._options.recheck_s):
+            return None
+        return last.refused.after(None if told_s is None else last.at_s + delay_s - now_s)
+
+    def missing(self) -> Charge:
+        """Return what those who wait lack."""
+        return Charge(
+            max(0, self.waiting_requests - self.chunks.requests), max(0, self.waiting_tokens - self.chunks.tokens)
+        )
 
     def idle(self) -> bool:
         """Return True if nobody waits and no ask is under way, so that the lease may be evicted."""
         return self.waiters == 0 and self.refill is None
 
-    def _missing_tokens(self) -> int:
-        """Return what those who wait lack; at least one, so that an ask wants something."""
-        return max(1, self.waiting_tokens - self.held_tokens)
+    def _set_low_water(self) -> None:
+        self._low_requests = max(1, int(self.chunks.requests * self._options.low_water))
+        self._low_tokens = max(1, int(self.chunks.tokens * self._options.low_water))
 
-    def _spend_across(self, tokens: int, now_s: float) -> Spent | None:
-        self._drop_expired(now_s)
-        if self.held_tokens < tokens:
-            return None
-        left, told = tokens, self._chunks[0].spent
-        while left:
-            chunk = self._chunks[0]
-            taken = min(left, chunk.tokens)
-            chunk.tokens -= taken
-            left -= taken
-            if told.source is not TokenSource.LOCAL:
-                told = chunk.spent  # a share of LOCAL tokens makes the whole LOCAL: nothing is degraded in silence
-            if chunk.tokens == 0:
-                self._chunks.popleft()
-        self._note_spent(tokens)
-        return told
 
-    def _note_spent(self, tokens: int) -> None:
-        self.held_tokens -= tokens
-        self._spent_since += tokens
-        self._unrefunded += tokens
+def lease_name(tenant_id: str, key: str) -> str:
+    """Return the name under which a lease is kept. Ids hold no control characters, so two never share one."""
+    return f"{tenant_id}\0{key}" if key else tenant_id
 
-    def _drop_expired(self, now_s: float) -> None:
-        """Forget tokens that are void, and chunks that are used up. Few: one for each grant that is still valid."""
-        self._chunks = deque(chunk for chunk in self._chunks if chunk.tokens and chunk.expires_at_s > now_s)
-        self.held_tokens = sum(chunk.tokens for chunk in self._chunks)
+
+def _part(requests: int, wanted_requests: int, tokens: int, last: _Refusal) -> float:
+    """Return which part of the refused wish this much is, by the currency that lacks most."""
+    part = requests / wanted_requests if wanted_requests else 0.0
+    if last.wanted.tokens:
+        part = max(part, tokens / last.wanted.tokens)
+    return max(0.0, part)
