@@ -43,10 +43,12 @@ from trunkline_client.trail import (
     Decision,
     DecisionStep,
     Degradation,
+    LimitNote,
     RegionAttempt,
     Stage,
     Trail,
 )
+from trunkline_client.usage import UsageClient
 
 __all__ = [
     "MAX_DELETE_IDS",
@@ -79,6 +81,7 @@ __all__ = [
     "InternalError",
     "InvalidRequest",
     "LearningClient",
+    "LimitNote",
     "ModelClass",
     "NotFound",
     "Overloaded",
@@ -99,6 +102,7 @@ __all__ = [
     "TrunklineError",
     "Unauthenticated",
     "Unavailable",
+    "UsageClient",
     "Vector",
     "Versioned",
     "WriteResult",

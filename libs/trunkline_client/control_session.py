@@ -43,10 +43,14 @@ class HowToChange:
     """Why, for the history; at most 256 bytes of UTF-8."""
     approval_id: str = ""
     """The approval that another operator gave for this very change."""
+    urgent: bool = False
+    """True to make the change although an error budget is nearly spent; the history tells it."""
 
     def to_proto(self) -> changes_pb.ChangeOptions:
         """Return the contract's message."""
-        return changes_pb.ChangeOptions(dry_run=self.dry_run, comment=self.comment, approval_id=self.approval_id)
+        return changes_pb.ChangeOptions(
+            dry_run=self.dry_run, comment=self.comment, approval_id=self.approval_id, urgent=self.urgent
+        )
 
 
 PLAINLY: Final = HowToChange()

@@ -109,7 +109,7 @@ class Conflict(TrunklineError):
 
 
 class QuotaExhausted(TrunklineError):
-    """The tenant's quota is spent."""
+    """The tenant's quota or budget is spent, or it has too much under way."""
 
     advice = "Send less, wait for retry_delay_s, or ask for a higher quota."
 
@@ -173,6 +173,15 @@ _ADVICE_BY_REASON: Final[Mapping[str, str]] = {
     "POLICY_VERSION_UNKNOWN": "List the policy's versions; old ones are not kept for ever.",
     "ROLLOUT_UNKNOWN": "Read the policy: the rollout has ended, or another one is under way.",
     "ROLLOUT_ACTIVE": "End the rollout that the metadata names, or wait for it.",
+    "PREEMPTED": "The work ran on borrowed capacity that its owner wanted back; it was refunded. Repeat it later, or "
+    "ask for a higher tier.",
+    "PERMIT_EXPIRED": "Ask for a new permit; what this one had reserved has gone back.",
+    "IN_FLIGHT_LIMIT": "Have fewer requests under way at a time; the metadata's limit says how many.",
+    "STAGE_DISABLED": "An operator has switched the stage off that the metadata names; ask the operator when it will "
+    "be back.",
+    "CHANGES_FROZEN": "An error budget is nearly spent (see the metadata). Wait, or make the change as an urgent one.",
+    "BUDGET_SPENT": "The tenant's budget of the month is spent, and only what is free is done. Have it raised, or wait "
+    "for the next month.",
     "FEEDBACK_LIMITED": "Send feedback of users with their own credentials, and at most 60 a minute of each; wait for "
     "retry_delay_s.",
 }
@@ -214,6 +223,12 @@ _BY_REASON: Final[Mapping[str, type[TrunklineError]]] = {
     "PAGE_EXPIRED": Conflict,
     "REQUEST_ID_REUSED": Conflict,
     "QUOTA_EXHAUSTED": QuotaExhausted,
+    "IN_FLIGHT_LIMIT": QuotaExhausted,
+    "BUDGET_SPENT": QuotaExhausted,
+    "CHANGES_FROZEN": Conflict,
+    "PERMIT_EXPIRED": Conflict,
+    "PREEMPTED": Overloaded,
+    "STAGE_DISABLED": Unavailable,
     "OVERLOADED": Overloaded,
     "RESIDENCY_ROUTER_OUTSIDE": ResidencyRefused,
     "RESIDENCY_VIOLATION": ResidencyRefused,

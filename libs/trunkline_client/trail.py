@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.duration_pb2 import Duration
 
+from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_client.reasons import reason_name
 
@@ -115,8 +116,33 @@ class Degradation:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitNote:
+    """A limit that is nearly used up, or one on trial (`shadow`) that would have refused. Never a refusal.
+
+    `scope`: SERVICE, TIER, TENANT or KEY. `period`: RATE, DAY or MONTH. `unit`: REQUESTS, TOKENS or MICROS.
+    `used_part`: 0 to 1, above 1 where a limit on trial is passed. `reset_s`: Unix time at which it begins anew, None
+    for a rate.
+    """
+
+    scope: str
+    period: str
+    unit: str
+    used_part: float
+    shadow: bool = False
+    reset_s: float | None = None
+
+    def __str__(self) -> str:
+        trial = " (on trial)" if self.shadow else ""
+        return f"{self.unit} of the {self.scope} by {self.period}: {self.used_part:.0%} used{trial}".lower()
+
+
+@dataclass(frozen=True, slots=True)
 class Trail:
-    """What happened to one request. `proto` is the message itself, with all that a newer server may have added."""
+    """What happened to one request. `proto` is the message itself, with all that a newer server may have added.
+
+    `level`: what the region leaves out for the tenant's tier: NORMAL, REDUCED or EMERGENCY. `charged_micros`: what it
+    costs by the price list of `price_version`, in millionths of its currency.
+    """
 
     request_id: str
     router_region: str
@@ -131,6 +157,10 @@ class Trail:
     deadline_s: float
     truncated: bool
     proto: trail_pb.Trail = field(repr=False)
+    level: str = "NORMAL"
+    limit_notes: tuple[LimitNote, ...] = ()
+    charged_micros: int = 0
+    price_version: str = ""
 
 
 def seconds(duration: Duration) -> float:
@@ -160,6 +190,28 @@ def trail_from_proto(message: trail_pb.Trail) -> Trail:
         deadline_s=seconds(message.deadline),
         truncated=message.truncated,
         proto=message,
+        level=_level(message.level),
+        limit_notes=tuple(_limit_note(item) for item in message.limit_notes),
+        charged_micros=message.cost.charged_micros,
+        price_version=message.cost.price_version,
+    )
+
+
+def _level(number: int) -> str:
+    if number == quota_pb.SERVICE_LEVEL_UNSPECIFIED:
+        return "NORMAL"
+    return enum_name(quota_pb.ServiceLevel.DESCRIPTOR, number, "SERVICE_LEVEL_")
+
+
+def _limit_note(message: quota_pb.LimitNote) -> LimitNote:
+    reset = message.reset_time
+    return LimitNote(
+        enum_name(quota_pb.LimitScope.DESCRIPTOR, message.scope, "LIMIT_SCOPE_"),
+        enum_name(quota_pb.LimitPeriod.DESCRIPTOR, message.period, "LIMIT_PERIOD_"),
+        enum_name(quota_pb.LimitUnit.DESCRIPTOR, message.unit, "LIMIT_UNIT_"),
+        message.used_part,
+        message.shadow,
+        reset.seconds + reset.nanos / 1e9 if message.HasField("reset_time") else None,
     )
 
 

@@ -10,13 +10,18 @@ from trunkline_client.methods import Repeat
 from trunkline_client.residency import ROUTER_OUTSIDE
 
 # Another router would say the same at once: the tenant's quota and the region that lacks the write are behind all of
-# them, and what one caller may say is not meant to grow with the routers. These wait for the moment that was named.
-_SAME_EVERYWHERE: Final = frozenset({"QUOTA_EXHAUSTED", "STORAGE_FULL", "WRITE_INCOMPLETE", "FEEDBACK_LIMITED"})
+# them, and what one caller may say or have under way is not meant to grow with the routers. These wait for the moment
+# that was named.
+_SAME_EVERYWHERE: Final = frozenset(
+    {"QUOTA_EXHAUSTED", "STORAGE_FULL", "WRITE_INCOMPLETE", "FEEDBACK_LIMITED", "IN_FLIGHT_LIMIT"}
+)
 # Refused before anything was done, so even a call that must not be doubled may be sent again.
-_REFUSED_AT_ENTRY: Final = frozenset({"OVERLOADED", "DRAINING", "MAP_NOT_READY", "STALE_MAP", "QUOTA_EXHAUSTED"})
+_REFUSED_AT_ENTRY: Final = frozenset(
+    {"OVERLOADED", "DRAINING", "MAP_NOT_READY", "STALE_MAP", "QUOTA_EXHAUSTED", "IN_FLIGHT_LIMIT"}
+)
 # The server names the caller's deadline, but an attempt was given only its share of it.
 TIME_IS_GONE: Final = frozenset({"DEADLINE_EXCEEDED", "DEADLINE_UNREACHABLE"})
-_ASKS_FOR_LESS: Final = frozenset({"OVERLOADED", "DRAINING"})
+_ASKS_FOR_LESS: Final = frozenset({"OVERLOADED", "DRAINING", "PREEMPTED"})
 
 
 @dataclass(frozen=True, slots=True)

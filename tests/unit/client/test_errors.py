@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline_client import Failure, InternalError, ResidencyRefused, TrunklineError, Unavailable
+from trunkline_client import (
+    Conflict,
+    Failure,
+    InternalError,
+    Overloaded,
+    QuotaExhausted,
+    ResidencyRefused,
+    TrunklineError,
+    Unavailable,
+)
 from trunkline_client.errors import error_class
 
 
@@ -40,3 +49,22 @@ def test_a_router_outside_is_answered_by_adding_one_inside() -> None:
 def test_a_status_without_reason_has_its_family_s_advice(status: str, kind: type[TrunklineError]) -> None:
     """Foreign servers and proxies speak in statuses alone."""
     assert _error("", status).hint == kind.advice
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "kind", "word"),
+    [
+        ("IN_FLIGHT_LIMIT", "RESOURCE_EXHAUSTED", QuotaExhausted, "at a time"),
+        ("BUDGET_SPENT", "RESOURCE_EXHAUSTED", QuotaExhausted, "budget"),
+        ("PREEMPTED", "UNAVAILABLE", Overloaded, "borrowed"),
+        ("STAGE_DISABLED", "UNAVAILABLE", Unavailable, "operator"),
+        ("CHANGES_FROZEN", "FAILED_PRECONDITION", Conflict, "urgent"),
+        ("PERMIT_EXPIRED", "FAILED_PRECONDITION", Conflict, "permit"),
+    ],
+)
+def test_admission_says_what_to_do(reason: str, status: str, kind: type[TrunklineError], word: str) -> None:
+    """Each refusal of admission has its family, and advice of its own."""
+    error = _error(reason, status)
+
+    assert type(error) is kind
+    assert word in error.hint

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.common.v1 import document_pb2 as document_pb
 from trunkline.common.v1 import error_reason_pb2 as reason_pb
+from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline.common.v1 import search_options_pb2 as options_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
@@ -206,8 +208,25 @@ def _trail() -> trail_pb.Trail:
             trail_pb.Degradation(reason=trail_pb.DEGRADATION_REASON_RERANK_SKIPPED_DEADLINE, subject="rerank")
         ],
         map=trail_pb.MapState(map_token=b"t", age=Duration(seconds=2)),
-        cost=trail_pb.Cost(reserved_tokens=3, charged_tokens=2),
+        cost=trail_pb.Cost(reserved_tokens=3, charged_tokens=2, charged_micros=1_500, price_version="2026-01"),
         deadline=Duration(seconds=1),
+        level=quota_pb.SERVICE_LEVEL_REDUCED,
+        limit_notes=[
+            quota_pb.LimitNote(
+                scope=quota_pb.LIMIT_SCOPE_TENANT,
+                period=quota_pb.LIMIT_PERIOD_DAY,
+                unit=quota_pb.LIMIT_UNIT_REQUESTS,
+                used_part=0.85,
+                reset_time=Timestamp(seconds=1_800_000_000),
+            ),
+            quota_pb.LimitNote(
+                scope=quota_pb.LIMIT_SCOPE_KEY,
+                period=quota_pb.LIMIT_PERIOD_RATE,
+                unit=quota_pb.LIMIT_UNIT_TOKENS,
+                used_part=1.2,
+                shadow=True,
+            ),
+        ],
     )
 
 
@@ -228,7 +247,20 @@ def test_a_trail_is_read_in_full() -> None:
     assert str(trail.degradations[0]) == "RERANK_SKIPPED_DEADLINE (rerank)"
     assert (trail.map_token, trail.map_age_s) == (b"t", 2.0)
     assert (trail.reserved_tokens, trail.charged_tokens, trail.deadline_s) == (3, 2, 1.0)
+    assert (trail.charged_micros, trail.price_version, trail.level) == (1_500, "2026-01", "REDUCED")
+    day, trial = trail.limit_notes
+    assert (day.scope, day.period, day.unit, day.used_part) == ("TENANT", "DAY", "REQUESTS", 0.85)
+    assert (day.shadow, day.reset_s, trial.shadow, trial.reset_s) == (False, 1_800_000_000, True, None)
+    assert str(day) == "requests of the tenant by day: 85% used"
+    assert str(trial) == "tokens of the key by rate: 120% used (on trial)"
     assert trail.proto is message
+
+
+def test_a_trail_without_a_level_is_of_quiet_times() -> None:
+    """An older router says nothing of levels."""
+    trail = trail_from_proto(trail_pb.Trail())
+
+    assert (trail.level, trail.limit_notes, trail.charged_micros, trail.price_version) == ("NORMAL", (), 0, "")
 
 
 def test_values_of_a_newer_server_stay_visible() -> None:

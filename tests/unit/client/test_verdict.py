@@ -33,27 +33,30 @@ def test_a_lost_connection_is_repeated_for_reads_only() -> None:
     assert not _judge("", Repeat.UNSENT).repeat
 
 
-@pytest.mark.parametrize("reason", ["OVERLOADED", "DRAINING", "MAP_NOT_READY", "STALE_MAP", "QUOTA_EXHAUSTED"])
+@pytest.mark.parametrize(
+    "reason", ["OVERLOADED", "DRAINING", "MAP_NOT_READY", "STALE_MAP", "QUOTA_EXHAUSTED", "IN_FLIGHT_LIMIT"]
+)
 def test_what_was_refused_at_entry_may_always_be_sent_again(reason: str) -> None:
     """A refusal before any work is as good as not having been sent."""
     assert _judge(reason, Repeat.UNSENT).repeat
 
 
-@pytest.mark.parametrize("reason", ["MAP_UNWRITABLE", "BACKEND_TIMEOUT", "WRITE_INCOMPLETE"])
+@pytest.mark.parametrize("reason", ["MAP_UNWRITABLE", "BACKEND_TIMEOUT", "WRITE_INCOMPLETE", "PREEMPTED"])
 def test_a_change_of_unknown_outcome_is_not_repeated(reason: str) -> None:
     """A change that may have been made is the caller's to read back."""
     assert not _judge(reason, Repeat.UNSENT).repeat
 
 
-@pytest.mark.parametrize("reason", ["QUOTA_EXHAUSTED", "STORAGE_FULL", "WRITE_INCOMPLETE"])
+@pytest.mark.parametrize("reason", ["QUOTA_EXHAUSTED", "STORAGE_FULL", "WRITE_INCOMPLETE", "IN_FLIGHT_LIMIT"])
 def test_some_reasons_hold_at_every_router(reason: str) -> None:
     """A spent quota is not dodged by asking elsewhere."""
     assert _judge(reason).everywhere
 
 
-def test_overload_moves_traffic_at_once() -> None:
-    """An overloaded router is relieved, another may be asked without a pause."""
-    verdict = _judge("OVERLOADED")
+@pytest.mark.parametrize("reason", ["OVERLOADED", "PREEMPTED"])
+def test_overload_moves_traffic_at_once(reason: str) -> None:
+    """A router without room, or whose borrowed room was wanted back, is relieved; another may be asked at once."""
+    verdict = _judge(reason)
 
     assert verdict.relieve
     assert not verdict.everywhere
