@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from trunkline_lease.asks import Answer, Ask, AskKeeper, Asks
+from trunkline_lease.asks import AskKeeper, Asks
 from trunkline_lease.charge import NOTHING, Charge
-from trunkline_lease.lease_table import LeaseTable
 from trunkline_lease.options import LeaseOptions
+from trunkline_lease.refills import Refills
 from trunkline_lease.refused import Refused
 from trunkline_lease.safe_share import SafeShare
 from trunkline_lease.spent import Spent, TokenSource
-from trunkline_lease.stats import LeaseStats
 from trunkline_lease.tenant_lease import TenantLease
 from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
@@ -37,16 +35,16 @@ class LeaseHolder:
 
         `open_lease_holder` is the usual way to make one over gRPC.
         """
-        self.stats = LeaseStats()
         self._options = options
         self._clock = clock
-        self._leases = LeaseTable(options)
-        self._asks = open_asks(self)
+        self._refills = Refills(open_asks, options, clock)
+        self._leases = self._refills.leases
+        self.stats = self._refills.stats
 
     @property
     def healthy(self) -> bool:
         """False while the one who grants is away and refills come from the safe mode."""
-        return self._asks.healthy
+        return self._refills.healthy
 
     def held(self, tenant_id: str, *, key: str = "") -> Charge:
         """Return what is at hand for a tenant; what expired unseen is still counted."""
@@ -68,7 +66,7 @@ class LeaseHolder:
             return None
         self._leases.touch(lease.name)
         if lease.low() and now_s >= lease.ask_not_before_s:
-            self._ask_for_more(lease, now_s)
+            self._refills.ask_for_more(lease, now_s)
         return spent
 
     async def spend(self, tenant_id: str, charge: Charge, deadline: Deadline, *, key: str = "") -> Spent:
@@ -92,7 +90,7 @@ class LeaseHolder:
         if lease is None or not charge:
             return NOTHING
         accepted, homeless = lease.refund(charge, self._clock())
-        self._give_back(lease.tenant_id, lease.key, homeless)
+        self._refills.give_back(lease.tenant_id, lease.key, homeless)
         if accepted != charge and lease.safe is not None:
             accepted += lease.safe.refund(charge.less(accepted))
         return accepted
@@ -103,7 +101,7 @@ class LeaseHolder:
         Never waits; asks for more in the background when it is low, and for all that is missing.
         """
         now_s = self._clock()
-        lease = self._lease_of(tenant_id, key)
+        lease = self._refills.lease_of(tenant_id, key)
         lease.chunks.drop_expired(now_s)
         drawn = wanted.at_most(lease.held)
         enough = bool(drawn) and bool(drawn.requests) >= bool(wanted.requests)
@@ -112,7 +110,7 @@ class LeaseHolder:
         if (spent is None or lease.low()) and now_s >= lease.ask_not_before_s:
             missing = NOTHING if spent is not None else wanted.less(drawn)
             if lease.refusal(missing.requests, missing.tokens, now_s) is None:
-                self._ask_for_more(lease, now_s, missing)
+                self._refills.ask_for_more(lease, now_s, missing)
         return None if spent is None else (drawn, spent)
 
     def refusal(self, tenant_id: str, wanted: Charge, *, key: str = "") -> Refused | None:
@@ -125,7 +123,7 @@ class LeaseHolder:
 
         It is booked with the next ask. Returns NOTHING where one that is wanted has no room.
         """
-        lease = self._lease_of(tenant_id, key)
+        lease = self._refills.lease_of(tenant_id, key)
         given = wanted.at_most(lease.advance.room(limit))
         if (wanted.requests and not given.requests) or (wanted.tokens and not given.tokens):
             return NOTHING
@@ -134,55 +132,21 @@ class LeaseHolder:
 
     def note_advance(self, tenant_id: str, charge: Charge, *, key: str = "") -> None:
         """Have something booked that was spent elsewhere before it was granted."""
-        lease = self._lease_of(tenant_id, key)
+        lease = self._refills.lease_of(tenant_id, key)
         lease.advance.give(charge)
         self.stats.advances += charge.requests
-        self._ask_for_more(lease, self._clock())
+        self._refills.ask_for_more(lease, self._clock())
 
     async def run(self) -> None:
         """Keep asking possible and return quota near its end; ends with `return_all` or by cancellation."""
-        async with asyncio.TaskGroup() as tasks:
-            sweeping = tasks.create_task(self._sweep())
-            await self._asks.run()
-            sweeping.cancel()
+        await self._refills.run()
 
     def return_all(self) -> None:
         """Send everything held back and ask no more: the first half of closing."""
-        now_s = self._clock()
-        for lease in self._leases:
-            self._end_refill(lease)
-            self._give_back_all(lease, lease.withdraw(now_s))
-        self._leases.clear()
-        self._asks.finish()
-
-    def answered(self, ask: Ask, answer: Answer) -> None:
-        """Take the answer to an ask (part of `AskKeeper`)."""
-        now_s = self._clock()
-        lease = self._leases.find(ask.tenant_id, ask.key)
-        if lease is None:
-            self._give_back(ask.tenant_id, ask.key, answer.granted)  # evicted meanwhile
-            return
-        if answer.granted:
-            expires_at_s = ask.asked_at_s + answer.valid_s
-            lease.grant(answer.granted, expires_at_s, answer.spent)
-            lease.advance.covered()
-            self._leases.expect_end(lease, expires_at_s)
-        if ask.wanted:
-            lease.note_answer(ask, answer, now_s)
-            self._end_refill(lease)
-
-    def lost(self, asks: Sequence[Ask]) -> None:
-        """Wake those who wait for asks that will not be answered (part of `AskKeeper`)."""
-        self.stats.asks_lost += len(asks)
-        for ask in asks:
-            lease = self._leases.find(ask.tenant_id, ask.key)
-            if lease is not None:
-                lease.advance.unbook(ask.advanced)
-                if ask.wanted:
-                    self._end_refill(lease)
+        self._refills.return_all()
 
     async def _spend_slowly(self, tenant_id: str, key: str, charge: Charge, deadline: Deadline) -> Spent:
-        lease = self._lease_of(tenant_id, key)
+        lease = self._refills.lease_of(tenant_id, key)
         if lease.waiters >= self._options.max_waiters_per_tenant:
             raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
         lease.waiters += 1
@@ -197,28 +161,13 @@ class LeaseHolder:
                 refused = lease.refusal(charge.requests, charge.tokens, now_s)
                 if refused is not None or rounds_left == 0:
                     self._refuse(refused or Refused(self._options.ask_pace_s))
-                if not await self._refilled(lease, now_s, deadline):
+                if not await self._refills.refilled(lease, now_s, deadline):
                     break
             return self._spend_safely(lease, charge)
         finally:
             lease.waiters -= 1
             lease.waiting_requests -= charge.requests
             lease.waiting_tokens -= charge.tokens
-
-    async def _refilled(self, lease: TenantLease, now_s: float, deadline: Deadline) -> bool:
-        """Wait for the refill under way, or a new one; False if there is no answer in time."""
-        refill = self._ask_for_more(lease, now_s)
-        if refill is None or not self._asks.healthy:
-            return False
-        patience_s = self._options.refill_timeout_s
-        wait_s = min(patience_s, deadline.remaining_s() * self._options.deadline_part)
-        # Not wait_for: others wait for the same future, and the answer is pooled even if this spender gives up.
-        await asyncio.wait((refill,), timeout=wait_s)
-        if refill.done():
-            return self._asks.healthy
-        if wait_s >= patience_s:
-            self._asks.doubt()
-        return False
 
     def _spend_safely(self, lease: TenantLease, charge: Charge) -> Spent:
         """Spend from the tenant's safe share; raise QuotaExhausted if that is empty too."""
@@ -234,61 +183,3 @@ class LeaseHolder:
     def _refuse(self, refused: Refused) -> None:
         self.stats.refusals += 1
         raise refused.error()
-
-    def _ask_for_more(self, lease: TenantLease, now_s: float, missing: Charge = NOTHING) -> asyncio.Future[None] | None:
-        """Return the refill under way, sending the ask if there is none; None if none is sent."""
-        if lease.refill is None and (self._asks.healthy or self._asks.connected):
-            wanted = lease.ask(now_s, missing)
-            booked = lease.advance.book(Charge(self._options.max_ask, self._options.max_ask))
-            if not (wanted or booked):
-                return None
-            ask = Ask(lease.tenant_id, wanted or Charge(1, 1), now_s, key=lease.key, advanced=booked)
-            if self._asks.send(ask):
-                self.stats.asks += 1
-                lease.refill = asyncio.get_running_loop().create_future()
-            else:
-                lease.advance.unbook(booked)
-        return lease.refill
-
-    def _end_refill(self, lease: TenantLease) -> None:
-        if lease.refill is not None and not lease.refill.done():
-            lease.refill.set_result(None)
-        lease.refill = None
-
-    def _lease_of(self, tenant_id: str, key: str) -> TenantLease:
-        """Return a lease, most recently used; make room for it if it is new. Raises Overloaded if there is none."""
-        lease = self._leases.find(tenant_id, key)
-        if lease is not None:
-            self._leases.touch(lease.name)
-            return lease
-        if self._leases.full():
-            evicted = self._leases.evict()
-            if evicted is None:
-                raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
-            self._give_back_all(evicted, evicted.withdraw(self._clock()))
-            self.stats.evictions += 1
-        return self._leases.add(tenant_id, key, self._clock())
-
-    def _give_back_all(self, lease: TenantLease, held: Charge) -> None:
-        """Send what a lease held back, and what it had not booked yet along with it."""
-        most = Charge(self._options.max_ask, self._options.max_ask)
-        self._give_back(lease.tenant_id, lease.key, held, advanced=lease.advance.book(most))
-
-    def _give_back(self, tenant_id: str, key: str, unused: Charge, advanced: Charge = NOTHING) -> None:
-        """Send quota back. If nothing can be sent it is void: the authority's clock gives it back in time."""
-        if not (unused or advanced) or not self._asks.connected:
-            return
-        bounded = unused.at_most(Charge(self._options.max_ask, self._options.max_ask))
-        if self._asks.send(Ask(tenant_id, NOTHING, self._clock(), bounded, key, advanced)):
-            self.stats.requests_returned += bounded.requests
-            self.stats.tokens_returned += bounded.tokens
-
-    async def _sweep(self) -> None:
-        """Look after the asks, and give quota back before it is void: an idle tenant's is not lost to it."""
-        while True:
-            await asyncio.sleep(self._options.sweep_interval_s)
-            self._asks.give_up_if_stuck()
-            now_s = self._clock()
-            near_s = now_s + self._options.return_margin_s + self._options.sweep_interval_s
-            for lease in self._leases.near_end(now_s):
-                self._give_back(lease.tenant_id, lease.key, lease.withdraw(now_s, near_s))

@@ -1,0 +1,148 @@
+"""Keeps leases filled: asks for what is low, pools what is granted, gives back what idles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from trunkline_lease.asks import Answer, Ask, AskKeeper, Asks
+from trunkline_lease.charge import NOTHING, Charge
+from trunkline_lease.lease_table import LeaseTable
+from trunkline_lease.options import LeaseOptions
+from trunkline_lease.stats import LeaseStats
+from trunkline_lease.tenant_lease import TenantLease
+from trunkline_mesh.clock import Clock
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import Overloaded
+
+
+class Refills:
+    """The leases of a holder and the asks for them; an `AskKeeper`. At most one refill of a lease is under way."""
+
+    def __init__(self, open_asks: Callable[[AskKeeper], Asks], options: LeaseOptions, clock: Clock) -> None:
+        """Hold nothing yet."""
+        self.stats = LeaseStats()
+        self.leases = LeaseTable(options)
+        self._options = options
+        self._most = Charge(options.max_ask, options.max_ask)
+        self._clock = clock
+        self._asks = open_asks(self)
+
+    @property
+    def healthy(self) -> bool:
+        """True while it is worth waiting for an answer."""
+        return self._asks.healthy
+
+    async def refilled(self, lease: TenantLease, now_s: float, deadline: Deadline) -> bool:
+        """Wait for the refill under way, or a new one; False if there is no answer in time."""
+        refill = self.ask_for_more(lease, now_s)
+        if refill is None or not self._asks.healthy:
+            return False
+        patience_s = self._options.refill_timeout_s
+        wait_s = min(patience_s, deadline.remaining_s() * self._options.deadline_part)
+        # Not wait_for: others wait for the same future, and the answer is pooled even if this spender gives up.
+        await asyncio.wait((refill,), timeout=wait_s)
+        if refill.done():
+            return self._asks.healthy
+        if wait_s >= patience_s:
+            self._asks.doubt()
+        return False
+
+    def ask_for_more(self, lease: TenantLease, now_s: float, missing: Charge = NOTHING) -> asyncio.Future[None] | None:
+        """Return the refill under way, sending the ask if there is none; None if none is sent."""
+        if lease.refill is None and (self._asks.healthy or self._asks.connected):
+            wanted = lease.ask(now_s, missing)
+            booked = lease.advance.book(self._most)
+            if not (wanted or booked):
+                return None
+            ask = Ask(lease.tenant_id, wanted or Charge(1, 1), now_s, key=lease.key, advanced=booked)
+            if self._asks.send(ask):
+                self.stats.asks += 1
+                lease.refill = asyncio.get_running_loop().create_future()
+            else:
+                lease.advance.unbook(booked)
+        return lease.refill
+
+    def _end_refill(self, lease: TenantLease) -> None:
+        if lease.refill is not None and not lease.refill.done():
+            lease.refill.set_result(None)
+        lease.refill = None
+
+    def lease_of(self, tenant_id: str, key: str) -> TenantLease:
+        """Return a lease, most recently used; make room for it if it is new. Raises Overloaded if there is none."""
+        lease = self.leases.find(tenant_id, key)
+        if lease is not None:
+            self.leases.touch(lease.name)
+            return lease
+        if self.leases.full():
+            evicted = self.leases.evict()
+            if evicted is None:
+                raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
+            self.give_back_all(evicted, evicted.withdraw(self._clock()))
+            self.stats.evictions += 1
+        return self.leases.add(tenant_id, key, self._clock())
+
+    def give_back_all(self, lease: TenantLease, held: Charge) -> None:
+        """Send what a lease held back, and what it had not booked yet along with it."""
+        self.give_back(lease.tenant_id, lease.key, held, advanced=lease.advance.book(self._most))
+
+    def give_back(self, tenant_id: str, key: str, unused: Charge, advanced: Charge = NOTHING) -> None:
+        """Send quota back. If nothing can be sent it is void: the authority's clock gives it back in time."""
+        if not (unused or advanced) or not self._asks.connected:
+            return
+        bounded = unused.at_most(self._most)
+        if self._asks.send(Ask(tenant_id, NOTHING, self._clock(), bounded, key, advanced)):
+            self.stats.requests_returned += bounded.requests
+            self.stats.tokens_returned += bounded.tokens
+
+    async def _sweep(self) -> None:
+        """Look after the asks, and give quota back before it is void: an idle tenant's is not lost to it."""
+        while True:
+            await asyncio.sleep(self._options.sweep_interval_s)
+            self._asks.give_up_if_stuck()
+            now_s = self._clock()
+            near_s = now_s + self._options.return_margin_s + self._options.sweep_interval_s
+            for lease in self.leases.near_end(now_s):
+                self.give_back(lease.tenant_id, lease.key, lease.withdraw(now_s, near_s))
+
+    async def run(self) -> None:
+        """Keep asking possible and return quota near its end; ends with `return_all` or by cancellation."""
+        async with asyncio.TaskGroup() as tasks:
+            sweeping = tasks.create_task(self._sweep())
+            await self._asks.run()
+            sweeping.cancel()
+
+    def return_all(self) -> None:
+        """Send everything held back and ask no more: the first half of closing."""
+        now_s = self._clock()
+        for lease in self.leases:
+            self._end_refill(lease)
+            self.give_back_all(lease, lease.withdraw(now_s))
+        self.leases.clear()
+        self._asks.finish()
+
+    def answered(self, ask: Ask, answer: Answer) -> None:
+        """Take the answer to an ask (part of `AskKeeper`)."""
+        now_s = self._clock()
+        lease = self.leases.find(ask.tenant_id, ask.key)
+        if lease is None:
+            self.give_back(ask.tenant_id, ask.key, answer.granted)  # evicted meanwhile
+            return
+        if answer.granted:
+            expires_at_s = ask.asked_at_s + answer.valid_s
+            lease.grant(answer.granted, expires_at_s, answer.spent)
+            lease.advance.covered()
+            self.leases.expect_end(lease, expires_at_s)
+        if ask.wanted:
+            lease.note_answer(ask, answer, now_s)
+            self._end_refill(lease)
+
+    def lost(self, asks: Sequence[Ask]) -> None:
+        """Wake those who wait for asks that will not be answered (part of `AskKeeper`)."""
+        self.stats.asks_lost += len(asks)
+        for ask in asks:
+            lease = self.leases.find(ask.tenant_id, ask.key)
+            if lease is not None:
+                lease.advance.unbook(ask.advanced)
+                if ask.wanted:
+                    self._end_refill(lease)
