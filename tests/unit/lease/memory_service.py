@@ -1,4 +1,4 @@
-"""An admission service in memory: one bucket for each tenant, answers in order, and faults on demand."""
+"""An admission service in memory: two buckets for each tenant, answers in order, and faults on demand."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from typing import Any
 import grpc
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
-from trunkline_lease import TokenBucket
+from trunkline.common.v1 import quota_pb2 as quota_pb
+from trunkline_lease import AskKeeper, Charge, LeaseHolder, LeaseOptions, LeaseStream, TokenBucket
 
 Answer = admission_pb.LeaseResponse | BaseException | None
+
+
+def one(tokens: int) -> Charge:
+    """Return the charge of one request."""
+    return Charge(1, tokens)
+
+
+def only(tokens: int) -> Charge:
+    """Return a charge of tokens alone."""
+    return Charge(0, tokens)
 
 
 class ManualClock:
@@ -31,17 +42,22 @@ class MemoryService:
     def __init__(self, clock: Callable[[], float], *, rate: float = 100.0, burst: float = 50.0) -> None:
         self.clock = clock
         self.rate, self.burst = rate, burst
+        self.requests_rate, self.requests_burst = 10_000.0, 10_000.0
         self.valid_s = 5.0
         self.rank = 2
         self.requests: list[admission_pb.LeaseRequest] = []
         self.granted: defaultdict[str, int] = defaultdict(int)
         self.returned: defaultdict[str, int] = defaultdict(int)
+        self.granted_requests: defaultdict[str, int] = defaultdict(int)
+        self.returned_requests: defaultdict[str, int] = defaultdict(int)
+        self.advanced: defaultdict[str, Charge] = defaultdict(lambda: Charge(0, 0))
+        self.notes: list[quota_pb.LimitNote] = []
         self.calls: list[MemoryCall] = []
         self.up = True
         self.answering = True
         self.held_back: list[tuple[MemoryCall, admission_pb.LeaseRequest]] = []
         self.source: admission_pb.QuotaSource.ValueType = admission_pb.QUOTA_SOURCE_AUTHORITY
-        self._buckets: dict[str, TokenBucket] = {}
+        self._buckets: dict[str, tuple[TokenBucket, TokenBucket]] = {}
 
     def open_call(self) -> Any:
         call = MemoryCall(self)
@@ -55,6 +71,10 @@ class MemoryService:
         self.up = False
         for call in self.calls:
             call.fail(grpc.StatusCode.UNAVAILABLE)
+
+    def forget(self, tenant_id: str) -> None:
+        """Fill a tenant's buckets again."""
+        self._buckets.pop(tenant_id, None)
 
     def answer_held_back(self) -> None:
         """Go on answering, first what was asked meanwhile."""
@@ -72,21 +92,66 @@ class MemoryService:
 
     def _exchange(self, request: admission_pb.LeaseRequest) -> admission_pb.LeaseResponse:
         tenant, now_s = request.tenant_id, self.clock()
-        bucket = self._buckets.setdefault(tenant, TokenBucket(self.rate, self.burst, now_s))
-        bucket.give_back(request.returned_tokens)
-        self.returned[tenant] += request.returned_tokens
-        granted = bucket.take_up_to(request.wanted_tokens, now_s)
-        self.granted[tenant] += granted
-        response = admission_pb.LeaseResponse(
-            tenant_id=tenant, granted_tokens=granted, rank=self.rank, source=self.source
+        requests, tokens = self._buckets.setdefault(
+            tenant,
+            (
+                TokenBucket(self.requests_rate, self.requests_burst, now_s),
+                TokenBucket(self.rate, self.burst, now_s),
+            ),
         )
-        if granted:
+        requests.give_back(request.returned_requests)
+        tokens.give_back(request.returned_tokens)
+        self.returned[tenant] += request.returned_tokens
+        self.returned_requests[tenant] += request.returned_requests
+        self.advanced[tenant] += Charge(request.advanced_requests, request.advanced_tokens)
+        got_requests = requests.take_up_to(request.wanted_requests, now_s)
+        got_tokens = tokens.take_up_to(request.wanted_tokens, now_s)
+        response = admission_pb.LeaseResponse(
+            tenant_id=tenant, rank=self.rank, source=self.source, key=request.key, limit_notes=self.notes
+        )
+        lacking = [
+            (bucket, unit)
+            for bucket, wanted, got, unit in (
+                (requests, request.wanted_requests, got_requests, quota_pb.LIMIT_UNIT_REQUESTS),
+                (tokens, request.wanted_tokens, got_tokens, quota_pb.LIMIT_UNIT_TOKENS),
+            )
+            if wanted and not got
+        ]
+        if lacking:
+            requests.give_back(got_requests)
+            tokens.give_back(got_tokens)
+            self._refuse(request, response, *lacking[0])
+        elif got_requests or got_tokens:
+            self.granted[tenant] += got_tokens
+            self.granted_requests[tenant] += got_requests
+            response.granted_requests, response.granted_tokens = got_requests, got_tokens
             response.valid_duration.FromMilliseconds(round(self.valid_s * 1000))
-        elif request.wanted_tokens:
-            delay_s = bucket.delay_s(min(request.wanted_tokens, int(self.burst)))
-            assert delay_s is not None
-            response.retry_delay.FromMicroseconds(round(delay_s * 1e6))
         return response
+
+    @staticmethod
+    def _refuse(
+        request: admission_pb.LeaseRequest,
+        response: admission_pb.LeaseResponse,
+        bucket: TokenBucket,
+        unit: quota_pb.LimitUnit.ValueType,
+    ) -> None:
+        wanted = request.wanted_requests if unit == quota_pb.LIMIT_UNIT_REQUESTS else request.wanted_tokens
+        delay_s = bucket.delay_s(min(wanted, int(bucket.burst_tokens)))
+        assert delay_s is not None
+        response.retry_delay.FromMicroseconds(round(delay_s * 1e6))
+        response.refused_scope = quota_pb.LIMIT_SCOPE_TENANT
+        response.refused_period = quota_pb.LIMIT_PERIOD_RATE
+        response.limit_notes.add(
+            scope=quota_pb.LIMIT_SCOPE_TENANT, period=quota_pb.LIMIT_PERIOD_RATE, unit=unit, used_part=1.0
+        )
+
+    def holder(self, options: LeaseOptions) -> LeaseHolder:
+        """Return a holder that asks this service over streams, in its time."""
+
+        def stream(keeper: AskKeeper) -> LeaseStream:
+            return LeaseStream(self.open_call, keeper, options, self.clock)
+
+        return LeaseHolder(stream, options, self.clock)
 
 
 class MemoryCall:

@@ -10,10 +10,19 @@ from dataclasses import replace
 import grpc
 import pytest
 import structlog
-from tests.unit.lease.memory_service import ManualClock, MemoryService, eventually, refused, settle
+from tests.unit.lease.memory_service import (
+    ManualClock,
+    MemoryService,
+    eventually,
+    one,
+    only,
+    refused,
+    settle,
+)
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
-from trunkline_lease import LeaseHolder, LeaseOptions, Spent, TokenSource
+from trunkline.common.v1 import quota_pb2 as quota_pb
+from trunkline_lease import NOTHING, Charge, LeaseHolder, LeaseOptions, Spent, TokenSource
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Overloaded, QuotaExhausted
 
@@ -28,7 +37,7 @@ def soon() -> Deadline:
 @asynccontextmanager
 async def holding(service: MemoryService, options: LeaseOptions = OPTIONS) -> AsyncIterator[LeaseHolder]:
     """Run a holder on the service's clock."""
-    holder = LeaseHolder(service.open_call, options, service.clock)
+    holder = service.holder(options)
     running = asyncio.ensure_future(holder.run())
     try:
         yield holder
@@ -53,18 +62,18 @@ def service(clock: ManualClock) -> MemoryService:
 async def test_the_first_spend_waits_for_one_refill(service: MemoryService) -> None:
     """A tenant that is new costs one ask, and gets the rank of the answer."""
     async with holding(service) as holder:
-        assert await holder.spend("acme", 3, soon()) == FULL
+        assert await holder.spend("acme", one(3), soon()) == FULL
 
-        assert holder.held_tokens("acme") == OPTIONS.first_ask_tokens - 3
+        assert holder.held("acme").tokens == OPTIONS.first_ask_tokens - 3
         assert [request.wanted_tokens for request in service.requests] == [OPTIONS.first_ask_tokens]
 
 
 async def test_a_spend_from_tokens_at_hand_does_not_wait(service: MemoryService) -> None:
     """The usual spend ends without giving up its turn of the event loop."""
     async with holding(service) as holder:
-        await holder.spend("acme", 1, soon())
+        await holder.spend("acme", one(1), soon())
 
-        spending = holder.spend("acme", 1, soon())
+        spending = holder.spend("acme", one(1), soon())
         with pytest.raises(StopIteration) as ended:
             spending.send(None)
 
@@ -75,17 +84,17 @@ async def test_tokens_are_fetched_before_they_are_needed(service: MemoryService)
     """When less than half of the last grant is left, the next one is asked for in the background."""
     async with holding(service) as holder:
         for _ in range(OPTIONS.first_ask_tokens // 2 + 1):
-            await holder.spend("acme", 1, soon())
+            await holder.spend("acme", one(1), soon())
         await settle()
 
         assert len(service.requests) == 2
-        assert holder.held_tokens("acme") > OPTIONS.first_ask_tokens / 2
+        assert holder.held("acme").tokens > OPTIONS.first_ask_tokens / 2
 
 
 async def test_one_refill_serves_all_who_wait(service: MemoryService) -> None:
     """Concurrent spenders of a tenant share one ask, which is large enough for them all."""
     async with holding(service) as holder:
-        spends = await asyncio.gather(*(holder.spend("acme", 2, soon()) for _ in range(20)))
+        spends = await asyncio.gather(*(holder.spend("acme", one(2), soon()) for _ in range(20)))
 
         assert spends == [FULL] * 20
         assert len(service.requests) <= 3
@@ -99,7 +108,7 @@ async def test_never_more_is_spent_than_granted(service: MemoryService, clock: M
         async def spender(tenant: str) -> None:
             for _ in range(40):
                 try:
-                    await holder.spend(tenant, 1, soon())
+                    await holder.spend(tenant, one(1), soon())
                 except QuotaExhausted:
                     clock.now_s += 0.0001
                 else:
@@ -117,28 +126,28 @@ async def test_a_refusal_says_when_to_come_back(service: MemoryService, clock: M
     """The delay is the time until the missing tokens are back, and coming back then succeeds."""
     service.rate, service.burst = 2.0, 10.0
     async with holding(service) as holder:
-        await holder.spend("acme", 10, soon())
+        await holder.spend("acme", one(10), soon())
 
         with pytest.raises(QuotaExhausted) as refusal:
-            await holder.spend("acme", 3, soon())
+            await holder.spend("acme", one(3), soon())
 
         assert refusal.value.retry_delay_s == pytest.approx(1.5, abs=0.01)
         clock.now_s += refusal.value.retry_delay_s or 0.0
-        assert await holder.spend("acme", 3, soon()) == FULL
+        assert await holder.spend("acme", one(3), soon()) == FULL
 
 
 async def test_a_flood_costs_no_calls(service: MemoryService, clock: ManualClock) -> None:
     """After a refusal nothing is asked until it has passed."""
     service.rate, service.burst = 1.0, 10.0
     async with holding(service) as holder:
-        await holder.spend("acme", 10, soon())
+        await holder.spend("acme", one(10), soon())
         with pytest.raises(QuotaExhausted):
-            await holder.spend("acme", 1, soon())
+            await holder.spend("acme", one(1), soon())
         asked = len(service.requests)
 
         for _ in range(1000):
             with pytest.raises(QuotaExhausted):
-                await holder.spend("acme", 1, soon())
+                await holder.spend("acme", one(1), soon())
 
         assert len(service.requests) == asked
 
@@ -153,7 +162,7 @@ async def test_a_tenant_far_over_its_quota_gets_all_of_it_for_few_calls(
         for _ in range(2_000):
             clock.now_s += 0.001
             try:
-                await holder.spend("acme", 5, soon())
+                await holder.spend("acme", one(5), soon())
             except QuotaExhausted:
                 continue
             granted += 5
@@ -166,48 +175,48 @@ async def test_a_refusal_of_much_does_not_refuse_little(service: MemoryService, 
     """A large request that has to wait for long leaves the small ones their own, shorter wait."""
     service.rate, service.burst = 10.0, 100.0
     async with holding(service) as holder:
-        await holder.spend("acme", 100, soon())
+        await holder.spend("acme", one(100), soon())
         with pytest.raises(QuotaExhausted):
-            await holder.spend("acme", 100, soon())
+            await holder.spend("acme", one(100), soon())
 
         clock.now_s += 0.2
 
-        assert await holder.spend("acme", 1, soon()) == FULL
+        assert await holder.spend("acme", one(1), soon()) == FULL
 
 
 async def test_a_cancelled_spender_leaks_nothing(service: MemoryService) -> None:
     """What was asked for a spender that left is at hand for the next one."""
     async with holding(service) as holder:
         service.answering = False
-        leaving = refused(holder.spend("acme", 5, soon()))
+        leaving = refused(holder.spend("acme", one(5), soon()))
         await eventually(lambda: len(service.held_back) == 1)
 
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
         service.answer_held_back()
-        await eventually(lambda: holder.held_tokens("acme") == OPTIONS.first_ask_tokens)
+        await eventually(lambda: holder.held("acme").tokens == OPTIONS.first_ask_tokens)
 
-        assert await holder.spend("acme", OPTIONS.first_ask_tokens, soon()) == FULL
+        assert await holder.spend("acme", one(OPTIONS.first_ask_tokens), soon()) == FULL
 
 
 async def test_refunds_are_spent_again_and_never_exceed_spends(service: MemoryService) -> None:
     """A refund of more than was spent is cut to it."""
     async with holding(service) as holder:
-        await holder.spend("acme", 4, soon())
-        held = holder.held_tokens("acme")
+        await holder.spend("acme", one(4), soon())
+        held = holder.held("acme").tokens
 
-        assert holder.refund("acme", 3) == 3
-        assert holder.refund("acme", 100) == 1
-        assert holder.refund("acme", 1) == 0
-        assert holder.refund("stranger", 1) == 0
-        assert holder.held_tokens("acme") == held + 4
+        assert holder.refund("acme", only(3)) == only(3)
+        assert holder.refund("acme", only(100)) == only(1)
+        assert holder.refund("acme", only(1)) == only(0)
+        assert holder.refund("stranger", only(1)) == only(0)
+        assert holder.held("acme").tokens == held + 4
 
 
 async def test_unused_tokens_are_returned_at_close(service: MemoryService) -> None:
     """What was granted and neither spent nor void goes back."""
     async with holding(service) as holder:
-        await holder.spend("acme", 3, soon())
-        await holder.spend("beta", 1, soon())
+        await holder.spend("acme", one(3), soon())
+        await holder.spend("beta", one(1), soon())
 
     assert service.returned == {"acme": OPTIONS.first_ask_tokens - 3, "beta": OPTIONS.first_ask_tokens - 1}
 
@@ -215,23 +224,23 @@ async def test_unused_tokens_are_returned_at_close(service: MemoryService) -> No
 async def test_unused_tokens_are_returned_before_they_are_void(service: MemoryService, clock: ManualClock) -> None:
     """An idle tenant's tokens go back to its quota a little before their end."""
     async with holding(service) as holder:
-        await holder.spend("acme", 3, soon())
+        await holder.spend("acme", one(3), soon())
 
         clock.now_s += service.valid_s - OPTIONS.return_margin_s
         await eventually(lambda: service.returned["acme"] == OPTIONS.first_ask_tokens - 3)
 
-        assert holder.held_tokens("acme") == 0
+        assert holder.held("acme").tokens == 0
 
 
 async def test_the_least_recently_used_tenant_makes_room_and_gives_back(service: MemoryService) -> None:
     """With room for two tenants, the third one evicts the one that was not used lately."""
     async with holding(service, LeaseOptions(max_tenants=2, refill_timeout_s=5.0)) as holder:
         for tenant in ("a", "b", "a", "c"):
-            await holder.spend(tenant, 1, soon())
+            await holder.spend(tenant, one(1), soon())
         await settle()
 
         assert dict(service.returned) == {"b": LeaseOptions().first_ask_tokens - 1, "a": 0, "c": 0}
-        assert holder.held_tokens("b") == 0
+        assert holder.held("b").tokens == 0
         assert holder.stats.evictions == 1
 
 
@@ -239,11 +248,11 @@ async def test_a_tenant_in_use_is_not_evicted(service: MemoryService) -> None:
     """With every place taken by tenants that wait, one more is refused as overload."""
     async with holding(service, LeaseOptions(max_tenants=1, refill_timeout_s=5.0)) as holder:
         service.answering = False
-        waiting = refused(holder.spend("a", 1, soon()))
+        waiting = refused(holder.spend("a", one(1), soon()))
         await eventually(lambda: len(service.held_back) == 1)
 
         with pytest.raises(Overloaded):
-            await holder.spend("b", 1, soon())
+            await holder.spend("b", one(1), soon())
 
         service.answer_held_back()
         assert await waiting == FULL
@@ -253,11 +262,11 @@ async def test_the_number_of_waiters_is_bounded(service: MemoryService) -> None:
     """One spender too many is refused at once instead of queued."""
     async with holding(service, LeaseOptions(max_waiters_per_tenant=3, refill_timeout_s=5.0)) as holder:
         service.answering = False
-        waiting = [refused(holder.spend("a", 1, soon())) for _ in range(3)]
+        waiting = [refused(holder.spend("a", one(1), soon())) for _ in range(3)]
         await settle()
 
         with pytest.raises(Overloaded):
-            await holder.spend("a", 1, soon())
+            await holder.spend("a", one(1), soon())
 
         service.answer_held_back()
         assert await asyncio.gather(*waiting) == [FULL] * 3
@@ -267,7 +276,7 @@ async def test_local_grants_are_told_as_local(service: MemoryService) -> None:
     """Where the service grants without its store, the spender learns it."""
     service.source = admission_pb.QUOTA_SOURCE_LOCAL
     async with holding(service) as holder:
-        assert await holder.spend("acme", 1, soon()) == Spent(2, TokenSource.LOCAL)
+        assert await holder.spend("acme", one(1), soon()) == Spent(2, TokenSource.LOCAL)
 
 
 async def test_without_the_service_each_tenant_has_the_safe_rate(service: MemoryService, clock: ManualClock) -> None:
@@ -277,26 +286,29 @@ async def test_without_the_service_each_tenant_has_the_safe_rate(service: Memory
         await eventually(lambda: not holder.healthy)
 
         safe = Spent(OPTIONS.safe_rank, TokenSource.LOCAL)
-        for _ in range(OPTIONS.safe_burst_tokens):
-            assert await holder.spend("acme", 1, soon()) == safe
+        for _ in range(OPTIONS.safe_burst_requests):
+            assert await holder.spend("acme", one(2), soon()) == safe
         with pytest.raises(QuotaExhausted) as refusal:
-            await holder.spend("acme", 1, soon())
+            await holder.spend("acme", one(1), soon())
 
-        assert refusal.value.retry_delay_s == pytest.approx(1 / OPTIONS.safe_rate_tokens_per_s, abs=0.001)
+        assert refusal.value.retry_delay_s == pytest.approx(1 / OPTIONS.safe_requests_per_s, abs=0.001)
         clock.now_s += 1.0
-        assert await holder.spend("acme", int(OPTIONS.safe_rate_tokens_per_s), soon()) == safe
+        assert await holder.spend("acme", one(int(OPTIONS.safe_tokens_per_s)), soon()) == safe
+        with pytest.raises(QuotaExhausted) as refusal:
+            await holder.spend("acme", one(1), soon())
+        assert refusal.value.retry_delay_s == pytest.approx(1 / OPTIONS.safe_tokens_per_s, abs=0.001)
 
 
 async def test_what_was_granted_is_spent_first_when_the_service_goes(service: MemoryService) -> None:
     """Losing the service costs nothing while tokens are at hand, and keeps the tenant's rank after that."""
     async with holding(service) as holder:
-        await holder.spend("acme", 1, soon())
-        held = holder.held_tokens("acme")
+        await holder.spend("acme", one(1), soon())
+        held = holder.held("acme").tokens
         service.go_down()
         await eventually(lambda: not holder.healthy)
 
-        assert await holder.spend("acme", held, soon()) == FULL
-        assert await holder.spend("acme", 1, soon()) == Spent(2, TokenSource.LOCAL)
+        assert await holder.spend("acme", one(held), soon()) == FULL
+        assert await holder.spend("acme", one(1), soon()) == Spent(2, TokenSource.LOCAL)
 
 
 @pytest.mark.parametrize(("lived_s", "level"), [(0.0, "warning"), (300.0, "info")])
@@ -306,7 +318,7 @@ async def test_an_old_streams_end_is_no_alarm(
     """Servers end connections of some minutes so that clients spread anew; only a young stream's end is a warning."""
     with structlog.testing.capture_logs() as lines:
         async with holding(service) as holder:
-            await holder.spend("acme", 1, soon())
+            await holder.spend("acme", one(1), soon())
             clock.now_s += lived_s
             service.calls[0].fail(grpc.StatusCode.UNAVAILABLE)
             await eventually(lambda: len(service.calls) == 2)
@@ -319,12 +331,12 @@ async def test_the_service_is_used_again_once_it_is_back(service: MemoryService)
     service.up = False
     async with holding(service) as holder:
         await eventually(lambda: not holder.healthy)
-        await holder.spend("acme", 1, soon())
+        await holder.spend("acme", one(1), soon())
 
         service.up = True
         await eventually(lambda: holder.healthy)
 
-        assert await holder.spend("acme", 1, soon()) == FULL
+        assert await holder.spend("acme", one(1), soon()) == FULL
 
 
 async def test_a_service_that_hangs_costs_one_timeout(service: MemoryService) -> None:
@@ -333,9 +345,9 @@ async def test_a_service_that_hangs_costs_one_timeout(service: MemoryService) ->
     async with holding_only(service, options) as holder:
         service.answering = False
 
-        assert (await holder.spend("acme", 1, soon())).source is TokenSource.LOCAL
+        assert (await holder.spend("acme", one(1), soon())).source is TokenSource.LOCAL
         assert not holder.healthy
-        spending = holder.spend("acme", 1, soon())
+        spending = holder.spend("acme", one(1), soon())
         with pytest.raises(StopIteration) as ended:
             spending.send(None)
 
@@ -345,7 +357,7 @@ async def test_a_service_that_hangs_costs_one_timeout(service: MemoryService) ->
 @asynccontextmanager
 async def holding_only(service: MemoryService, options: LeaseOptions) -> AsyncIterator[LeaseHolder]:
     """Run a holder that is cancelled in the end instead of closed."""
-    holder = LeaseHolder(service.open_call, options, service.clock)
+    holder = service.holder(options)
     running = asyncio.ensure_future(holder.run())
     try:
         yield holder
@@ -358,12 +370,12 @@ async def test_a_late_answer_is_not_lost(service: MemoryService) -> None:
     """After a timeout the stream stays: what comes late can be spent, and spenders wait for answers again."""
     async with holding(service, LeaseOptions(refill_timeout_s=0.02)) as holder:
         service.answering = False
-        assert (await holder.spend("acme", 1, soon())).source is TokenSource.LOCAL
+        assert (await holder.spend("acme", one(1), soon())).source is TokenSource.LOCAL
 
         service.answer_held_back()
         await eventually(lambda: holder.healthy)
 
-        assert await holder.spend("acme", 1, soon()) == FULL
+        assert await holder.spend("acme", one(1), soon()) == FULL
         assert len(service.calls) == 1
 
 
@@ -371,14 +383,14 @@ async def test_a_stuck_stream_is_replaced(service: MemoryService, clock: ManualC
     """An ask that nobody answers ends its stream; the next stream works."""
     async with holding(service, replace(OPTIONS, refill_timeout_s=0.02)) as holder:
         service.answering = False
-        assert (await holder.spend("acme", 1, soon())).source is TokenSource.LOCAL
+        assert (await holder.spend("acme", one(1), soon())).source is TokenSource.LOCAL
 
         clock.now_s += OPTIONS.stuck_s
         await eventually(lambda: len(service.calls) == 2)
         service.answering = True
         await eventually(lambda: holder.healthy)
 
-        assert await holder.spend("acme", 1, soon()) == FULL
+        assert await holder.spend("acme", one(1), soon()) == FULL
 
 
 async def test_a_short_deadline_does_not_condemn_the_stream(service: MemoryService) -> None:
@@ -386,28 +398,159 @@ async def test_a_short_deadline_does_not_condemn_the_stream(service: MemoryServi
     async with holding(service) as holder:
         service.answering = False
 
-        assert (await holder.spend("acme", 1, Deadline.after(0.02))).source is TokenSource.LOCAL
+        assert (await holder.spend("acme", one(1), Deadline.after(0.02))).source is TokenSource.LOCAL
         assert holder.healthy
         service.answer_held_back()
-        await eventually(lambda: holder.held_tokens("acme") > 0)
+        await eventually(lambda: holder.held("acme").tokens > 0)
 
 
 async def test_an_answer_that_nobody_asked_for_ends_the_stream(service: MemoryService) -> None:
     """Answers are matched by order; one too many must not be counted for the wrong tenant."""
     async with holding(service) as holder:
-        await holder.spend("acme", 1, soon())
+        await holder.spend("acme", one(1), soon())
 
         service.calls[-1].put(admission_pb.LeaseResponse(tenant_id="acme", granted_tokens=5))
         await eventually(lambda: len(service.calls) == 2)
 
-        assert holder.held_tokens("acme") == OPTIONS.first_ask_tokens - 1
+        assert holder.held("acme").tokens == OPTIONS.first_ask_tokens - 1
 
 
-@pytest.mark.parametrize("tokens", [0, -1])
-async def test_a_spend_of_nothing_is_a_mistake(service: MemoryService, tokens: int) -> None:
-    """Spends are at least one token; refunds are not negative."""
+@pytest.mark.parametrize("charge", [NOTHING, Charge(10_001, 1), Charge(1, 10_001)])
+async def test_a_spend_of_nothing_or_too_much_is_a_mistake(service: MemoryService, charge: Charge) -> None:
+    """A spend is something, and fits into one ask."""
     async with holding(service) as holder:
-        with pytest.raises(ValueError, match="at least one"):
-            await holder.spend("acme", tokens, soon())
-        with pytest.raises(ValueError, match="not negative"):
-            holder.refund("acme", -1)
+        with pytest.raises(ValueError, match="at most 10000"):
+            await holder.spend("acme", charge, soon())
+
+
+async def test_try_spend_uses_what_is_at_hand_and_never_waits(service: MemoryService) -> None:
+    """Without a lease, or with too little in it, nothing is spent; nothing is not spent either."""
+    async with holding(service) as holder:
+        assert holder.try_spend("acme", one(1)) is None
+        await holder.spend("acme", one(1), soon())
+        held = holder.held("acme")
+
+        assert holder.try_spend("acme", one(held.tokens + 1)) is None
+        assert holder.held("acme") == held
+        assert holder.try_spend("acme", one(held.tokens)) == FULL
+        assert holder.try_spend("stranger", NOTHING) is None
+
+
+async def test_requests_and_tokens_are_spent_together(service: MemoryService) -> None:
+    """A tenant out of requests is refused however many tokens it has, and told which limit it was."""
+    service.requests_rate, service.requests_burst, service.burst = 1.0, 2.0, 1_000.0
+    async with holding(service) as holder:
+        await holder.spend("acme", one(1), soon())
+        await holder.spend("acme", one(1), soon())
+        with pytest.raises(QuotaExhausted) as refusal:
+            await holder.spend("acme", one(1), soon())
+
+        assert refusal.value.retry_delay_s == pytest.approx(1.0, abs=0.01)
+        assert refusal.value.metadata == {"scope": "tenant", "period": "rate", "unit": "requests"}
+        assert await holder.spend("acme", only(5), soon()) == FULL
+
+
+async def test_a_credential_with_limits_of_its_own_has_a_lease_of_its_own(service: MemoryService) -> None:
+    """Asks name the key, and what is held for it is not the tenant's."""
+    async with holding(service) as holder:
+        await holder.spend("acme", one(1), soon(), key="robot")
+
+        assert [request.key for request in service.requests] == ["robot"]
+        assert holder.held("acme") == NOTHING
+        assert holder.try_spend("acme", one(1)) is None
+        assert holder.try_spend("acme", one(1), "robot") == FULL
+        assert holder.refund("acme", one(1), key="robot") == one(1)
+
+
+async def test_notes_of_a_grant_come_with_every_spend_of_it(service: MemoryService) -> None:
+    """A limit that is nearly used up is told as long as the grant lives, by the same shared object."""
+    service.notes = [quota_pb.LimitNote(scope=quota_pb.LIMIT_SCOPE_TENANT, used_part=0.9)]
+    async with holding(service) as holder:
+        first = await holder.spend("acme", one(1), soon())
+        second = holder.try_spend("acme", one(1))
+
+        assert [note.used_part for note in first.notes] == [0.9]
+        assert second is first
+
+
+async def test_a_long_refusal_is_looked_at_again(service: MemoryService, clock: ManualClock) -> None:
+    """A day's limit that is raised meanwhile helps within `recheck_s`, though the refusal spoke of hours."""
+    service.rate, service.burst = 0.001, 10.0
+    async with holding(service) as holder:
+        await holder.spend("acme", one(10), soon())
+        with pytest.raises(QuotaExhausted) as refusal:
+            await holder.spend("acme", one(8), soon())
+        assert (refusal.value.retry_delay_s or 0) > 1000
+        service.forget("acme")
+
+        clock.now_s += OPTIONS.recheck_s
+        assert await holder.spend("acme", one(8), soon()) == FULL
+
+
+async def test_what_is_refunded_after_its_grant_was_void_goes_back_to_the_service(
+    service: MemoryService, clock: ManualClock
+) -> None:
+    """A permit that ends long after its lease loses nothing for the tenant."""
+    async with holding(service) as holder:
+        await holder.spend("acme", one(5), soon())
+        clock.now_s += service.valid_s + 1
+        await settle()
+        before = service.returned["acme"]
+
+        assert holder.refund("acme", one(5)) == one(5)
+        await settle()
+
+        assert service.returned["acme"] - before == 5
+        assert service.returned_requests["acme"] >= 1
+
+
+async def test_drawing_takes_what_is_there_of_both(service: MemoryService) -> None:
+    """What is passed on is at most what is held, and nothing if one of both is missing."""
+    async with holding(service) as holder:
+        assert holder.draw("acme", one(5)) is None
+        await settle()
+
+        drawn = holder.draw("acme", Charge(1000, 1000))
+
+        assert drawn is not None
+        assert drawn[0] == Charge(1000, service.granted["acme"]).at_most(Charge(service.granted_requests["acme"], 1000))
+        assert holder.held("acme") == NOTHING
+
+
+async def test_advances_are_booked_once_and_bounded_until_a_grant(service: MemoryService) -> None:
+    """At most the limit is out; a grant makes room again; a refusal does not."""
+    limit = Charge(10, 50)
+    async with holding(service) as holder:
+        service.answering = False
+        await settle()
+        assert holder.advance("acme", Charge(4, 20), limit) == Charge(4, 20)
+        assert holder.advance("acme", Charge(100, 100), limit) == Charge(6, 30)
+        assert holder.advance("acme", one(1), limit) == NOTHING
+
+        service.answer_held_back()
+        await settle()
+        await holder.spend("acme", one(1), soon())
+        holder.refund("acme", one(1))
+        holder.advance("acme", one(1), limit)
+        await settle()
+
+        assert service.advanced["acme"] == Charge(11, 51)
+        assert holder.stats.advances == 11
+
+
+async def test_an_advance_whose_booking_was_lost_is_booked_again(service: MemoryService) -> None:
+    """A stream that breaks with a booking on it may have it counted twice, and never not at all."""
+    async with holding(service) as holder:
+        service.answering = False
+        await settle()
+        holder.advance("acme", one(5), Charge(10, 50))
+        await eventually(lambda: len(service.held_back) == 1)
+
+        service.go_down()
+        await eventually(lambda: not holder.healthy)
+        service.up = service.answering = True
+        await eventually(lambda: holder.healthy)
+        await holder.spend("acme", one(1), soon())
+
+        assert service.advanced["acme"] == one(5)
+        assert holder.advance("acme", Charge(10, 50), Charge(10, 50)) == Charge(10, 50)

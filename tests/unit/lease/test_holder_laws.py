@@ -9,7 +9,7 @@ import pytest
 from tests.unit.lease.memory_service import ManualClock, MemoryService, settle
 from tests.unit.lease.test_holder import holding
 
-from trunkline_lease import LeaseHolder, LeaseOptions, Spent, TokenSource
+from trunkline_lease import NOTHING, Charge, LeaseHolder, LeaseOptions, Spent, TokenSource
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Overloaded, QuotaExhausted
 
@@ -23,25 +23,26 @@ class History:
     """What happened to each tenant."""
 
     def __init__(self) -> None:
-        self.spent = dict.fromkeys(TENANTS, 0)
-        self.spent_full = dict.fromkeys(TENANTS, 0)
-        self.refunded = dict.fromkeys(TENANTS, 0)
+        self.spent = dict.fromkeys(TENANTS, NOTHING)
+        self.spent_full = dict.fromkeys(TENANTS, NOTHING)
+        self.refunded = dict.fromkeys(TENANTS, NOTHING)
 
-    async def spend(self, holder: LeaseHolder, tenant: str, tokens: int) -> Spent | None:
+    async def spend(self, holder: LeaseHolder, tenant: str, charge: Charge) -> Spent | None:
         try:
-            spent = await holder.spend(tenant, tokens, Deadline.after(30))
+            spent = await holder.spend(tenant, charge, Deadline.after(30))
         except (QuotaExhausted, Overloaded):
             return None
-        self.spent[tenant] += tokens
-        self.spent_full[tenant] += tokens if spent.source is TokenSource.AUTHORITY else 0
+        self.spent[tenant] += charge
+        self.spent_full[tenant] += charge if spent.source is TokenSource.AUTHORITY else NOTHING
         return spent
 
 
 @pytest.mark.parametrize("seed", range(30))
 async def test_nothing_is_spent_that_was_not_granted(seed: int) -> None:
-    """For every tenant: spent - refunded <= granted + safe mode's bound, and full spends need grants."""
+    """For every tenant and currency: spent - refunded <= granted + safe mode's bound; full spends need grants."""
     rng, clock, history = random.Random(seed), ManualClock(), History()
     service = MemoryService(clock, rate=rng.choice([5.0, 100.0, 2000.0]), burst=rng.choice([10.0, 60.0, 500.0]))
+    service.requests_rate, service.requests_burst = rng.choice([1.0, 50.0, 500.0]), rng.choice([3.0, 20.0, 100.0])
     service.valid_s = rng.choice([1.0, 5.0])
     started_s = clock.now_s
     spenders: list[asyncio.Future[Spent | None]] = []
@@ -49,9 +50,11 @@ async def test_nothing_is_spent_that_was_not_granted(seed: int) -> None:
         for _ in range(300):
             act, tenant = rng.random(), rng.choice(TENANTS)
             if act < 0.7:
-                spenders.append(asyncio.ensure_future(history.spend(holder, tenant, rng.randint(1, 12))))
+                charge = Charge(rng.randint(0, 2), rng.randint(1, 12))
+                spenders.append(asyncio.ensure_future(history.spend(holder, tenant, charge)))
             elif act < 0.8:
-                history.refunded[tenant] += holder.refund(tenant, rng.randint(0, 20))
+                wish = Charge(rng.randint(0, 3), rng.randint(0, 20))
+                history.refunded[tenant] += holder.refund(tenant, wish)
             elif act < 0.85 and spenders:
                 rng.choice(spenders).cancel()
             elif act < 0.9 and service.calls:
@@ -65,8 +68,15 @@ async def test_nothing_is_spent_that_was_not_granted(seed: int) -> None:
     elapsed_s = clock.now_s - started_s
     for tenant in TENANTS:
         # Every eviction starts a safe share anew, so its bound counts them.
-        safe = (1 + holder.stats.evictions) * OPTIONS.safe_burst_tokens + OPTIONS.safe_rate_tokens_per_s * elapsed_s
-        assert history.refunded[tenant] <= history.spent[tenant]
-        assert history.spent_full[tenant] - history.refunded[tenant] <= service.granted[tenant]
-        assert history.spent[tenant] - history.refunded[tenant] <= service.granted[tenant] + safe
-        assert service.returned[tenant] <= service.granted[tenant]
+        shares = 1 + holder.stats.evictions
+        safe = Charge(
+            int(shares * OPTIONS.safe_burst_requests + OPTIONS.safe_requests_per_s * elapsed_s),
+            int(shares * OPTIONS.safe_burst_tokens + OPTIONS.safe_tokens_per_s * elapsed_s),
+        )
+        granted = Charge(service.granted_requests[tenant], service.granted[tenant])
+        assert history.refunded[tenant].within(history.spent[tenant])
+        assert history.spent_full[tenant].within(granted + history.refunded[tenant])
+        assert history.spent[tenant].within(granted + safe + history.refunded[tenant])
+        assert Charge(service.returned_requests[tenant], service.returned[tenant]).within(
+            granted + history.refunded[tenant]
+        )
