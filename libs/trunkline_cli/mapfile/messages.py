@@ -6,7 +6,9 @@ from typing import Any, Final, TypeAlias
 
 from trunkline.control.v1 import changes_pb2 as changes_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
+from trunkline_cli.mapfile.limit_values import fill_tenant_limits, key_limit_values, limit_values, override_values
 from trunkline_cli.mapfile.schema import ENDPOINT_KINDS, EntryKind, Key, Values
+from trunkline_cli.stages import stage_names, stage_number
 
 Message: TypeAlias = entries_pb.Region | entries_pb.Space | entries_pb.Tenant | entries_pb.Collection
 
@@ -58,6 +60,13 @@ def values_of(message: Message) -> Values:
                 "jurisdictions": sorted(message.jurisdictions),
                 "state": "suspended" if message.state == entries_pb.TENANT_STATE_SUSPENDED else "active",
                 "quota_tokens_per_s": message.quota_tokens_per_s,
+                "limits": limit_values(message.limits),
+                "overrides": [override_values(each) for each in message.overrides],
+                "shadow_limits": limit_values(message.shadow_limits),
+                "key_limits": [key_limit_values(each) for each in message.key_limits],
+                "time_zone": message.time_zone,
+                "labels": dict(sorted(message.labels.items())),
+                "disabled_stages": stage_names(message.disabled_stages),
             }
         case _:
             return _collection_values(message)
@@ -72,6 +81,7 @@ def _region_values(message: entries_pb.Region) -> Values:
         "endpoints": {kind: found for kind, found in lists.items() if found},
         "stores": [_store_values(store) for store in sorted(message.stores, key=lambda store: store.store_id)],
         "ramp_s": message.ramp.ToNanoseconds() / _NANOSECONDS,
+        "disabled_stages": stage_names(message.disabled_stages),
     }
 
 
@@ -114,7 +124,11 @@ def entry_with(kind: EntryKind, values: Values, live: Message | None) -> changes
             message.jurisdictions[:] = values["jurisdictions"]
             suspended = values["state"] == "suspended"
             message.state = entries_pb.TENANT_STATE_SUSPENDED if suspended else entries_pb.TENANT_STATE_ACTIVE
-            message.quota_tokens_per_s = values["quota_tokens_per_s"]
+            message.quota_tokens_per_s, message.time_zone = values["quota_tokens_per_s"], values["time_zone"]
+            fill_tenant_limits(message, values)
+            message.labels.clear()
+            message.labels.update(values["labels"])
+            message.disabled_stages[:] = map(stage_number, values["disabled_stages"])
         case entries_pb.Collection():
             _fill_collection(message, values)
         case _:
@@ -133,6 +147,7 @@ def _fill_region(message: entries_pb.Region, values: Values) -> None:
     message.ClearField("ramp")
     if values["ramp_s"]:
         message.ramp.FromNanoseconds(round(values["ramp_s"] * _NANOSECONDS))
+    message.disabled_stages[:] = map(stage_number, values["disabled_stages"])
 
 
 def _fill_collection(message: entries_pb.Collection, values: Values) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from trunkline_cli.mapfile.limit_readers import key_limits, labels, limits, overrides, stages, time_zone
 from trunkline_cli.mapfile.readers import (
     Reader,
     choice,
@@ -64,7 +65,7 @@ STATES: Final = ("serving", "draining", "down")
 TENANT_STATES: Final = ("active", "suspended")
 LAYOUTS: Final = ("shared", "dedicated", "dedicated_cluster")
 PREFERENCES: Final = ("nearest", "placement")
-ENDPOINT_KINDS: Final = ("routing", "retrieval", "rerank", "inference", "admission")
+ENDPOINT_KINDS: Final = ("routing", "retrieval", "rerank", "inference", "admission", "learning")
 
 FIELDS: Final[Mapping[EntryKind, Sequence[Field]]] = {
     EntryKind.REGION: (
@@ -74,6 +75,7 @@ FIELDS: Final[Mapping[EntryKind, Sequence[Field]]] = {
         Field("endpoints", endpoints(ENDPOINT_KINDS), {}),
         Field("stores", stores, []),
         Field("ramp_s", seconds(3600), 0.0),
+        Field("disabled_stages", stages, []),
     ),
     EntryKind.SPACE: (
         Field("space_id", name),
@@ -87,6 +89,13 @@ FIELDS: Final[Mapping[EntryKind, Sequence[Field]]] = {
         Field("jurisdictions", jurisdictions(1, 16)),
         Field("state", choice(TENANT_STATES)),
         Field("quota_tokens_per_s", integer(0, 10**12), 0),
+        Field("limits", limits, {}),
+        Field("overrides", overrides, []),
+        Field("shadow_limits", limits, {}),
+        Field("key_limits", key_limits, []),
+        Field("time_zone", time_zone, ""),
+        Field("labels", labels, {}),
+        Field("disabled_stages", stages, []),
     ),
     EntryKind.COLLECTION: (
         Field("tenant_id", name),

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 
+from trunkline_cli.mapfile.limit_values import LIMIT_FIELDS
 from trunkline_cli.mapfile.live import LiveMap
 from trunkline_cli.mapfile.messages import entry_with, message_key
 from trunkline_cli.mapfile.parse import MapFile, read_map_file
@@ -21,6 +23,7 @@ from trunkline_cli.mapfile.schema import (
     Values,
 )
 from trunkline_cli.mapfile.write import MapFileWriter
+from trunkline_cli.stages import SWITCHES
 
 # Words that YAML readers take for something else are names of the map all the same.
 names = st.one_of(
@@ -54,6 +57,28 @@ stores = st.lists(
 addresses = st.dictionaries(st.sampled_from(ENDPOINT_KINDS), st.lists(endpoints, min_size=1, max_size=3)).map(
     lambda found: {kind: found[kind] for kind in ENDPOINT_KINDS if kind in found}
 )
+stages = sets(st.sampled_from([*SWITCHES, "77"]), 0)
+lines = st.text(st.characters(exclude_categories=("C", "Z")), max_size=20)
+label_names = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)
+limits = st.fixed_dictionaries({}, optional={name: st.integers(1, 100) for name in LIMIT_FIELDS}).map(
+    lambda found: {name: found[name] for name in LIMIT_FIELDS if name in found}
+)
+overrides = st.builds(
+    lambda limits, end, note: {"limits": limits, "end": end, **({"note": note} if note else {})},
+    limits,
+    st.integers(0, 2**33).map(lambda seconds: Timestamp(seconds=seconds).ToJsonString()),
+    lines,
+)
+key_limits = st.builds(
+    lambda subject, rate, day: {
+        name: value
+        for name, value in (("subject", subject), ("requests_per_minute", rate), ("requests_per_day", day))
+        if value
+    },
+    lines.filter(bool),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
 regions = st.fixed_dictionaries(
     {
         "region_id": names,
@@ -62,6 +87,7 @@ regions = st.fixed_dictionaries(
         "endpoints": addresses,
         "stores": stores,
         "ramp_s": st.integers(0, 3600 * 10**9).map(lambda nanoseconds: nanoseconds / 1e9),
+        "disabled_stages": stages,
     }
 )
 spaces = st.fixed_dictionaries(
@@ -74,6 +100,13 @@ tenants = st.fixed_dictionaries(
         "jurisdictions": sets(jurisdictions, 1),
         "state": st.sampled_from(TENANT_STATES),
         "quota_tokens_per_s": st.integers(0, 10**12),
+        "limits": limits,
+        "overrides": st.lists(overrides, max_size=3),
+        "shadow_limits": limits,
+        "key_limits": st.lists(key_limits, max_size=3, unique_by=lambda each: each["subject"]),
+        "time_zone": st.sampled_from(["", "Europe/Berlin", "Etc/GMT+3"]),
+        "labels": st.dictionaries(label_names, lines, max_size=3).map(lambda found: dict(sorted(found.items()))),
+        "disabled_stages": stages,
     }
 )
 collections = st.fixed_dictionaries(
