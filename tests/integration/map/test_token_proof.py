@@ -12,7 +12,7 @@ from tests.bench.map_world import PROBED, World, open_world
 
 from trunkline_map.etcd import open_etcd
 
-CHANGES = 100
+CHANGES = 50
 DELAY_S = 0.05
 
 
@@ -27,7 +27,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_who_brings_the_token_never_sees_the_old_map(world: World) -> None:
-    """300 reads with it, right after the change, at three routers; those without it at the late router show the old."""
+    """150 reads with it, right after the change, at three routers; those without it at the late router show the old."""
     targets = await world.start_services()
     world.late.faults.delay_s = DELAY_S
     seen = Seen()
