@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +12,11 @@ from pydantic_settings import SettingsConfigDict
 
 from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
+
+
+def _replica_name() -> str:
+    """Return the host's name as the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).lstrip("_.-")[:63] or "router"
 
 
 class RoutingSettings(EtcdSettings, ServiceSettings):
@@ -65,6 +72,37 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
     embedding_tokens: PositiveInt = Field(1, description="Quota tokens of embedding one query.")
     rerank_tokens: PositiveInt = Field(3, description="Quota tokens of one rerank.")
     write_tokens: PositiveInt = Field(1, description="Quota tokens of one document written or deleted.")
+
+    replica: str = Field(
+        default_factory=_replica_name,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+        description="Name of this router in journals; the host's by default.",
+    )
+    usage_dir: Path | None = Field(
+        None, description="Root of the usage journals, one folder for each router; without it nothing is kept."
+    )
+    prices_path: Path | None = Field(None, description="Price file: what stages cost. The package's own without one.")
+    search_audit_dir: Path | None = Field(
+        None, description="Root of the audit of searches, one folder for each router; without it nothing is noted."
+    )
+    search_audit_salt_days: int = Field(
+        30, ge=0, le=3650, description="Days after which hashes in the audit can no longer be tied to anybody."
+    )
+    report_every_s: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        description="How often admission hears what this router saw, and tells levels and budgets.",
+    )
+    reduced_candidates_part: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="At a reduced level: part of `top_k` that each of several collections gives.",
+    )
+    reduced_cache_stretch: float = Field(
+        10.0, ge=1, le=1000, description="At a reduced level: how many times as long decisions are remembered."
+    )
 
     decision_cache_size: PositiveInt = Field(4096, description="Decisions remembered, with their query vectors.")
     policy_cache_size: PositiveInt = Field(1024, description="Policies held ready.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -25,6 +26,8 @@ from trunkline_mesh.identity import ServiceToken
 from trunkline_mesh.logs import get_logger
 from trunkline_mesh.request import AUTHORIZATION_KEY
 from trunkline_mesh.retry_budget import RetryBudget
+from trunkline_routing.edge.audited import Watch
+from trunkline_routing.edge.books import Books, build_books, open_books
 from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.chooser_files import read_classifiers, read_own_routers
 from trunkline_routing.edge.classifier_client import ClassifierClient
@@ -41,7 +44,9 @@ from trunkline_routing.edge.policy_warming import keep_warm
 from trunkline_routing.edge.ports import Inference, Quota, Rerank, Retrieval
 from trunkline_routing.edge.receipts import Receipts, read_key
 from trunkline_routing.edge.region_probe import RegionProber
+from trunkline_routing.edge.region_report import RegionReporter, Send
 from trunkline_routing.edge.region_view import RegionView
+from trunkline_routing.edge.report_client import ReportClient
 from trunkline_routing.edge.rerank_client import RerankClient
 from trunkline_routing.edge.reranking import Reranking
 from trunkline_routing.edge.retrieval_client import Listener, RetrievalClient
@@ -51,9 +56,12 @@ from trunkline_routing.edge.sample import SAMPLE_POLICY, SampleReader, Samples
 from trunkline_routing.edge.sample_client import SampleClient
 from trunkline_routing.edge.search import Search, SearchParts
 from trunkline_routing.edge.servicer import RoutingServicer
+from trunkline_routing.edge.spending import Spending
 from trunkline_routing.edge.write import Write
 from trunkline_routing.feedback.journal import FileFeedbackStore
 from trunkline_routing.settings import RoutingSettings
+from trunkline_tiers import default_tiers
+from trunkline_usage.prices import default_prices
 
 SERVICE: Final = "trunkline.routing.v1.RoutingService"
 
@@ -73,14 +81,18 @@ def build_servicer(
     breakers: BreakerRegistry,
     settings: RoutingSettings,
     view: RegionView | None = None,
+    books: Books | None = None,
 ) -> RoutingServicer:
     """Wire use cases over ports; no I/O. Tests and benches give their own ports.
 
-    `view` is what is known of the regions; without one they are known only by how calls to them end.
+    `view` is what is known of the regions; without one they are known only by how calls to them end. Without `books`
+    tiers and prices are the packages' own, and nothing is kept.
     """
     view = view or RegionView()
+    books = books or build_books(settings, default_tiers(), default_prices(), view)
     budget = RetryBudget()
     budgets = StageBudgets.of(settings)
+    spending = Spending(quota, books.tariff, books.meter, books.sums.cost, budget_s=settings.admission_budget_s)
     decider, vectors = deciding.decider, deciding.vectors
     hedges = Hedges(settings.hedge_share)
     searching = Failover("retrieval", "Search", REGION_POLICY, breakers, budget, view=view, probed=True, hedges=hedges)
@@ -92,14 +104,16 @@ def build_servicer(
         vectors=vectors,
         retrieving=Retrieving(vectors, retrieval, searching, budgets),
         reranking=Reranking(rerank, reordering, budgets, min_s=settings.rerank_min_s),
-        quota=quota,
+        terms_of=books.terms.of,
+        in_flight=books.in_flight,
+        spending=spending,
         budgets=budgets,
         settings=settings,
     )
     return RoutingServicer(
         Search(parts),
-        Route(source, decider, searching, budgets, settings),
-        Write(source, embedding, retrieval, quota, breakers, settings, view.is_out),
+        Route(source, decider, searching, budgets, settings, books.terms.of, books.in_flight),
+        Write(source, embedding, retrieval, books.terms.of, books.in_flight, spending, breakers, settings, view.is_out),
         Feedback(
             source,
             deciding.receipts,
@@ -109,6 +123,7 @@ def build_servicer(
             region_id=settings.region,
         ),
         Samples(source, samples, reading, region_id=settings.region),
+        Watch(source, books.sums, books.audit, region_id=settings.region),
         rerank_depth=settings.rerank_depth,
     )
 
@@ -171,15 +186,17 @@ def note_transition(transition: Transition) -> None:
 async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
     """Open the map, the channels and the lease; yield the front door; close in reverse order."""
     breakers, view = BreakerRegistry(on_transition=note_transition), RegionView()
+    credential = partial(_service_credential, settings)
     async with (
         ChannelPool(max_channels=settings.max_channels) as channels,
         open_map_watcher(settings.etcd_access()) as watcher,
-        open_lease_holder(
-            channels.get(settings.admission_endpoints), credential=lambda: _service_credential(settings)
-        ) as lease,
+        open_lease_holder(channels.get(settings.admission_endpoints), credential=credential) as lease,
         background(RegionProber(watcher, channels, view).run()),
         AsyncExitStack() as stack,
     ):
+        books = await stack.enter_async_context(open_books(settings, view))
+        reporter = _reporter(settings, books, ReportClient(channels.get(settings.admission_endpoints), credential))
+        await stack.enter_async_context(background(reporter.run()))
         embedding = build_embedding(InferenceClient(channels), breakers, view)
         deciding = await stack.enter_async_context(open_deciding(embedding, breakers, settings))
         await stack.enter_async_context(
@@ -196,8 +213,14 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
             breakers,
             settings,
             view,
+            books,
         )
-        soft_checks = {"etcd": watcher.connected, "admission": lambda: lease.healthy}
+        soft_checks = {
+            "etcd": watcher.connected,
+            "admission": lambda: lease.healthy,
+            "reports": lambda: reporter.healthy,
+            **books.soft_checks(),
+        }
         yield edge_app(servicer, watcher, settings.region, soft_checks)
 
 
@@ -244,6 +267,12 @@ def edge_app(
         soft_checks=soft_checks,
         service_checks={SERVICE: lambda: not leaving(source, region_id)},
         draining=lambda: leaving(source, region_id),
+    )
+
+
+def _reporter(settings: RoutingSettings, books: Books, send: Send) -> RegionReporter:
+    return RegionReporter(
+        send, books.sums, books.standing, books.utilisation, books.tiers, every_s=settings.report_every_s
     )
 
 

@@ -29,6 +29,8 @@ async def embed_batch(
     A query that names a collection which may not be read here takes no part: it must be refused before it is embedded.
     Failures are left to the queries, which meet them again, and whose trails then tell.
     """
+    if gate.terms.embedding is not None:
+        return
     texts: defaultdict[str, list[str]] = defaultdict(list)
     searched: defaultdict[str, list[CollectionEntry]] = defaultdict(list)
     for query in queries:

@@ -36,6 +36,8 @@ def for_collection(
 ) -> list[Candidate]:
     """Return the placement's regions in the order that the collection prefers; or the primary alone.
 
+    Regions where retrieval is switched off are passed over.
+
     NEAREST is this router's own region, then the others by `tier`; those that are as far, or not known to be nearer,
     stay in the placement's order. PLACEMENT is that order itself.
     """
@@ -44,16 +46,26 @@ def for_collection(
         names = names[:1]
     elif entry.preference is Preference.NEAREST:
         names = _nearest(names, gate.region.region_id, tier)
-    jurisdictions = wall(gate, (entry,))
-    return [_judge(name, gate.snapshot.region(name), jurisdictions) for name in names]
+    jurisdictions, stage = wall(gate, (entry,)), trail_pb.STAGE_NAME_RETRIEVAL
+    return [_judge(name, gate.snapshot.region(name), jurisdictions, stage) for name in names]
 
 
-def within(gate: Gate, jurisdictions: frozenset[str], tier: Tier = unknown) -> list[Candidate]:
-    """Return every region within the wall, nearest first: for work that needs no placed data."""
+def within(
+    gate: Gate,
+    jurisdictions: frozenset[str],
+    tier: Tier = unknown,
+    *,
+    stage: trail_pb.StageName.ValueType = trail_pb.STAGE_NAME_UNSPECIFIED,
+) -> list[Candidate]:
+    """Return every region within the wall, nearest first: for work that needs no placed data.
+
+    Regions where `stage` is switched off are passed over.
+    """
     regions: Iterable[RegionEntry] = gate.snapshot.regions()
     inner = [region.region_id for region in regions if inside(region, jurisdictions)]
     return [
-        _judge(name, gate.snapshot.region(name), jurisdictions) for name in _nearest(inner, gate.region.region_id, tier)
+        _judge(name, gate.snapshot.region(name), jurisdictions, stage)
+        for name in _nearest(inner, gate.region.region_id, tier)
     ]
 
 
@@ -68,9 +80,14 @@ def _nearest(names: list[str], own: str, tier: Tier) -> list[str]:
     return sorted(names, key=keyed.__getitem__)
 
 
-def _judge(region_id: str, region: RegionEntry | None, jurisdictions: frozenset[str]) -> Candidate:
+def _judge(
+    region_id: str,
+    region: RegionEntry | None,
+    jurisdictions: frozenset[str],
+    stage: trail_pb.StageName.ValueType,
+) -> Candidate:
     if region is None or not inside(region, jurisdictions):
         return Candidate(region_id, region, trail_pb.ATTEMPT_OUTCOME_SKIPPED_RESIDENCY)
-    if region.state is not RegionState.SERVING:
+    if region.state is not RegionState.SERVING or stage in region.disabled_stages:
         return Candidate(region_id, region, trail_pb.ATTEMPT_OUTCOME_SKIPPED_STATE)
     return Candidate(region_id, region)

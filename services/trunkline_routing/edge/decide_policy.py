@@ -120,8 +120,9 @@ class PolicyDecider:
             f"{lane.key}?{'&'.join(arms)}" if arms else lane.key,
             text,
             prepared.caller_key(caller) if prepared.looks_at_callers else None,
+            gate.terms.trusts_semantics,
         )
-        remembered = self._cache.get(key, basis)
+        remembered = self._cache.get(key, basis) or self._outlived(gate, key, basis, trail)
         if remembered is not None:
             return remembered
         make = partial(self._make, gate, lane, policy, query, caller, deadline, trail)
@@ -130,6 +131,16 @@ class PolicyDecider:
             for reason, subject in made.degradations:
                 trail.degrade(reason, subject)
         return made.decision
+
+    def _outlived(self, gate: Gate, key: Key, basis: Basis, trail: TrailRecorder) -> Decision | None:
+        """Return a decision whose time is over, where the tier's level has such used for longer, and tell of it."""
+        stretch = gate.terms.cache_stretch
+        if stretch <= 1.0:
+            return None
+        remembered = self._cache.get(key, basis, stretch=stretch)
+        if remembered is not None:
+            trail.degrade(trail_pb.DEGRADATION_REASON_LEVEL, "cache")
+        return remembered
 
     async def _make(
         self,

@@ -37,6 +37,8 @@ class Key(NamedTuple):
     """Normalised."""
     caller: object = None
     """What the policy's rules see of the caller; None where they look at nobody."""
+    semantics: bool = True
+    """False while semantics are switched off, and what they once decided is not used."""
 
 
 class Basis(NamedTuple):
@@ -55,6 +57,13 @@ class Made:
     """How long to remember it; 0 for not at all."""
     degradations: tuple[tuple[trail_pb.DegradationReason.ValueType, str], ...] = ()
     """Of a decision that is less than it should be; such a one is never remembered."""
+
+
+class _Kept(NamedTuple):
+    at_s: float
+    lasts_s: float
+    basis: Basis
+    decision: Decision
 
 
 class _Flight:
@@ -77,23 +86,25 @@ class DecisionCache:
         self._size = size
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
-        self._kept: OrderedDict[Key, tuple[float, Basis, Decision]] = OrderedDict()
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._flying: dict[tuple[Key, int, int], _Flight] = {}
 
-    def get(self, key: Key, basis: Basis) -> Decision | None:
-        """Return the decision remembered for this state of the map, if its time is not over."""
+    def get(self, key: Key, basis: Basis, *, stretch: float = 1.0) -> Decision | None:
+        """Return the decision remembered for this state of the map; None once its time, `stretch` times over, ended."""
         kept = self._kept.get(key)
         # A snapshot returns the same objects until the tenant's part of the map changes, so identity is enough.
-        if kept is None or kept[1][0] is not basis[0] or kept[1][1] is not basis[1] or kept[0] < self._clock():
+        if kept is None or kept.basis[0] is not basis[0] or kept.basis[1] is not basis[1]:
+            return None
+        if kept.at_s + kept.lasts_s * stretch < self._clock():
             return None
         self._kept.move_to_end(key)
         _HITS.inc()
-        return kept[2]
+        return kept.decision
 
     def put(self, key: Key, basis: Basis, decision: Decision, ttl_s: float) -> None:
         """Remember a decision for `ttl_s`, more or less by up to a tenth."""
         lasts_s = ttl_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
-        self._kept[key] = (self._clock() + lasts_s, basis, replace(decision, cached=True))
+        self._kept[key] = _Kept(self._clock(), lasts_s, basis, replace(decision, cached=True))
         self._kept.move_to_end(key)
         while len(self._kept) > self._size:
             self._kept.popitem(last=False)

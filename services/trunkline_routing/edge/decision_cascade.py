@@ -92,6 +92,8 @@ class Cascade:
     async def _outside(
         self, course: DecisionCourse, one: OutsideStep, policy: RoutingPolicy, excluded: frozenset[str]
     ) -> Decision | None:
+        if _left_out(course, one.stage):
+            return None
         wanted = policy.own_router if one is self._own_router else policy.classifier
         offered = [
             (name, policy.collections[name].description or entry.description)
@@ -114,6 +116,8 @@ class Cascade:
 
     async def _semantic(self, course: DecisionCourse) -> None:
         stage = trail_pb.DECISION_STAGE_SEMANTIC
+        if _left_out(course, stage):
+            return
         costs = course.policy.budget.cost_per_1000 is not None
         if costs and not self._budget.spend(course.gate.tenant.tenant_id, EMBEDDING_COST):
             course.trail.degrade(trail_pb.DEGRADATION_REASON_DECISION_BUDGET_SPENT)
@@ -148,6 +152,16 @@ class Cascade:
             course.trail.degrade(trail_pb.DEGRADATION_REASON_HEAD_UNAVAILABLE)
         course.head_digest = ready.digest
         return ready.head.decide(vector)
+
+
+def _left_out(course: DecisionCourse, stage: trail_pb.DecisionStage.ValueType) -> bool:
+    """Tell of a step that the request's terms leave out."""
+    cause = course.gate.terms.semantics
+    if cause is None:
+        return False
+    course.trail.degrade(cause.reason, cause.subject)
+    course.steps.append(Step(stage, trail_pb.DECISION_STAGE_OUTCOME_FAILED))
+    return True
 
 
 def _consider(course: DecisionCourse) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import RegionEntry, SpaceEntry
 from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import StageDisabled
 from trunkline_routing.edge import candidates
 from trunkline_routing.edge.failover import Failover
 from trunkline_routing.edge.model import Gate, Vector
@@ -19,6 +20,8 @@ MAX_QUERIES: Final = 64
 MAX_PASSAGES: Final = 8
 """Passages in one call: long texts, of which a CPU embeds some ten a second. A call of many would be slow enough for a
 breaker to take the model for broken, and would keep queries waiting behind it."""
+
+_STAGE: Final = trail_pb.STAGE_NAME_EMBEDDING
 
 
 class Embedding:
@@ -41,7 +44,13 @@ class Embedding:
         passages: bool = False,
         trail: TrailRecorder | None = None,
     ) -> list[Vector]:
-        """Return one vector for each text. Raises domain errors when no allowed region could do it."""
+        """Return one vector for each text.
+
+        Raises domain errors when no allowed region could do it, StageDisabled where it is switched off for the tenant:
+        here, because background work that no request's terms are asked for passes here too.
+        """
+        if _STAGE in gate.tenant.disabled_stages:
+            raise StageDisabled(metadata={"stage": "embedding"})
         vectors: list[Vector] = []
         size = MAX_PASSAGES if passages else MAX_QUERIES
         failover = self._passages if passages else self._queries
@@ -52,7 +61,7 @@ class Embedding:
                 return await self._inference.embed(region, space, batch, passages=passages, deadline=share)
 
             region, embedded = await failover.first(
-                candidates.within(gate, wall, failover.tier),
+                candidates.within(gate, wall, failover.tier, stage=_STAGE),
                 attempt,
                 deadline=deadline,
                 subject={"space": space.space_id},

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
-from trunkline_map.entries import CollectionEntry, RegionEntry, RegionState
+from trunkline_map.entries import CollectionEntry, RegionEntry, RegionState, TenantEntry
 from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.source import MapSource
 from trunkline_map.token import encode
@@ -14,13 +14,25 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import MapNotReady, ResidencyRouterOutside, TenantSuspended, TenantUnknown
 from trunkline_mesh.status import MAX_METADATA_VALUE_CHARS
 from trunkline_routing.edge.model import Choice, Gate
+from trunkline_routing.edge.terms import Terms, everything
 
 MAP_WAIT_PART: Final = 0.9
 """Of the time left at most this much is spent on waiting for the map: later there would be no time to search, and the
 refusal would reach nobody, because gRPC tells us up to 3 % more time than the caller has."""
 
+TermsOf: TypeAlias = Callable[[TenantEntry, RegionEntry], Terms]
+"""Gives what is left out of a tenant's requests in the router's region."""
 
-async def enter(source: MapSource, *, tenant_id: str, region_id: str, map_token: bytes, deadline: Deadline) -> Gate:
+
+async def enter(
+    source: MapSource,
+    *,
+    tenant_id: str,
+    region_id: str,
+    map_token: bytes,
+    deadline: Deadline,
+    terms_of: TermsOf = everything,
+) -> Gate:
     """Return the gate for a tenant's request, resting on a map at least as new as its token.
 
     Residency comes before everything else: a router outside the tenant's jurisdictions refuses before anything of the
@@ -40,7 +52,7 @@ async def enter(source: MapSource, *, tenant_id: str, region_id: str, map_token:
         raise outside(snapshot, tenant.jurisdictions)
     if tenant.suspended:
         raise TenantSuspended
-    return Gate(snapshot, tenant, region, token_given=bool(map_token))
+    return Gate(snapshot, tenant, region, token_given=bool(map_token), terms=terms_of(tenant, region))
 
 
 def token_for(gate: Gate, region: RegionEntry, entries: Iterable[CollectionEntry]) -> bytes:

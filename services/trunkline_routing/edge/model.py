@@ -14,6 +14,7 @@ from trunkline_map.snapshot import MapSnapshot
 from trunkline_policy.experiments import Assigned
 from trunkline_policy.generation import GenerationChoice
 from trunkline_policy.model import Template
+from trunkline_routing.edge.terms import EVERYTHING, Terms
 
 Vector: TypeAlias = Sequence[float]
 Vectors: TypeAlias = Mapping[str, Vector]
@@ -56,6 +57,8 @@ class Gate:
     """This router's own."""
     token_given: bool = False
     """True if the caller brought a map token: nobody may answer from an older map then."""
+    terms: Terms = EVERYTHING
+    """What is left out of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from trunkline.common.v1 import document_pb2 as document_pb
+from trunkline_lease.charge import Charge
 from trunkline_lease.spent import Spent
 from trunkline_map.entries import RegionEntry, SpaceEntry
 from trunkline_mesh.deadline import Deadline
@@ -91,10 +92,13 @@ class Rerank(Protocol):
 
 
 class Quota(Protocol):
-    """What a tenant may spend; trunkline_lease.LeaseHolder has it."""
+    """What a tenant may spend; trunkline_lease.LeaseHolder has it.
 
-    async def spend(self, tenant_id: str, tokens: int, deadline: Deadline) -> Spent:
-        """Take tokens; raise QuotaExhausted with the delay after which to come back."""
+    `key` is the subject of a credential that the tenant limits by itself, else empty.
+    """
 
-    def refund(self, tenant_id: str, tokens: int) -> int:
-        """Give back tokens of work that was not done; return how many were taken back."""
+    async def spend(self, tenant_id: str, charge: Charge, deadline: Deadline, *, key: str = "") -> Spent:
+        """Take all of `charge`; raise QuotaExhausted with the delay after which to come back, or Overloaded."""
+
+    def refund(self, tenant_id: str, charge: Charge, *, key: str = "") -> Charge:
+        """Give back what was spent on work that was not done; return what was taken back."""

@@ -41,7 +41,7 @@ class QueryVectors:
     ) -> list[Vector]:
         """Return one vector for each text; those that are missing are embedded in one batch.
 
-        Raises domain errors when no region within the wall could embed.
+        Raises domain errors when no region within the wall could embed, and where the request's terms leave that out.
         """
         keys = [_key(gate, space, text) for text in texts]
         # Looked up once: the cache may change while we wait for the rest.
@@ -50,6 +50,10 @@ class QueryVectors:
         _HITS.inc(len(keys) - len(missing))
         if missing:
             _MISSES.inc(len(missing))
+            cause = gate.terms.embedding
+            if cause is not None:
+                trail.degrade(cause.reason, cause.subject)
+                raise cause.refusal()
             with trail.stage(trail_pb.STAGE_NAME_EMBEDDING, deadline):
                 vectors = await self._embedding.embed(
                     gate, space, [key[-1] for key in missing], wall=wall, deadline=deadline, trail=trail

@@ -41,6 +41,11 @@ class Reranking:
         """Return the hits in their new order. Never fails: it degrades."""
         if not hits:
             return hits
+        cause = gate.terms.rerank
+        if cause is not None:
+            trail.skipped(trail_pb.STAGE_NAME_RERANK)
+            trail.degrade(cause.reason, cause.subject)
+            return hits
         budget = self._budgets.rerank(deadline)
         if budget.remaining_s() < self._min_s:
             trail.skipped(trail_pb.STAGE_NAME_RERANK)
@@ -56,7 +61,7 @@ class Reranking:
         with trail.stage(trail_pb.STAGE_NAME_RERANK, budget) as stage:
             try:
                 region, order = await self._failover.first(
-                    candidates.within(gate, wall, self._failover.tier),
+                    candidates.within(gate, wall, self._failover.tier, stage=trail_pb.STAGE_NAME_RERANK),
                     attempt,
                     deadline=budget,
                     subject={"stage": STAGE},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -47,15 +48,16 @@ class Retrieving:
         if query.vectors:
             _check_own_vector(gate, query, decision)
         trail.searched = True
+        trail.places = tuple(choice.entry.collection_id for choice in decision.choices)
         vectors = query.vectors or await self._query_vectors(gate, query, decision, trail, deadline)
-        limit = max(query.top_k, query.rerank_depth) if rerank else query.top_k
+        limit = _limit(gate, query, len(decision.choices), trail, rerank=rerank)
         budget = self._budgets.retrieval(deadline, rerank=rerank)
         with trail.stage(trail_pb.STAGE_NAME_RETRIEVAL, budget):
             results = await self._search(gate, query, decision, vectors, limit, trail, budget, deadline)
         if len(results) < 2:
             return merge(results, limit)
         with trail.stage(trail_pb.STAGE_NAME_MERGE, budget):
-            return merge(results, limit)
+            return merge(results, max(limit, query.top_k))
 
     async def _query_vectors(
         self, gate: Gate, query: Query, decision: Decision, trail: TrailRecorder, deadline: Deadline
@@ -113,6 +115,22 @@ class Retrieving:
         hop = self._budgets.hop(deadline)
         await self._failover.serve(courses, attempt, deadline=hop, budget=budget, partial=query.allow_partial)
         return [_outcome(choice, course, trail) for choice, course in zip(decision.choices, courses, strict=True)]
+
+
+def _limit(gate: Gate, query: Query, collections: int, trail: TrailRecorder, *, rerank: bool) -> int:
+    """Return how many hits each collection is asked for.
+
+    Where a level wants smaller sets, that is what the answer holds, without more for reranking; and of several
+    collections each is asked for a part of it, but for so much that all of them together can still fill the answer.
+    """
+    usual = max(query.top_k, query.rerank_depth) if rerank else query.top_k
+    part = gate.terms.candidates_part
+    if part >= 1.0 or not collections:
+        return usual
+    limit = max(math.ceil(query.top_k * part), math.ceil(query.top_k / collections))
+    if limit < usual:
+        trail.degrade(trail_pb.DEGRADATION_REASON_LEVEL, "candidates")
+    return limit
 
 
 def _check_own_vector(gate: Gate, query: Query, decision: Decision) -> None:

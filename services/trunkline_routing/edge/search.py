@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
-from trunkline_lease.spent import TokenSource
 from trunkline_map.source import MapSource
 from trunkline_mesh.errors import NoCollectionMatches
 from trunkline_mesh.request import RequestScope
@@ -17,11 +15,12 @@ from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.batch import embed_batch
 from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.decide import Decider
+from trunkline_routing.edge.in_flight import InFlight
 from trunkline_routing.edge.model import Answer, Gate, Hit, Query
-from trunkline_routing.edge.ports import Quota
 from trunkline_routing.edge.query_vectors import QueryVectors
 from trunkline_routing.edge.reranking import Reranking
 from trunkline_routing.edge.retrieving import Retrieving
+from trunkline_routing.edge.spending import Spending
 from trunkline_routing.edge.trail import TrailRecorder
 from trunkline_routing.settings import RoutingSettings
 
@@ -38,7 +37,9 @@ class SearchParts:
     vectors: QueryVectors
     retrieving: Retrieving
     reranking: Reranking
-    quota: Quota
+    terms_of: gates.TermsOf
+    in_flight: InFlight
+    spending: Spending
     budgets: StageBudgets
     settings: RoutingSettings
 
@@ -55,30 +56,26 @@ class Search:
     ) -> list[Answer]:
         """Return one answer for each query, all under one permit and one embedding batch.
 
-        Raises the first failure. Tokens of work that was not done go back, also then; what was done is charged.
+        Raises the first failure. Quota of work that was not done goes back, also then; what was done is charged.
         """
         parts, settings = self._parts, self._parts.settings
         gate = await gates.enter(
-            parts.source, tenant_id=tenant_id, region_id=settings.region, map_token=map_token, deadline=scope.deadline
+            parts.source,
+            tenant_id=tenant_id,
+            region_id=settings.region,
+            map_token=map_token,
+            deadline=scope.deadline,
+            terms_of=parts.terms_of,
         )
-        reserved = sum(map(self._reserved, queries))
-        began_s = time.perf_counter()
-        spent = await parts.quota.spend(tenant_id, reserved, scope.deadline)
-        spend_s = time.perf_counter() - began_s
+        gate.terms.require_search()
         trails = [TrailRecorder(scope, settings.region) for _ in queries]
-        try:
-            for trail in trails:
-                trail.map(gate, parts.source.age_s(), aged_after_s=settings.map_aged_after_s)
-                trail.admission(scope.queue_wait_s, spend_s, settings.admission_budget_s)
-                if spent.source is TokenSource.LOCAL:
-                    trail.degrade(trail_pb.DEGRADATION_REASON_QUOTA_LOCAL)
-            if len(queries) == 1:
-                return [await self._one(gate, queries[0], trails[0], scope, MAX_RESPONSE_BYTES)]
-            return await self._several(gate, queries, trails, scope)
-        finally:
-            unused = reserved - sum(map(self._charged, trails))
-            if unused > 0:
-                parts.quota.refund(tenant_id, unused)
+        for trail in trails:
+            trail.map(gate, parts.source.age_s(), aged_after_s=settings.map_aged_after_s)
+        with parts.in_flight.held(gate, scope):
+            async with parts.spending.of_search(gate, scope, queries, trails):
+                if len(queries) == 1:
+                    return [await self._one(gate, queries[0], trails[0], scope, MAX_RESPONSE_BYTES)]
+                return await self._several(gate, queries, trails, scope)
 
     async def _several(
         self, gate: Gate, queries: Sequence[Query], trails: Sequence[TrailRecorder], scope: RequestScope
@@ -112,26 +109,12 @@ class Search:
         decision_id = parts.decider.sealed(gate, query, decision)
         trail.decision(decision, explain=query.explain, decision_id=decision_id)
         rerank = query.rerank and bool(query.text) and bool(decision.choices)
-        hits = await parts.retrieving.run(gate, query, decision, trail, deadline, rerank=rerank)
+        more = rerank and gate.terms.rerank is None  # else nobody looks at more than the answer holds
+        hits = await parts.retrieving.run(gate, query, decision, trail, deadline, rerank=more)
         if rerank:
             hits = await parts.reranking.run(gate, query, decision, hits, trail, deadline)
         hits = _fitting(hits[: query.top_k], limit_bytes, trail)
-        trail.cost(self._reserved(query), self._charged(trail))
         return Answer(hits, trail.finish(explain=query.explain), decision)
-
-    def _reserved(self, query: Query) -> int:
-        settings = self._parts.settings
-        tokens = settings.search_tokens
-        tokens += settings.embedding_tokens if query.text else 0
-        tokens += settings.rerank_tokens if query.rerank and query.text else 0
-        return tokens
-
-    def _charged(self, trail: TrailRecorder) -> int:
-        settings = self._parts.settings
-        tokens = settings.search_tokens if trail.searched else 0
-        tokens += settings.embedding_tokens if trail.embedded else 0
-        tokens += settings.rerank_tokens if trail.reranked else 0
-        return tokens
 
 
 def _fitting(hits: list[Hit], limit_bytes: int, trail: TrailRecorder) -> list[Hit]:

@@ -9,6 +9,8 @@ import grpc
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from trunkline_mesh.request import current_request, tenant_of
+from trunkline_routing.edge.audited import Watch
+from trunkline_routing.edge.bounds import MAX_BATCH
 from trunkline_routing.edge.feedback import Feedback
 from trunkline_routing.edge.feedback_request import parse_feedback
 from trunkline_routing.edge.parse import check_delete, check_upsert, parse_batch, parse_route, parse_search
@@ -31,10 +33,12 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
         write: Write,
         feedback: Feedback,
         samples: Samples,
+        watch: Watch,
         *,
         rerank_depth: int,
     ) -> None:
-        """Answer with five use cases."""
+        """Answer with five use cases; `watch` sees how searches end."""
+        self._watch = watch
         self._search = search
         self._route = route
         self._write = write
@@ -44,27 +48,35 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
 
     async def Search(self, request: routing_pb.SearchRequest, context: Context) -> routing_pb.SearchResponse:
         """Find the best hits of one query."""
-        tenant_id = tenant_of(request.tenant_id)
-        query = parse_search(request, default_depth=self._rerank_depth)
-        [answer] = await self._search.run(tenant_id, [query], request.map_token, current_request())
-        return search_response(answer, query)
+        scope = current_request()
+        with self._watch.search(scope, (request.text,), request.collections) as seen:
+            tenant_id = tenant_of(request.tenant_id)
+            query = parse_search(request, default_depth=self._rerank_depth)
+            seen.answers = await self._search.run(tenant_id, [query], request.map_token, scope)
+        return search_response(seen.answers[0], query)
 
     async def SearchBatch(
         self, request: routing_pb.SearchBatchRequest, context: Context
     ) -> routing_pb.SearchBatchResponse:
         """Find the best hits of several queries."""
-        tenant_id = tenant_of(request.tenant_id)
-        queries = parse_batch(request, default_depth=self._rerank_depth)
-        answers = await self._search.run(tenant_id, queries, request.map_token, current_request())
+        scope = current_request()
+        texts = [one.text for one in request.queries[:MAX_BATCH]]
+        with self._watch.search(scope, texts, ()) as seen:
+            tenant_id = tenant_of(request.tenant_id)
+            queries = parse_batch(request, default_depth=self._rerank_depth)
+            seen.answers = await self._search.run(tenant_id, queries, request.map_token, scope)
         return routing_pb.SearchBatchResponse(
-            responses=[search_response(answer, query) for answer, query in zip(answers, queries, strict=True)]
+            responses=[search_response(answer, query) for answer, query in zip(seen.answers, queries, strict=True)]
         )
 
     async def Route(self, request: routing_pb.RouteRequest, context: Context) -> routing_pb.RouteResponse:
         """Explain a search without making it."""
-        tenant_id = tenant_of(request.tenant_id)
-        query = parse_route(request)
-        answer = await self._route.run(tenant_id, query, request.map_token, current_request())
+        scope = current_request()
+        with self._watch.route(scope, request.text, request.collections) as seen:
+            tenant_id = tenant_of(request.tenant_id)
+            query = parse_route(request)
+            answer = await self._route.run(tenant_id, query, request.map_token, scope)
+            seen.answers = (answer,)
         return route_response(answer, query)
 
     async def Upsert(self, request: routing_pb.UpsertRequest, context: Context) -> routing_pb.UpsertResponse:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 from google.protobuf import duration_pb2
 
+from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DomainError
 from trunkline_mesh.request import RequestScope
 from trunkline_routing.edge.model import Choice, Decision, Gate
+from trunkline_routing.edge.terms import Terms
 
 MAX_ENTRIES: Final = 64
 """Entries of a trail over all its lists, unless the caller asked to have everything explained."""
 MAX_REASONS: Final = 32
 MAX_ATTEMPTS: Final = 16
+MAX_NOTES: Final = 8
 
 
 def set_seconds(duration: duration_pb2.Duration, seconds: float) -> None:
@@ -31,7 +36,7 @@ def set_seconds(duration: duration_pb2.Duration, seconds: float) -> None:
 class TrailRecorder:
     """Builds the trail of one request, in the order in which things happen."""
 
-    __slots__ = ("embedded", "message", "reranked", "searched", "written")
+    __slots__ = ("embedded", "message", "places", "reranked", "searched", "written")
 
     def __init__(self, scope: RequestScope, region_id: str) -> None:
         """Begin with what the server's stages know."""
@@ -40,6 +45,8 @@ class TrailRecorder:
         """True once a query was embedded by a model or a shared cache, rather than remembered here."""
         self.searched = False
         """True once retrieval has begun."""
+        self.places: tuple[str, ...] = ()
+        """The collections that it searches."""
         self.reranked = False
         """True once candidates were scored."""
         self.written = False
@@ -54,6 +61,11 @@ class TrailRecorder:
         set_seconds(self.message.map.age, age_s)
         if age_s > aged_after_s:
             self.degrade(trail_pb.DEGRADATION_REASON_MAP_AGED)
+
+    def terms(self, terms: Terms, notes: Iterable[quota_pb.LimitNote] = ()) -> None:
+        """Tell the tier's level, and limits that are nearly used up: a budget first, then `notes`."""
+        self.message.level = terms.level
+        self.message.limit_notes.extend(islice(chain(terms.notes, notes), MAX_NOTES))
 
     def degrade(self, reason: trail_pb.DegradationReason.ValueType, subject: str = "") -> None:
         """Tell of something that makes the answer less than asked for; the same thing only once."""
@@ -118,10 +130,13 @@ class TrailRecorder:
             collection=choice.entry.collection_id, space_id=choice.entry.space_id, confidence=choice.confidence
         )
 
-    def cost(self, reserved_tokens: int, charged_tokens: int) -> None:
-        """Tell what the request cost."""
-        self.message.cost.reserved_tokens = reserved_tokens
-        self.message.cost.charged_tokens = charged_tokens
+    def cost(self, reserved_tokens: int, charged_tokens: int, *, micros: int = 0, price_version: str = "") -> None:
+        """Tell what the request cost, in quota and by the price list."""
+        cost = self.message.cost
+        cost.reserved_tokens = reserved_tokens
+        cost.charged_tokens = charged_tokens
+        cost.charged_micros = micros
+        cost.price_version = price_version
 
     def finish(self, *, explain: bool) -> trail_pb.Trail:
         """Return the trail, cut to its limit."""

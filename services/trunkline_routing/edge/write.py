@@ -11,7 +11,6 @@ from typing import Final
 
 from trunkline.common.v1 import document_pb2 as document_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
-from trunkline_lease.spent import TokenSource
 from trunkline_map.entries import CollectionEntry, RegionEntry
 from trunkline_map.source import MapSource
 from trunkline_mesh.breaker_policy import REGION_POLICY, BreakerPolicy
@@ -23,6 +22,7 @@ from trunkline_mesh.errors import (
     DomainError,
     ResidencyViolation,
     SpaceUnknown,
+    StageDisabled,
     StorageFull,
     WriteIncomplete,
 )
@@ -30,8 +30,10 @@ from trunkline_mesh.request import RequestScope
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.embedding import Embedding
 from trunkline_routing.edge.evidence import guarded
+from trunkline_routing.edge.in_flight import InFlight
 from trunkline_routing.edge.model import Choice, Gate
-from trunkline_routing.edge.ports import Quota, Retrieval
+from trunkline_routing.edge.ports import Retrieval
+from trunkline_routing.edge.spending import Spending
 from trunkline_routing.edge.trail import TrailRecorder, add_attempt
 from trunkline_routing.settings import RoutingSettings
 
@@ -63,7 +65,9 @@ class Write:
         source: MapSource,
         embedding: Embedding,
         retrieval: Retrieval,
-        quota: Quota,
+        terms_of: gates.TermsOf,
+        in_flight: InFlight,
+        spending: Spending,
         breakers: BreakerRegistry,
         settings: RoutingSettings,
         is_out: Callable[[str], bool] = never_out,
@@ -74,7 +78,9 @@ class Write:
         self._source = source
         self._embedding = embedding
         self._retrieval = retrieval
-        self._quota = quota
+        self._terms_of = terms_of
+        self._in_flight = in_flight
+        self._spending = spending
         self._settings = settings
 
     async def upsert(
@@ -86,7 +92,7 @@ class Write:
         scope: RequestScope,
     ) -> Written:
         """Embed documents once and write them to every region. Raises WriteIncomplete unless all have them."""
-        gate, entry = await self._enter(tenant_id, collection, map_token, scope)
+        gate, entry = await self._enter(tenant_id, collection, map_token, scope, embeds=True)
         space = gate.snapshot.space(entry.space_id)
         if space is None:
             raise SpaceUnknown(metadata={"space": entry.space_id})
@@ -104,7 +110,7 @@ class Write:
                 deadline=share,
             )
 
-        async with self._charged(gate, len(documents), scope) as trail:
+        async with self._charged(gate, entry, len(documents), scope) as trail:
             budget = scope.deadline.within(scope.deadline.remaining_s() / 2)
             walls = gates.wall(gate, (entry,))
             with trail.stage(trail_pb.STAGE_NAME_EMBEDDING, budget):
@@ -117,7 +123,7 @@ class Write:
         self, tenant_id: str, collection: str, document_ids: Sequence[str], map_token: bytes, scope: RequestScope
     ) -> Written:
         """Delete documents in every region. Raises WriteIncomplete unless all did."""
-        gate, entry = await self._enter(tenant_id, collection, map_token, scope)
+        gate, entry = await self._enter(tenant_id, collection, map_token, scope, embeds=False)
 
         async def write(region: RegionEntry, share: Deadline) -> None:
             await self._retrieval.delete(
@@ -129,11 +135,11 @@ class Write:
                 deadline=share,
             )
 
-        async with self._charged(gate, len(document_ids), scope) as trail:
+        async with self._charged(gate, entry, len(document_ids), scope) as trail:
             return await self._everywhere(gate, entry, "Delete", write, trail, scope.deadline)
 
     async def _enter(
-        self, tenant_id: str, collection: str, map_token: bytes, scope: RequestScope
+        self, tenant_id: str, collection: str, map_token: bytes, scope: RequestScope, *, embeds: bool
     ) -> tuple[Gate, CollectionEntry]:
         gate = await gates.enter(
             self._source,
@@ -141,7 +147,9 @@ class Write:
             region_id=self._settings.region,
             map_token=map_token,
             deadline=scope.deadline,
+            terms_of=self._terms_of,
         )
+        gate.terms.require_write(embeds=embeds)
         entry = gate.snapshot.collection(tenant_id, collection)
         if entry is None:
             raise CollectionUnknown(metadata={"collection": collection})
@@ -151,22 +159,16 @@ class Write:
         return gate, entry
 
     @asynccontextmanager
-    async def _charged(self, gate: Gate, documents: int, scope: RequestScope) -> AsyncIterator[TrailRecorder]:
-        """Spend the tokens of a write, and give them back if in the end no region has it."""
-        tokens = documents * self._settings.write_tokens
-        began_s = time.perf_counter()
-        spent = await self._quota.spend(gate.tenant.tenant_id, tokens, scope.deadline)
+    async def _charged(
+        self, gate: Gate, entry: CollectionEntry, documents: int, scope: RequestScope
+    ) -> AsyncIterator[TrailRecorder]:
+        """Spend what a write costs; all of it goes back if in the end no region has it."""
         trail = TrailRecorder(scope, self._settings.region)
         trail.map(gate, self._source.age_s(), aged_after_s=self._settings.map_aged_after_s)
-        trail.admission(scope.queue_wait_s, time.perf_counter() - began_s, self._settings.admission_budget_s)
-        trail.cost(tokens, tokens)
-        if spent.source is TokenSource.LOCAL:
-            trail.degrade(trail_pb.DEGRADATION_REASON_QUOTA_LOCAL)
-        try:
-            yield trail
-        finally:
-            if not trail.written:
-                self._quota.refund(gate.tenant.tenant_id, tokens)
+        use = self._spending.tariff.of_write(entry.collection_id, documents)
+        with self._in_flight.held(gate, scope):
+            async with self._spending.of_write(gate, scope, use, trail):
+                yield trail
 
     async def _everywhere(
         self,
@@ -213,12 +215,18 @@ class Write:
 
 
 def _check_placement(gate: Gate, entry: CollectionEntry) -> None:
-    """Refuse, before anything is written, a placement that reaches outside the wall: control allows none such."""
+    """Refuse, before anything is written, a placement that reaches outside the wall, which control does not allow, or
+    where writes are switched off: a write that not every region may have cannot be acknowledged.
+    """
     walls = gates.wall(gate, (entry,))
     for name in entry.placement:
         region = gate.snapshot.region(name)
-        if region is not None and not gates.inside(region, walls):
+        if region is None:
+            continue
+        if not gates.inside(region, walls):
             raise ResidencyViolation(metadata={"collection": entry.collection_id, "region": name})
+        if trail_pb.STAGE_NAME_WRITE in region.disabled_stages:
+            raise StageDisabled(metadata={"stage": "write", "region": name})
 
 
 def _incomplete(entry: CollectionEntry, failed: Sequence[tuple[str, DomainError]]) -> DomainError:

@@ -31,6 +31,7 @@ from tests.unit.routing.world import (
 
 from trunkline.common.v1 import search_options_pb2 as options_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_lease.charge import Charge
 from trunkline_lease.spent import TokenSource
 from trunkline_map import testing as maps
 from trunkline_map.entries import RegionState
@@ -379,8 +380,8 @@ async def test_the_bill_is_what_was_done(
         world.retrieval.documents.clear()
     answer = await world.ask_one(query(**({"collections": ("both",)} | options)))
     assert (answer.trail.cost.reserved_tokens, answer.trail.cost.charged_tokens) == (reserved, charged)
-    assert world.quota.spent == [reserved]
-    assert world.quota.charged == charged
+    assert world.quota.spent == [Charge(1, reserved)]
+    assert world.quota.total == Charge(1, charged)
 
 
 async def test_a_remembered_embedding_is_not_charged() -> None:
@@ -458,7 +459,7 @@ async def test_a_batch_is_one_permit_and_one_embedding() -> None:
         query("", vectors={"minilm": axis(0)}, collections=("both",)),
     )
     assert world.inference.calls == [(EU, ("axis 0", "axis 1"), False)]
-    assert world.quota.spent == [2 + 5 + 2 + 1]
+    assert world.quota.spent == [Charge(4, 2 + 5 + 2 + 1)]
     assert [answer.trail.cost.charged_tokens for answer in answers] == [2, 5, 2, 1]
     assert world.quota.charged == 10
     assert [same_ids(list(answer.hits)) for answer in answers] == [["b1", "b2"], ["e1"], ["b1", "b2"], ["b1", "b2"]]

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from trunkline.common.v1 import document_pb2 as document_pb
+from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline.common.v1 import search_options_pb2 as options_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.spent import Spent, TokenSource
 from trunkline_map import testing as maps
 from trunkline_map.blob import BlobMissingError
@@ -24,6 +26,7 @@ from trunkline_mesh.errors import DomainError, invalid_field
 from trunkline_mesh.request import RequestScope, enter_request
 from trunkline_mesh.retry_budget import RetryBudget
 from trunkline_routing.edge.app import build_servicer
+from trunkline_routing.edge.books import build_books
 from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.choosers import Chooser
 from trunkline_routing.edge.deciding import build_deciding
@@ -39,10 +42,15 @@ from trunkline_routing.edge.route import Route
 from trunkline_routing.edge.sample import SampleCommand
 from trunkline_routing.edge.search import Search, SearchParts
 from trunkline_routing.edge.servicer import RoutingServicer
+from trunkline_routing.edge.spending import Spending
+from trunkline_routing.edge.standing import Budget, Told
 from trunkline_routing.edge.trail import TrailRecorder
 from trunkline_routing.edge.write import Write
 from trunkline_routing.feedback.records import Record
 from trunkline_routing.settings import RoutingSettings
+from trunkline_tiers import default_tiers
+from trunkline_usage.prices import PriceBook, default_prices
+from trunkline_usage.records import UsageRecord
 
 TENANT: Final = "acme"
 US, EU, NORTH, AP = "us-east", "eu-west", "eu-north", "ap-south"
@@ -249,23 +257,33 @@ class FakeQuota:
 
     source: TokenSource = TokenSource.AUTHORITY
     failing: DomainError | None = None
-    spent: list[int] = field(default_factory=list)
-    refunded: list[int] = field(default_factory=list)
+    notes: tuple[quota_pb.LimitNote, ...] = ()
+    spent: list[Charge] = field(default_factory=list)
+    refunded: list[Charge] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    """Of every spend and refund."""
 
-    async def spend(self, tenant_id: str, tokens: int, deadline: Deadline) -> Spent:
+    async def spend(self, tenant_id: str, charge: Charge, deadline: Deadline, *, key: str = "") -> Spent:
         if self.failing is not None:
             raise self.failing
-        self.spent.append(tokens)
-        return Spent(1, self.source)
+        self.spent.append(charge)
+        self.keys.append(key)
+        return Spent(1, self.source, self.notes)
 
-    def refund(self, tenant_id: str, tokens: int) -> int:
-        self.refunded.append(tokens)
-        return tokens
+    def refund(self, tenant_id: str, charge: Charge, *, key: str = "") -> Charge:
+        self.refunded.append(charge)
+        self.keys.append(key)
+        return charge
+
+    @property
+    def total(self) -> Charge:
+        """What the tenant paid in the end."""
+        return sum(self.spent, NOTHING).less(sum(self.refunded, NOTHING))
 
     @property
     def charged(self) -> int:
-        """What the tenant paid in the end."""
-        return sum(self.spent) - sum(self.refunded)
+        """Its tokens."""
+        return self.total.tokens
 
 
 @dataclass
@@ -309,6 +327,28 @@ class FakeStore:
         return sorted({one.tenant_id for where, one in self.records if where == jurisdiction})
 
 
+@dataclass
+class FakeJournal:
+    """Keeps usage records in memory."""
+
+    healthy: bool = True
+    records: list[UsageRecord] = field(default_factory=list)
+
+    def append(self, record: UsageRecord) -> None:
+        self.records.append(record)
+
+
+@dataclass
+class FakeAudit:
+    """Keeps notes of searches in memory."""
+
+    healthy: bool = True
+    notes: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, **note: Any) -> None:
+        self.notes.append(note)
+
+
 class FakeSamples:
     """Has one document."""
 
@@ -328,6 +368,7 @@ class World:
         policy: str | None = POLICY,
         own_router: Chooser | None = None,
         classifier: Chooser | None = None,
+        prices: PriceBook | None = None,
         **settings: Any,
     ) -> None:
         settings = {"policy_cache_size": 8, "decision_cache_size": 64} | settings
@@ -337,6 +378,15 @@ class World:
         self.quota, self.blobs = FakeQuota(), FakeBlobs()
         self.breakers = BreakerRegistry()
         self.view = RegionView()
+        self.journal, self.audit = FakeJournal(), FakeAudit()
+        self.books = build_books(
+            self.settings,
+            default_tiers(),
+            prices or default_prices(),
+            self.view,
+            journal=self.journal,
+            audit=self.audit,
+        )
         self.budget = RetryBudget(floor=100)
         self.embedding = Embedding(
             self.inference,
@@ -378,6 +428,20 @@ class World:
         assert region is not None
         return Gate(snapshot, tenant, region)
 
+    def spending(self) -> Spending:
+        return Spending(self.quota, self.books.tariff, self.books.meter, self.books.sums.cost, budget_s=0.01)
+
+    def told(
+        self,
+        level: quota_pb.ServiceLevel.ValueType = quota_pb.SERVICE_LEVEL_NORMAL,
+        *,
+        tier: str = "pro",
+        budget: Budget | None = None,
+    ) -> None:
+        """Have admission tell a tier's level, and the tenant's budget."""
+        budgets = {TENANT: budget} if budget is not None else {}
+        self.books.standing.told((TENANT,), Told({tier: level}, budgets, valid_s=60.0))
+
     def search(self) -> Search:
         searching = self.failover("retrieval", "Search")
         reordering = self.failover("rerank", "Rerank")
@@ -388,7 +452,9 @@ class World:
                 vectors=self.vectors,
                 retrieving=Retrieving(self.vectors, self.retrieval, searching, self.budgets),
                 reranking=Reranking(self.rerank, reordering, self.budgets, min_s=self.settings.rerank_min_s),
-                quota=self.quota,
+                terms_of=self.books.terms.of,
+                in_flight=self.books.in_flight,
+                spending=self.spending(),
                 budgets=self.budgets,
                 settings=self.settings,
             )
@@ -403,11 +469,27 @@ class World:
         return answer
 
     def route(self) -> Route:
-        return Route(self.map, self.decider, self.failover("retrieval", "Search"), self.budgets, self.settings)
+        return Route(
+            self.map,
+            self.decider,
+            self.failover("retrieval", "Search"),
+            self.budgets,
+            self.settings,
+            self.books.terms.of,
+            self.books.in_flight,
+        )
 
     def write(self) -> Write:
         return Write(
-            self.map, self.embedding, self.retrieval, self.quota, self.breakers, self.settings, self.view.is_out
+            self.map,
+            self.embedding,
+            self.retrieval,
+            self.books.terms.of,
+            self.books.in_flight,
+            self.spending(),
+            self.breakers,
+            self.settings,
+            self.view.is_out,
         )
 
     def servicer(self) -> RoutingServicer:
@@ -423,6 +505,7 @@ class World:
             self.breakers,
             self.settings,
             self.view,
+            self.books,
         )
 
 

@@ -1,0 +1,162 @@
+"""Sees how each search ends, allowed or refused: for the audit, and for the account that admission gets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final, Protocol, Self
+
+from trunkline.common.v1 import error_reason_pb2 as reasons_pb
+from trunkline_map.source import MapSource
+from trunkline_mesh.errors import (
+    BudgetSpent,
+    DeadlineExceeded,
+    InFlightLimit,
+    QuotaExhausted,
+    ResidencyRouterOutside,
+    StageDisabled,
+    first_domain_error,
+    reason_name,
+)
+from trunkline_mesh.request import RequestScope
+from trunkline_routing.edge.bounds import MAX_COLLECTIONS, NAME
+from trunkline_routing.edge.model import Answer
+from trunkline_routing.edge.report_sums import Sums
+
+ALLOWED: Final = "allowed"
+CANCELLED: Final = "CANCELLED"
+
+_OWN_LIMITS: Final = (QuotaExhausted, InFlightLimit, BudgetSpent, StageDisabled)
+"""Refusals that say nothing of how well the region serves: the tenant's own limits, and what an operator wanted."""
+
+
+class Audit(Protocol):
+    """Keeps who searched what; trunkline_usage.SearchAudit. Never a query's text."""
+
+    @property
+    def healthy(self) -> bool:
+        """False while the disk takes no lines."""
+
+    def note(
+        self,
+        *,
+        tenant_id: str,
+        caller: str,
+        query: str | None,
+        collections: Sequence[str],
+        region: str,
+        outcome: str,
+        request_id: str,
+        jurisdiction: str,
+    ) -> None:
+        """Note one search; raises nothing."""
+
+
+class Watch:
+    """Makes a `Watched` for each request."""
+
+    def __init__(self, source: MapSource, sums: Sums, audit: Audit | None, *, region_id: str) -> None:
+        """Add to `sums`; note in `audit`, if there is one."""
+        self.source: Final = source
+        self.sums: Final = sums
+        self.audit: Final = audit
+        self.region_id: Final = region_id
+
+    def search(self, scope: RequestScope, queries: Sequence[str], collections: Sequence[str]) -> Watched:
+        """Watch a search of one or several queries, with the collections that it names."""
+        return Watched(self, scope, queries, collections, counts=True)
+
+    def route(self, scope: RequestScope, query: str, collections: Sequence[str]) -> Watched:
+        """Watch a search that is only explained: noted, and not counted."""
+        return Watched(self, scope, (query,), collections, counts=False)
+
+
+class Watched:
+    """One request from before it is parsed to its end; a context manager, used once."""
+
+    __slots__ = ("_began_s", "_collections", "_counts", "_queries", "_scope", "_watch", "answers")
+
+    def __init__(
+        self, watch: Watch, scope: RequestScope, queries: Sequence[str], collections: Sequence[str], *, counts: bool
+    ) -> None:
+        """See `Watch`."""
+        self._watch = watch
+        self._scope = scope
+        self._queries = queries
+        self._collections = collections
+        self._counts = counts
+        self._began_s = time.perf_counter()
+        self.answers: Sequence[Answer] = ()
+        """To be set to what was answered: one for each query."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:
+        """Count and note how it ended."""
+        tenant_id = (self._scope.principal.tenant_id if self._scope.principal is not None else None) or ""
+        if self._counts:
+            self._count(tenant_id, exc)
+        if self._watch.audit is not None:
+            self._note(self._watch.audit, tenant_id, exc)
+
+    def _count(self, tenant_id: str, exc: BaseException | None) -> None:
+        """Count what the map's tenants ask for. Of a batch no time is told: what is promised is one search's."""
+        source, sums = self._watch.source, self._watch.sums
+        tenant = source.snapshot.tenant(tenant_id) if source.ready() else None
+        if tenant is None:
+            return
+        elapsed_s = time.perf_counter() - self._began_s + self._scope.queue_wait_s
+        if exc is None:
+            sums.answered(tenant_id, tenant.tier, elapsed_s if len(self._queries) == 1 else None)
+        elif _is_ours(exc, late=elapsed_s >= sums.promised_s(tenant.tier)):
+            sums.failed(tenant_id, tenant.tier)
+        else:
+            sums.asked(tenant_id)
+
+    def _note(self, audit: Audit, tenant_id: str, exc: BaseException | None) -> None:
+        """Note each query. Of one that may not be looked at here not even a hash is kept."""
+        watch, scope = self._watch, self._scope
+        region = watch.source.snapshot.region(watch.region_id) if watch.source.ready() else None
+        # What is no name may be anything, also a part of the query.
+        named = [name for name in self._collections[:MAX_COLLECTIONS] if NAME.fullmatch(name)]
+        outside = exc is not None and isinstance(first_domain_error(exc), ResidencyRouterOutside)
+        for index, query in enumerate(self._queries or ("",)):
+            collections = named
+            if index < len(self.answers):
+                collections = [choice.entry.collection_id for choice in self.answers[index].decision.choices]
+            audit.note(
+                tenant_id=tenant_id,
+                caller=scope.principal.subject if scope.principal is not None else "",
+                query=None if outside or not query else query,
+                collections=() if outside else collections,
+                region=watch.region_id,
+                outcome=outcome_of(exc),
+                request_id=scope.request_id,
+                jurisdiction=region.jurisdiction if region is not None else "",
+            )
+
+
+def outcome_of(exc: BaseException | None) -> str:
+    """Return how a request ended: `allowed`, or why it was refused or failed."""
+    if exc is None:
+        return ALLOWED
+    error = first_domain_error(exc)
+    if error is not None:
+        return reason_name(error.reason)
+    return CANCELLED if isinstance(exc, asyncio.CancelledError) else "INTERNAL"
+
+
+def _is_ours(exc: BaseException, *, late: bool) -> bool:
+    """Return True for a failure that is neither its caller's nor of the tenant's own limits.
+
+    Who gives up, or whose deadline passes, after the time that its tier is promised was not served as promised.
+    """
+    error = first_domain_error(exc)
+    if isinstance(error, DeadlineExceeded) or isinstance(exc, asyncio.CancelledError):
+        return late
+    if error is None:
+        return True
+    return error.fault != reasons_pb.FAULT_CALLER and not isinstance(error, _OWN_LIMITS)

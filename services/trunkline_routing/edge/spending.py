@@ -1,0 +1,134 @@
+"""Quota of one request: taken before its work, settled with what the work used, billed before the answer leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Self
+
+from trunkline.common.v1 import trail_pb2 as trail_pb
+from trunkline_lease.charge import Charge
+from trunkline_lease.spent import TokenSource
+from trunkline_map.entries import TenantEntry
+from trunkline_mesh.errors import Preempted, first_domain_error
+from trunkline_mesh.request import RequestScope
+from trunkline_routing.edge.audited import outcome_of
+from trunkline_routing.edge.metering import Meter, Tariff, Use
+from trunkline_routing.edge.model import Gate, Query
+from trunkline_routing.edge.ports import Quota
+from trunkline_routing.edge.trail import TrailRecorder
+from trunkline_usage.records import OK
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One query of a search, or a write."""
+
+    trail: TrailRecorder
+    reserved_tokens: int
+    uses: Callable[[], Sequence[Use]]
+    """What it has used by the time that it is asked."""
+
+
+class Spending:
+    """Makes the bills of requests."""
+
+    def __init__(
+        self, quota: Quota, tariff: Tariff, meter: Meter, costs: Callable[[str, int], None], *, budget_s: float
+    ) -> None:
+        """Spend from `quota`; tell `costs` what each request of a tenant cost, in micros.
+
+        `budget_s` is the stage budget of admission, for the trail.
+        """
+        self.quota: Final = quota
+        self.tariff: Final = tariff
+        self.meter: Final = meter
+        self.costs: Final = costs
+        self.budget_s: Final = budget_s
+
+    def of_search(
+        self, gate: Gate, scope: RequestScope, queries: Sequence[Query], trails: Sequence[TrailRecorder]
+    ) -> Bill:
+        """Return the bill of a search: a request for each query, and the tokens of all stages that it may take."""
+        tariff = self.tariff
+        items = [
+            Item(trail, tariff.estimate(query, gate.terms), partial(tariff.of_search, trail))
+            for query, trail in zip(queries, trails, strict=True)
+        ]
+        return Bill(self, gate, scope, "search", items)
+
+    def of_write(self, gate: Gate, scope: RequestScope, use: Use, trail: TrailRecorder) -> Bill:
+        """Return the bill of a write: one request, and a token for each document, once one region has it."""
+        item = Item(trail, use.tokens, lambda: (use,) if trail.written else ())
+        return Bill(self, gate, scope, "write", (item,))
+
+
+class Bill:
+    """One request's quota, from reserving to the record; a context manager around its work, used once.
+
+    However the work ends, what it did not use goes back. The request itself goes back, too, if it ended before anything
+    was used, or its caller gave it up. Work that had to make room for others costs nothing at all.
+    """
+
+    def __init__(self, spending: Spending, gate: Gate, scope: RequestScope, kind: str, items: Sequence[Item]) -> None:
+        """See `Spending`."""
+        self._spending: Final = spending
+        self._gate: Final = gate
+        self._scope: Final = scope
+        self._kind: Final = kind
+        self._items: Final = items
+        self._key: Final = _limited_key(gate.tenant, scope)
+        self._reserved: Final = Charge(len(items), sum(item.reserved_tokens for item in items))
+
+    async def __aenter__(self) -> Self:
+        """Spend all that the request may cost, and tell in its trails. Raises QuotaExhausted, Overloaded."""
+        began_s = time.perf_counter()
+        spending, scope = self._spending, self._scope
+        spent = await spending.quota.spend(self._gate.tenant.tenant_id, self._reserved, scope.deadline, key=self._key)
+        took_s = time.perf_counter() - began_s
+        for item in self._items:
+            item.trail.admission(scope.queue_wait_s, took_s, spending.budget_s)
+            item.trail.terms(self._gate.terms, spent.notes)
+            if spent.source is TokenSource.LOCAL:
+                item.trail.degrade(trail_pb.DEGRADATION_REASON_QUOTA_LOCAL)
+        return self
+
+    async def __aexit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:
+        """Refund, tell in the trails, and keep the record."""
+        spending, tenant = self._spending, self._gate.tenant
+        made_room = _made_room(exc, self._scope)
+        uses = [() if made_room else tuple(item.uses()) for item in self._items]
+        tokens = sum(use.tokens for used in uses for use in used)
+        counts = tokens > 0 and not isinstance(exc, asyncio.CancelledError)
+        charged = Charge(self._reserved.requests if counts or exc is None else 0, tokens).at_most(self._reserved)
+        unused = self._reserved.less(charged)
+        if unused:
+            spending.quota.refund(tenant.tenant_id, unused, key=self._key)
+        meter = spending.meter
+        for item, used in zip(self._items, uses, strict=True):
+            item.trail.cost(
+                item.reserved_tokens,
+                sum(use.tokens for use in used),
+                micros=sum(map(meter.cost_micros, used)),
+                price_version=meter.price_version,
+            )
+        everything = [use for used in uses for use in used]
+        outcome = OK if exc is None else outcome_of(exc)
+        micros = meter.keep(tenant, self._scope.request_id, self._kind, everything, outcome)
+        spending.costs(tenant.tenant_id, micros)
+
+
+def _limited_key(tenant: TenantEntry, scope: RequestScope) -> str:
+    """Return the credential's subject where the tenant limits that one; else nothing, so that leases are shared."""
+    if not tenant.key_limits or scope.principal is None:
+        return ""
+    subject = scope.principal.subject
+    return subject if any(limit.subject == subject for limit in tenant.key_limits) else ""
+
+
+def _made_room(exc: BaseException | None, scope: RequestScope) -> bool:
+    """Return True for work that was ended, here or behind, because its capacity was promised to others."""
+    return exc is not None and isinstance(first_domain_error(exc), Preempted)
