@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import IntEnum
-from functools import lru_cache
-from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Final, TypeVar
 
+from trunkline_admission.periods import Periods
 from trunkline_map.entries import TenantEntry
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 WARNED_PART: Final = 0.8
 """Spent part of a budget that is warned of."""
@@ -32,7 +33,7 @@ class Month:
     """A calendar month of a time zone."""
 
     label: str
-    """`YYYY-MM`."""
+    """Unix time at which it began there: the same month of another zone is another one."""
     ends_at_s: float
     """Unix time at which the next one begins there."""
 
@@ -48,12 +49,13 @@ class Budget:
     """Unix time."""
 
 
+_PERIODS: Final = Periods()
+
+
 def month_of(time_zone: str, now_s: float) -> Month:
-    """Return the month that runs at Unix time `now_s`; an unknown zone, which the map's writer refuses, counts as UTC."""
-    zone = _zone(time_zone or "UTC")
-    now = datetime.fromtimestamp(now_s, zone)
-    year, month = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)
-    return Month(f"{now.year:04d}-{now.month:02d}", datetime(year, month, 1, tzinfo=zone).timestamp())
+    """Return the month that runs at Unix time `now_s`; a zone that is not known here counts as UTC."""
+    window = _PERIODS.window(time_zone, now_s)
+    return Month(str(window.month_begin_s), window.month_end_s)
 
 
 def budget_micros(entry: TenantEntry, now_s: float) -> int:
@@ -65,45 +67,55 @@ def budget_micros(entry: TenantEntry, now_s: float) -> int:
 
 
 class Budgets:
-    """What tenants have spent in their months, as far as this replica knows: the store's last word, and what came since.
+    """What tenants have spent in their months, as far as this replica knows: the store's last word and what came since.
 
-    One replica's own view while the store is away. Not thread-safe.
+    One replica's own view while the store is away. What a tenant's home region tells of its budget counts beside it,
+    because that one knows all regions' costs. Not thread-safe.
     """
 
     def __init__(self) -> None:
         """Know of nobody yet."""
         self._spent: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._at_home: OrderedDict[str, Budget] = OrderedDict()
 
-    def add(self, tenant_id: str, month: Month, cost_micros: int) -> None:
-        """Add a cost that the store has not counted yet."""
-        key = (tenant_id, month.label)
-        self._keep(key, self._spent.get(key, 0) + cost_micros)
+    def add(self, tenant_id: str, month: str, cost_micros: int) -> None:
+        """Add a cost that the store has not counted yet; below 0 for one that it turned out to have counted."""
+        key = (tenant_id, month)
+        _keep(self._spent, key, max(0, self._spent.get(key, 0) + cost_micros))
 
     def learn(self, tenant_id: str, month: str, spent_micros: int) -> None:
-        """Take the store's sum for what it is. Costs that are on their way to it come back with the next one."""
-        self._keep((tenant_id, month), spent_micros)
+        """Take the store's sum for what it is."""
+        _keep(self._spent, (tenant_id, month), spent_micros)
+
+    def learn_from_home(self, budget: Budget) -> None:
+        """Take what the tenant's home region says; it holds until the month is over or it says otherwise."""
+        _keep(self._at_home, budget.tenant_id, budget)
+
+    def forget_home(self, tenant_id: str) -> None:
+        """Learn that the home region has nothing to say of the tenant's budget."""
+        self._at_home.pop(tenant_id, None)
 
     def standing(self, entries: Sequence[TenantEntry], now_s: float) -> list[Budget]:
         """Return the budgets that are nearly or wholly spent."""
         found = []
         for entry in entries:
-            allowed, month = budget_micros(entry, now_s), month_of(entry.time_zone, now_s)
-            spent = self._spent.get((entry.tenant_id, month.label), 0)
-            if allowed > 0 and spent >= WARNED_PART * allowed:
-                state = BudgetState.SPENT if spent >= allowed else BudgetState.WARNED
-                found.append(Budget(entry.tenant_id, state, spent / allowed, month.ends_at_s))
+            allowed = budget_micros(entry, now_s)
+            if allowed <= 0:
+                continue
+            month = month_of(entry.time_zone, now_s)
+            part = self._spent.get((entry.tenant_id, month.label), 0) / allowed
+            at_home = self._at_home.get(entry.tenant_id)
+            if at_home is not None and at_home.resets_at_s > now_s:
+                part = max(part, at_home.used_part)
+            if part >= WARNED_PART:
+                state = BudgetState.SPENT if part >= 1 else BudgetState.WARNED
+                found.append(Budget(entry.tenant_id, state, part, month.ends_at_s))
         return found
 
-    def _keep(self, key: tuple[str, str], spent_micros: int) -> None:
-        self._spent[key] = spent_micros
-        self._spent.move_to_end(key)
-        if len(self._spent) > MAX_TENANTS:
-            self._spent.popitem(last=False)
 
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
+def _keep(table: OrderedDict[K, V], key: K, value: V) -> None:
+    """Remember a value as the latest one, for MAX_TENANTS at most."""
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > MAX_TENANTS:
+        table.popitem(last=False)

@@ -1,9 +1,9 @@
 """What was promised and what became of it: error budgets and burn rates. Pure; no I/O.
 
-The rules are those of Google's "The Site Reliability Workbook" (2018): an error budget is what an objective leaves over,
-`(1 - availability) * calls` (chapter 2), burn rate is how many times faster than that it is used up, told over several
-windows because a short one forgets soon and a long one reacts late (chapter 5, "Alerting on SLOs", multiwindow burn rates),
-and what is done about a spent budget is agreed beforehand (appendix B, "Error Budget Policy").
+The rules are those of Google's "The Site Reliability Workbook" (2018): an error budget is what an objective leaves
+over, `(1 - availability) * calls` (chapter 2); a burn rate is how many times faster than that it is used up, told over
+several windows because a short one forgets soon and a long one reacts late (chapter 5, "Alerting on SLOs", multiwindow
+burn rates); and what is done about a spent budget is agreed beforehand (appendix B, "Error Budget Policy").
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def action_of(spent_part: float, errors: int) -> Action:
 def with_outages(tier: str, account: Account, outages: Iterable[Outage]) -> Account:
     """Return a tier's account with the calls that an outage kept from every router, as failed ones.
 
-    They are the tier's usual traffic of the region, the mean of the RATE_HOURS before, over the time of the outage, less
-    those that were answered all the same. No more than MAX_OUTAGE_S of an outage count.
+    They are the tier's usual traffic of the region, the mean of the RATE_HOURS before, over the time of the outage,
+    less those that were answered all the same. No more than MAX_OUTAGE_S of an outage count.
     """
     hours = dict(account.hours)
     for outage in outages:
@@ -160,7 +160,7 @@ def _spread(count: int, from_s: float, to_s: float) -> Iterable[tuple[int, int]]
 
 
 def _window_total(account: Account, now_s: float) -> Tally:
-    """Sum up the last 30 days: by hours where those are kept so long, else by days of UTC, the one that runs included."""
+    """Sum up the last 30 days: by hours where those are kept so long, else by days of UTC; the present one is in it."""
     length_s, kept = (DAY_S, account.days) if account.days else (HOUR_S, account.hours)
     last = int(now_s // length_s)
     first = last - WINDOW_S // length_s + 1
@@ -179,7 +179,7 @@ def _spent(total: Tally, availability: float) -> float:
 
 
 def _burn(account: Account, availability: float, now_s: float, hours: int) -> float:
-    """Return the burn rate of the last `hours`: the hour that runs, and of the oldest one the part within the window."""
+    """Return the burn rate of the last `hours`; of the oldest hour only the part within the window counts."""
     last = int(now_s // HOUR_S)
     oldest_part = 1 - (now_s / HOUR_S - last)
     calls = errors = 0.0

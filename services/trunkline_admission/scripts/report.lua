@@ -2,7 +2,7 @@
 --
 -- KEYS: routers (sorted by when they were last seen), sequences, silence, outages, troubled tenants, 16 windows of one second,
 -- and then those that ARGV names by their place. ARGV: the part as JSON, see promise_store.py.
--- Returns {1, now_ms, {spent micros of each tenant with a cost}} or {0, now_ms} for a part that was counted before.
+-- Returns {1, now_ms, {spent micros of each tenant in its month}} or {0, now_ms} for a part that was counted before.
 local part = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now_s = tonumber(time[1])
@@ -137,10 +137,8 @@ for _, tenant in ipairs(part.tenants) do
   if tenant.errors > 0 then
     redis.call('ZADD', KEYS[5], now_s, tenant.name)
   end
-  if tenant.month then
-    table.insert(spent, redis.call('HINCRBY', KEYS[tenant.month], tenant.name, whole(tenant.cost_micros)))
-    redis.call('EXPIRE', KEYS[tenant.month], part.month_ttl_s)
-  end
+  table.insert(spent, redis.call('HINCRBY', KEYS[tenant.month], tenant.name, whole(tenant.cost_micros)))
+  redis.call('EXPIRE', KEYS[tenant.month], part.month_ttl_s)
 end
 redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -part.max_troubled - 1)
 return { 1, now_ms, spent }
