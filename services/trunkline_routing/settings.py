@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import socket
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +10,6 @@ from pydantic_settings import SettingsConfigDict
 
 from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
-
-
-def _replica_name() -> str:
-    """Return the host's name as the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).lstrip("_.-")[:63] or "router"
 
 
 class RoutingSettings(EtcdSettings, ServiceSettings):
@@ -73,10 +66,10 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
     rerank_tokens: PositiveInt = Field(3, description="Quota tokens of one rerank.")
     write_tokens: PositiveInt = Field(1, description="Quota tokens of one document written or deleted.")
 
-    replica: str = Field(
-        default_factory=_replica_name,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
-        description="Name of this router in journals; the host's by default.",
+    journal_name: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,62})?$",
+        description="This router's folder among journals; empty for the host's name.",
     )
     usage_dir: Path | None = Field(
         None, description="Root of the usage journals, one folder for each router; without it nothing is kept."

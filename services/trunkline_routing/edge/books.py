@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -82,22 +84,28 @@ async def open_books(settings: RoutingSettings, view: RegionView) -> AsyncIterat
 
     Raises OSError or ValueError for a file or folder that cannot be used.
     """
+    name = settings.journal_name or _host_name()
     tiers, prices = read_tiers(settings.tiers_path), read_prices(settings.prices_path)
     async with AsyncExitStack() as stack:
         journal: UsageJournal | None = None
         if settings.usage_dir is not None:
-            opening = open_usage_journal(settings.usage_dir, settings.replica, region=settings.region)
+            opening = open_usage_journal(settings.usage_dir, name, region=settings.region)
             journal = await stack.enter_async_context(opening)
         audit: SearchAudit | None = None
         if settings.search_audit_dir is not None:
             noting = open_search_audit(
                 settings.search_audit_dir,
-                settings.replica,
+                name,
                 region=settings.region,
                 keep_salt_days=settings.search_audit_salt_days,
             )
             audit = await stack.enter_async_context(noting)
         yield build_books(settings, tiers, prices, view, journal=journal, audit=audit)
+
+
+def _host_name() -> str:
+    """Return the host's name as that of a folder."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).lstrip("_.-")[:63] or "router"
 
 
 def _is_healthy(one: Journal | Audit) -> bool:
