@@ -14,8 +14,8 @@ OK: Final = "ok"
 """Outcome of a request that was answered; every other outcome is a refusal's or failure's reason."""
 MAX_LINE_BYTES: Final = 65_536
 """A search of 64 collections with 16 labels takes some 10 KB."""
-MAX_COUNT: Final = 2**53
-"""Bound of every number in a record: beyond it, a reader that knows only doubles would round."""
+MAX_COUNT: Final = 10**12
+"""Bound of every number in a record, so that sums stay exact in 64 bits."""
 _MAX_AT_US: Final = 4_102_444_800_000_000
 """The year 2100: a later time is damage."""
 _CHECK: Final = b',"c":"'
@@ -84,7 +84,7 @@ def line_of(record: UsageRecord, number: int) -> bytes:
     body = (
         f'{{"n":{number:d},"id":{quoted(record.request_id)},"t":{quoted(record.tenant_id)},"at":{at_us:d},'
         f'"r":{quoted(record.region)},"k":{quoted(record.kind)},"o":{quoted(record.outcome)},'
-        f'"p":{quoted(record.price_version)},"z":{quoted(record.time_zone)},"s":[{stages}],"l":{_labels(record.labels)}'
+        f'"p":{quoted(record.price_version)},"z":{quoted(record.time_zone)},"s":[{stages}],"l":{labels_text(record.labels)}'
     ).encode()
     if len(body) > MAX_LINE_BYTES - _TAIL_BYTES:
         raise ValueError("the record is too long")
@@ -116,7 +116,7 @@ def record_of(line: bytes) -> NumberedRecord:
 
 
 @lru_cache(maxsize=4096)
-def _labels(labels: Sequence[tuple[str, str]]) -> str:
+def labels_text(labels: tuple[tuple[str, str], ...]) -> str:
     """Return labels as JSON; a tenant's are the same for all of its requests."""
     return json.dumps(labels, separators=(",", ":"))
 

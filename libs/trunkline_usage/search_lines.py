@@ -73,6 +73,7 @@ def search_line_of(text: bytes) -> SearchLine:
         told["number"] = told.pop("n")
         told["collections"] = tuple(told["collections"])
         line = SearchLine(**told)
+        datetime.fromisoformat(line.time)
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise DamagedLineError("the line is none of a search audit") from exc
     texts: Sequence[object] = (*line[1:5], *line.collections, *line[6:])
