@@ -10,6 +10,7 @@ from trunkline_lease.refused import Refused
 from trunkline_lease.spent import Spent, TokenSource
 from trunkline_lease.stats import LeaseStats
 from trunkline_lease.stream import LeaseStream
+from trunkline_lease.tenant_lease import Drawn
 
 __all__ = [
     "NOTHING",
@@ -18,6 +19,7 @@ __all__ = [
     "AskKeeper",
     "Asks",
     "Charge",
+    "Drawn",
     "LeaseHolder",
     "LeaseOptions",
     "LeaseStats",

@@ -12,7 +12,7 @@ from trunkline_lease.refills import Refills
 from trunkline_lease.refused import Refused
 from trunkline_lease.safe_share import SafeShare
 from trunkline_lease.spent import Spent, TokenSource
-from trunkline_lease.tenant_lease import TenantLease
+from trunkline_lease.tenant_lease import Drawn, TenantLease
 from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Overloaded
@@ -95,46 +95,37 @@ class LeaseHolder:
             accepted += lease.safe.refund(charge.less(accepted))
         return accepted
 
-    def draw(self, tenant_id: str, wanted: Charge, *, key: str = "") -> tuple[Charge, Spent] | None:
-        """Spend as much of `wanted` as is at hand, to pass it on; None where that is nothing of one that is wanted.
+    def give_back(self, tenant_id: str, charge: Charge, *, key: str = "") -> None:
+        """Send to the one who grants what was spent here through a lease that is gone, and not used."""
+        self._refills.give_back(tenant_id, key, charge)
 
-        Never waits; asks for more in the background when it is low, and for all that is missing.
+    def draw(self, tenant_id: str, wanted: Charge, *, key: str = "", advance: Charge = NOTHING) -> Drawn:
+        """Spend up to `wanted` to pass it on, without waiting; asks for more in the background.
+
+        Takes as much as is at hand of both. Where that is nothing of one that is wanted, and no refusal is remembered,
+        it draws in advance, so that at most `advance` is out that no grant has covered; that is booked with the ask.
+        Raises Overloaded where no lease can make room.
         """
         now_s = self._clock()
         lease = self._refills.lease_of(tenant_id, key)
-        lease.chunks.drop_expired(now_s)
-        drawn = wanted.at_most(lease.held)
-        enough = bool(drawn) and bool(drawn.requests) >= bool(wanted.requests)
-        enough = enough and bool(drawn.tokens) >= bool(wanted.tokens)
-        spent = lease.spend(drawn.requests, drawn.tokens, now_s) if enough else None
-        if (spent is None or lease.low()) and now_s >= lease.ask_not_before_s:
-            missing = NOTHING if spent is not None else wanted.less(drawn)
-            if lease.refusal(missing.requests, missing.tokens, now_s) is None:
-                self._refills.ask_for_more(lease, now_s, missing)
-        return None if spent is None else (drawn, spent)
-
-    def refusal(self, tenant_id: str, wanted: Charge, *, key: str = "") -> Refused | None:
-        """Return the refusal that makes asking for `wanted` pointless now; None if there is none."""
-        lease = self._leases.find(tenant_id, key)
-        return None if lease is None else lease.refusal(wanted.requests, wanted.tokens, self._clock())
-
-    def advance(self, tenant_id: str, wanted: Charge, limit: Charge, *, key: str = "") -> Charge:
-        """Spend before it is granted: up to `wanted`, and so that at most `limit` is out that no grant has covered.
-
-        It is booked with the next ask. Returns NOTHING where one that is wanted has no room.
-        """
-        lease = self._refills.lease_of(tenant_id, key)
-        given = wanted.at_most(lease.advance.room(limit))
-        if (wanted.requests and not given.requests) or (wanted.tokens and not given.tokens):
-            return NOTHING
-        self.note_advance(tenant_id, given, key=key)
-        return given
+        drawn = lease.draw(wanted, now_s)
+        if drawn is not None:
+            if lease.low() and now_s >= lease.ask_not_before_s:
+                self._refills.ask_for_more(lease, now_s)
+            return drawn
+        refused = lease.refusal(wanted.requests, wanted.tokens, now_s)
+        if refused is not None:
+            return Drawn(NOTHING, refused=refused)
+        given = lease.draw_ahead(wanted, advance)
+        self.stats.advances += given.requests
+        if now_s >= lease.ask_not_before_s:
+            self._refills.ask_for_more(lease, now_s)
+        return Drawn(given)
 
     def note_advance(self, tenant_id: str, charge: Charge, *, key: str = "") -> None:
-        """Have something booked that was spent elsewhere before it was granted."""
+        """Have something booked that was spent elsewhere before it was granted. Raises Overloaded as `draw`."""
         lease = self._refills.lease_of(tenant_id, key)
-        lease.advance.give(charge)
-        self.stats.advances += charge.requests
+        lease.note_advance(charge)
         self._refills.ask_for_more(lease, self._clock())
 
     async def run(self) -> None:

@@ -48,10 +48,10 @@ class Refills:
             self._asks.doubt()
         return False
 
-    def ask_for_more(self, lease: TenantLease, now_s: float, missing: Charge = NOTHING) -> asyncio.Future[None] | None:
+    def ask_for_more(self, lease: TenantLease, now_s: float) -> asyncio.Future[None] | None:
         """Return the refill under way, sending the ask if there is none; None if none is sent."""
         if lease.refill is None and (self._asks.healthy or self._asks.connected):
-            wanted = lease.ask(now_s, missing)
+            wanted = lease.ask(now_s)
             booked = lease.advance.book(self._most)
             if not (wanted or booked):
                 return None
@@ -84,16 +84,20 @@ class Refills:
 
     def give_back_all(self, lease: TenantLease, held: Charge) -> None:
         """Send what a lease held back, and what it had not booked yet along with it."""
-        self.give_back(lease.tenant_id, lease.key, held, advanced=lease.advance.book(self._most))
+        booked = lease.advance.book(self._most)
+        if not self.give_back(lease.tenant_id, lease.key, held, booked):
+            lease.advance.unbook(booked)
 
-    def give_back(self, tenant_id: str, key: str, unused: Charge, advanced: Charge = NOTHING) -> None:
-        """Send quota back. If nothing can be sent it is void: the authority's clock gives it back in time."""
+    def give_back(self, tenant_id: str, key: str, unused: Charge, advanced: Charge = NOTHING) -> bool:
+        """Send quota back; False if nothing is sent. It is void then: the authority's clock gives it back in time."""
         if not (unused or advanced) or not self._asks.connected:
-            return
+            return False
         bounded = unused.at_most(self._most)
-        if self._asks.send(Ask(tenant_id, NOTHING, self._clock(), bounded, key, advanced)):
-            self.stats.requests_returned += bounded.requests
-            self.stats.tokens_returned += bounded.tokens
+        if not self._asks.send(Ask(tenant_id, NOTHING, self._clock(), bounded, key, advanced)):
+            return False
+        self.stats.requests_returned += bounded.requests
+        self.stats.tokens_returned += bounded.tokens
+        return True
 
     async def _sweep(self) -> None:
         """Look after the asks, and give quota back before it is void: an idle tenant's is not lost to it."""
@@ -103,7 +107,7 @@ class Refills:
             now_s = self._clock()
             near_s = now_s + self._options.return_margin_s + self._options.sweep_interval_s
             for lease in self.leases.near_end(now_s):
-                self.give_back(lease.tenant_id, lease.key, lease.withdraw(now_s, near_s))
+                self.give_back_all(lease, lease.withdraw(now_s, near_s))
 
     async def run(self) -> None:
         """Keep asking possible and return quota near its end; ends with `return_all` or by cancellation."""
@@ -136,6 +140,8 @@ class Refills:
         if ask.wanted:
             lease.note_answer(ask, answer, now_s)
             self._end_refill(lease)
+        if lease.advance.unbooked:
+            self.give_back_all(lease, NOTHING)  # drawn after the ask had left
 
     def lost(self, asks: Sequence[Ask]) -> None:
         """Wake those who wait for asks that will not be answered (part of `AskKeeper`)."""

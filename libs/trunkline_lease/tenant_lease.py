@@ -23,6 +23,18 @@ _UNKNOWN: Final = Refused(UNKNOWN_DELAY_S)
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a lease gave to be passed on."""
+
+    charge: Charge
+    """NOTHING if there was not some of each that was wanted."""
+    spent: Spent | None = None
+    """Of the grant that it came from; None for nothing, and for what was drawn in advance."""
+    refused: Refused | None = None
+    """Why there is nothing, where the one who grants has said so lately."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Refusal:
     """The last refusal, what it was for, and when it came."""
 
@@ -50,6 +62,7 @@ class TenantLease:
         "_spent_requests",
         "_spent_tokens",
         "_tokens_demand",
+        "_unmet",
         "advance",
         "ask_not_before_s",
         "chunks",
@@ -87,6 +100,7 @@ class TenantLease:
         self._tokens_demand = Demand(first=options.first_ask_tokens, most=options.max_ask)
         self._since_s = now_s
         self._last_refusal: _Refusal | None = None
+        self._unmet = NOTHING
 
     @property
     def held(self) -> Charge:
@@ -109,7 +123,33 @@ class TenantLease:
         """Add a new grant, spendable before `expires_at_s`."""
         self.rank = spent.rank
         self.chunks.add(granted, expires_at_s, spent)
+        self._unmet = NOTHING
         self._set_low_water()
+
+    def draw(self, wanted: Charge, now_s: float) -> Drawn | None:
+        """Spend up to `wanted`; None, and nothing spent, if there is nothing of one that is wanted."""
+        self.chunks.drop_expired(now_s)
+        charge = wanted.at_most(self.held)
+        if not charge or _lacks(wanted, charge):
+            self._unmet = wanted.less(charge)
+            return None
+        spent = self.spend(charge.requests, charge.tokens, now_s)
+        self._unmet = NOTHING
+        return None if spent is None else Drawn(charge, spent)
+
+    def draw_ahead(self, wanted: Charge, limit: Charge) -> Charge:
+        """Spend up to `wanted` before it is granted, and at most so that `limit` is out; NOTHING as in `draw`."""
+        charge = wanted.at_most(self.advance.room(limit))
+        if _lacks(wanted, charge):
+            return NOTHING
+        self.note_advance(charge)
+        return charge
+
+    def note_advance(self, charge: Charge) -> None:
+        """Count what was spent before it was granted; it may be refunded like all that was spent."""
+        self.advance.give(charge)
+        self._spent_requests += charge.requests
+        self._spent_tokens += charge.tokens
 
     def refund(self, charge: Charge, now_s: float) -> tuple[Charge, Charge]:
         """Take back up to `charge` that was spent and not used.
@@ -129,7 +169,7 @@ class TenantLease:
         """Remove what expires before `expiring_before_s`; return how much of it still lives and can go back."""
         return self.chunks.withdraw(now_s, expiring_before_s)
 
-    def ask(self, now_s: float, missing: Charge | None = None) -> Charge:
+    def ask(self, now_s: float) -> Charge:
         """Return what the next ask should want: the recent rate over the horizon, or what spenders wait for.
 
         Measures the rates since the last ask. NOTHING means that what is held is enough after all; the low water is
@@ -138,7 +178,7 @@ class TenantLease:
         self.chunks.drop_expired(now_s)
         elapsed_s = max(now_s - self._since_s, self._options.rate_floor_s)
         self._since_s = now_s
-        missing = missing or self.missing()
+        missing = self.missing()
         requests = self._requests_demand.wanted(
             spent=self._spent_requests,
             held=self.chunks.requests,
@@ -194,9 +234,10 @@ class TenantLease:
         return last.refused.after(None if told_s is None else last.at_s + delay_s - now_s)
 
     def missing(self) -> Charge:
-        """Return what those who wait lack."""
+        """Return what those who wait lack, or what the last draw lacked."""
         return Charge(
-            max(0, self.waiting_requests - self.chunks.requests), max(0, self.waiting_tokens - self.chunks.tokens)
+            max(self._unmet.requests, self.waiting_requests - self.chunks.requests),
+            max(self._unmet.tokens, self.waiting_tokens - self.chunks.tokens),
         )
 
     def idle(self) -> bool:
@@ -211,6 +252,11 @@ class TenantLease:
 def lease_name(tenant_id: str, key: str) -> str:
     """Return the name under which a lease is kept. Ids hold no control characters, so two never share one."""
     return f"{tenant_id}\0{key}" if key else tenant_id
+
+
+def _lacks(wanted: Charge, given: Charge) -> bool:
+    """Return True if one that is wanted is not given at all: requests without tokens help nobody."""
+    return bool((wanted.requests and not given.requests) or (wanted.tokens and not given.tokens))
 
 
 def _part(requests: int, wanted_requests: int, tokens: int, last: _Refusal) -> float:

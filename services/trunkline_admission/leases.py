@@ -1,77 +1,63 @@
-"""Use case: tokens handed to routers ahead of time, and taken back."""
+"""Use case: quota handed to routers, and to other regions, ahead of time, and taken back."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final
 
-from trunkline_admission.quota import QuotaAuthority, QuotaSource
-from trunkline_admission.tenants import TenantQuotas
+from trunkline_admission.granting import LeaseGrant, Tenants, grant_of
+from trunkline_admission.quota import QuotaAuthority
+from trunkline_lease.asks import Ask
+from trunkline_lease.charge import NOTHING, Charge
 from trunkline_mesh.clock import MONOTONIC, Clock
-from trunkline_mesh.errors import TenantSuspended, TenantUnknown
-
-NO_TENANT_RETRY_S: Final = 1.0
-"""When to ask again for a tenant that the map does not have, or that is suspended."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseGrant:
-    """The answer to one wish for tokens."""
-
-    granted_tokens: int
-    retry_delay_s: float | None
-    rank: int
-    tier: str
-    """Empty for a tenant that is unknown or suspended."""
-    source: QuotaSource
 
 
 class Leases:
-    """Answers routers' wishes. A router may give back what it was granted lately, and no more."""
+    """Answers wishes. Who asks may give back what it was granted lately, and no more."""
 
     def __init__(
-        self,
-        tenants: TenantQuotas,
-        quotas: QuotaAuthority,
-        *,
-        valid_s: float,
-        max_tenants: int,
-        clock: Clock = MONOTONIC,
+        self, tenants: Tenants, quotas: QuotaAuthority, *, valid_s: float, max_entries: int, clock: Clock = MONOTONIC
     ) -> None:
-        """Grant tokens that live `valid_s`; keep account of `max_tenants` tenants for each kind of router."""
+        """Grant what lives `valid_s`; keep account of `max_entries` leases, of all who ask."""
+        self.valid_s = valid_s
         self._tenants = tenants
         self._quotas = quotas
-        self._account = LeaseAccount(valid_s=valid_s, max_entries=max_tenants, clock=clock)
+        self._account = LeaseAccount(valid_s=valid_s, max_entries=max_entries, clock=clock)
 
-    async def exchange(self, router: str, tenant_id: str, wanted_tokens: int, returned_tokens: int) -> LeaseGrant:
-        """Take tokens back, then grant up to `wanted_tokens` (both 0 to 10,000) to the router of that credential.
+    async def exchange(self, holder: str, ask: Ask) -> LeaseGrant:
+        """Take back, book, then grant up to what is wanted (each 0 to 10,000) to the holder of that credential.
 
-        A tenant that is unknown or suspended is granted none. Raises MapNotReady.
+        A tenant that is unknown, suspended, or must not be counted here is granted nothing. What was spent in advance
+        is booked for any service credential: it takes from the tenant nothing that the credential could not ask for.
+        Raises MapNotReady.
         """
-        accepted = self._account.take_back(router, tenant_id, returned_tokens)
-        try:
-            quota = self._tenants.now(tenant_id)
-        except (TenantUnknown, TenantSuspended):
-            return LeaseGrant(0, NO_TENANT_RETRY_S, 0, "", QuotaSource.AUTHORITY)
-        grant = await self._quotas.take(quota, wanted_tokens, accepted)
-        self._account.hand_out(router, tenant_id, grant.granted_tokens)
-        return LeaseGrant(grant.granted_tokens, grant.retry_delay_s, quota.rank, quota.tier, grant.source)
+        accepted = self._account.take_back(holder, ask.tenant_id, ask.key, ask.returned)
+        leased = await grant_of(
+            self._tenants,
+            self._quotas,
+            ask.tenant_id,
+            ask.wanted,
+            accepted,
+            key=ask.key,
+            advanced=ask.advanced,
+        )
+        self._account.hand_out(holder, ask.tenant_id, ask.key, leased.grant.granted + ask.advanced)
+        return leased
 
 
 @dataclass(slots=True)
 class _Handed:
-    """Tokens handed out in the current period and in the one before."""
+    """What was handed out in the current period and in the one before."""
 
     period: int
-    now_tokens: int = 0
-    before_tokens: int = 0
+    now: Charge = NOTHING
+    before: Charge = NOTHING
 
 
 class LeaseAccount:
-    """Bounds what may come back: tokens handed out within the last one to two lifetimes of a lease.
+    """Bounds what may come back: what was handed out within the last one to two lifetimes of a lease.
 
-    Older ones are void by contract. Kept by credential and not by stream, so that a router which reconnects may still
+    Older grants are void by contract. Kept by credential and not by stream, so that a holder which reconnects may still
     give back; the least recently used entry makes room and can then return nothing.
     """
 
@@ -80,33 +66,33 @@ class LeaseAccount:
         self._valid_s = valid_s
         self._max_entries = max_entries
         self._clock = clock
-        self._handed: OrderedDict[tuple[str, str], _Handed] = OrderedDict()
+        self._handed: OrderedDict[tuple[str, str, str], _Handed] = OrderedDict()
 
-    def hand_out(self, router: str, tenant_id: str, tokens: int) -> None:
+    def hand_out(self, holder: str, tenant_id: str, key: str, charge: Charge) -> None:
         """Remember a grant."""
-        if tokens <= 0:
+        if not charge:
             return
-        key, period = (router, tenant_id), self._period()
-        handed = self._handed.get(key)
+        name, period = (holder, tenant_id, key), self._period()
+        handed = self._handed.get(name)
         if handed is None:
             if len(self._handed) >= self._max_entries:
                 self._handed.popitem(last=False)
-            handed = self._handed[key] = _Handed(period)
+            handed = self._handed[name] = _Handed(period)
         else:
-            self._handed.move_to_end(key)
+            self._handed.move_to_end(name)
             _turn(handed, period)
-        handed.now_tokens += tokens
+        handed.now += charge
 
-    def take_back(self, router: str, tenant_id: str, tokens: int) -> int:
-        """Return how many of `tokens` may be put back; each only once."""
-        handed = self._handed.get((router, tenant_id)) if tokens > 0 else None
+    def take_back(self, holder: str, tenant_id: str, key: str, charge: Charge) -> Charge:
+        """Return how much of `charge` may be put back; each only once."""
+        handed = self._handed.get((holder, tenant_id, key)) if charge else None
         if handed is None:
-            return 0
+            return NOTHING
         _turn(handed, self._period())
-        older = min(tokens, handed.before_tokens)
-        newer = min(tokens - older, handed.now_tokens)
-        handed.before_tokens -= older
-        handed.now_tokens -= newer
+        older = charge.at_most(handed.before)
+        newer = charge.less(older).at_most(handed.now)
+        handed.before = handed.before.less(older)
+        handed.now = handed.now.less(newer)
         return older + newer
 
     def _period(self) -> int:
@@ -116,6 +102,6 @@ class LeaseAccount:
 def _turn(handed: _Handed, period: int) -> None:
     passed = period - handed.period
     if passed > 0:
-        handed.before_tokens = handed.now_tokens if passed == 1 else 0
-        handed.now_tokens = 0
+        handed.before = handed.now if passed == 1 else NOTHING
+        handed.now = NOTHING
         handed.period = period

@@ -22,7 +22,7 @@ from tests.unit.lease.memory_service import (
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.common.v1 import quota_pb2 as quota_pb
-from trunkline_lease import NOTHING, Charge, LeaseHolder, LeaseOptions, Spent, TokenSource
+from trunkline_lease import NOTHING, Charge, Drawn, LeaseHolder, LeaseOptions, Spent, TokenSource
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Overloaded, QuotaExhausted
 
@@ -507,14 +507,20 @@ async def test_what_is_refunded_after_its_grant_was_void_goes_back_to_the_servic
 async def test_drawing_takes_what_is_there_of_both(service: MemoryService) -> None:
     """What is passed on is at most what is held, and nothing if one of both is missing."""
     async with holding(service) as holder:
-        assert holder.draw("acme", one(5)) is None
+        assert holder.draw("acme", one(5)) == Drawn(NOTHING)
         await settle()
 
         drawn = holder.draw("acme", Charge(1000, 1000))
 
-        assert drawn is not None
-        assert drawn[0] == Charge(1000, service.granted["acme"]).at_most(Charge(service.granted_requests["acme"], 1000))
+        assert drawn.spent == FULL
+        assert drawn.charge == Charge(1000, service.granted["acme"]).at_most(
+            Charge(service.granted_requests["acme"], 1000)
+        )
         assert holder.held("acme") == NOTHING
+
+
+def ahead(holder: LeaseHolder, wanted: Charge, limit: Charge) -> Charge:
+    return holder.draw("acme", wanted, advance=limit).charge
 
 
 async def test_advances_are_booked_once_and_bounded_until_a_grant(service: MemoryService) -> None:
@@ -523,19 +529,36 @@ async def test_advances_are_booked_once_and_bounded_until_a_grant(service: Memor
     async with holding(service) as holder:
         service.answering = False
         await settle()
-        assert holder.advance("acme", Charge(4, 20), limit) == Charge(4, 20)
-        assert holder.advance("acme", Charge(100, 100), limit) == Charge(6, 30)
-        assert holder.advance("acme", one(1), limit) == NOTHING
+        assert ahead(holder, Charge(4, 20), limit) == Charge(4, 20)
+        assert ahead(holder, Charge(100, 100), limit) == Charge(6, 30)
+        assert ahead(holder, one(1), limit) == NOTHING
 
         service.answer_held_back()
         await settle()
-        await holder.spend("acme", one(1), soon())
-        holder.refund("acme", one(1))
-        holder.advance("acme", one(1), limit)
-        await settle()
 
-        assert service.advanced["acme"] == Charge(11, 51)
-        assert holder.stats.advances == 11
+        assert service.advanced["acme"] == limit
+        assert holder.stats.advances == limit.requests
+        assert holder.held("acme").requests > 0
+        while ahead(holder, Charge(1, 5), NOTHING):
+            pass
+        # The first ask left with 4 of them, so only those are covered by its grant.
+        assert ahead(holder, Charge(100, 100), limit) == Charge(4, 20)
+
+
+async def test_a_refused_tenant_gets_no_advance(service: MemoryService, clock: ManualClock) -> None:
+    """What the service has refused is told, and not given in advance again, until it grants."""
+    service.rate, service.burst = 0.1, 0.5
+    async with holding(service) as holder:
+        assert ahead(holder, one(5), Charge(1, 5)) == one(5)
+        told = []
+        for _ in range(20):
+            clock.now_s += 0.01
+            drawn = holder.draw("acme", one(5), advance=Charge(1, 5))
+            told += [drawn.refused] if drawn.refused is not None else []
+            await settle()
+
+        assert {refused.scope for refused in told} == {quota_pb.LIMIT_SCOPE_TENANT}
+        assert holder.stats.advances == 1
 
 
 async def test_an_advance_whose_booking_was_lost_is_booked_again(service: MemoryService) -> None:
@@ -543,7 +566,7 @@ async def test_an_advance_whose_booking_was_lost_is_booked_again(service: Memory
     async with holding(service) as holder:
         service.answering = False
         await settle()
-        holder.advance("acme", one(5), Charge(10, 50))
+        assert ahead(holder, one(5), Charge(10, 50)) == one(5)
         await eventually(lambda: len(service.held_back) == 1)
 
         service.go_down()
@@ -553,4 +576,3 @@ async def test_an_advance_whose_booking_was_lost_is_booked_again(service: Memory
         await holder.spend("acme", one(1), soon())
 
         assert service.advanced["acme"] == one(5)
-        assert holder.advance("acme", Charge(10, 50), Charge(10, 50)) == Charge(10, 50)
