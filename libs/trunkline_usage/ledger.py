@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -91,6 +91,11 @@ class Ledger:
             sums[Heading(tenant_id, day, stage, collection, value, version)].add(count, tokens, micros)
         return Used(sorted(sums.items(), key=lambda item: item[0]), requests)
 
+    def close(self) -> None:
+        """Close the database; a call that is under way in another thread ends first, later ones raise sqlite3.Error."""
+        with self._lock:
+            self._database.close()
+
     def _paths(self) -> list[Path]:
         paths = [each.path for folder in folders_with(self._root, USAGE) for each in segments_of(folder, USAGE)]
         for gone in self._files.keys() - set(paths):
@@ -158,8 +163,11 @@ def open_ledger(path: Path | None, root: Path, *, max_ids: int = MAX_IDS) -> Ite
         for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
             path.with_name(name).unlink(missing_ok=True)
         database = _opened(path)
-    with closing(database):
-        yield Ledger(database, root, max_ids=max_ids)
+    ledger = Ledger(database, root, max_ids=max_ids)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:

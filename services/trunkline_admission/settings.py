@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -67,6 +68,16 @@ class AdmissionSettings(EtcdSettings, ServiceSettings):
     max_lease_tenants: PositiveInt = Field(20_000, description="Tenants whose leases are kept account of.")
     max_local_tenants: PositiveInt = Field(20_000, description="Tenants with a local bucket while Redis is away.")
     max_local_permits: PositiveInt = Field(50_000, description="Unexpired permits kept while Redis is away.")
+    usage_dir: Path | None = Field(
+        None, description="Root of the usage journals of the region's routers; without it GetUsage tells nothing."
+    )
+    usage_ledger_path: Path | None = Field(
+        None, description="File of what was read of them, on a local disk; in memory, and read anew, without one."
+    )
+    prices_path: Path | None = Field(
+        None,
+        description="Price file, for its currency: amounts were counted by routers. The package's own without one.",
+    )
 
     @field_validator("tiers")
     @classmethod
