@@ -76,7 +76,7 @@ class AdmissionSettings(EtcdSettings, ServiceSettings):
     )
     prices_path: Path | None = Field(
         None,
-        description="Price file, for its currency: amounts were counted by routers. The package's own without one.",
+        description="Price file, read for its currency; routers count by theirs. The package's own without.",
     )
 
     @field_validator("tiers")

@@ -14,6 +14,7 @@ from trunkline.common.v1 import error_reason_pb2 as reasons_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_admission.policy import POLICY as ADMISSION_POLICY
 from trunkline_admission.settings import DEFAULT_TIERS, AdmissionSettings
+from trunkline_admission.usage_policy import USAGE_POLICY
 from trunkline_client import ClientSettings
 from trunkline_inference.policy import POLICY as INFERENCE_POLICY
 from trunkline_inference.settings import InferenceSettings
@@ -53,6 +54,7 @@ POLICIES: Final = (
     RERANK_POLICY,
     INFERENCE_POLICY,
     ADMISSION_POLICY,
+    USAGE_POLICY,
 )
 
 
