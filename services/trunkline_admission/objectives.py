@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
+
+from trunkline_tiers.error_budget import Action, action_of, spent_part
 
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
@@ -26,26 +27,6 @@ RATE_HOURS: Final = 24
 """A region's usual traffic is the mean of so many hours before."""
 MIN_RATE_SPAN_S: Final = 600.0
 """A region that is younger than this has no usual traffic yet: what it had counts as that of so long a time."""
-MIN_ACTION_ERRORS: Final = 10
-"""Fewer failed calls in the window move nobody to act, whatever part of a small budget they are."""
-
-
-class Action(IntEnum):
-    """What an error budget says about changes; values as in the contract's BudgetAction."""
-
-    NONE = 0
-    REVIEW = 1
-    FREEZE = 2
-    LOCKDOWN = 3
-    VIOLATED = 4
-
-
-_STEPS: Final = (
-    (1.0, Action.VIOLATED),
-    (0.9, Action.LOCKDOWN),
-    (0.75, Action.FREEZE),
-    (0.5, Action.REVIEW),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +84,16 @@ def judge(account: Account, availability: float, now_s: float) -> Judgement:
     """Judge an account at Unix time `now_s` against the part of the calls that is to succeed, above 0 and below 1."""
     total = _window_total(account, now_s)
     answered = total.calls - total.errors
-    spent_part = _spent(total, availability)
+    spent = spent_part(total.calls, total.errors, availability)
     return Judgement(
         total=total,
-        spent_part=spent_part,
+        spent_part=spent,
         burn_rate_1h=_burn(account, availability, now_s, 1),
         burn_rate_6h=_burn(account, availability, now_s, 6),
         burn_rate_3d=_burn(account, availability, now_s, 72),
-        action=action_of(spent_part, total.errors),
+        action=action_of(spent, total.errors),
         in_time=1.0 - total.slow / answered if answered > 0 else 1.0,
     )
-
-
-def action_of(spent_part: float, errors: int) -> Action:
-    """Return what a budget of which `spent_part` is spent, by so many failed calls, says about changes."""
-    if errors < MIN_ACTION_ERRORS:
-        return Action.NONE
-    return next((action for part, action in _STEPS if spent_part >= part), Action.NONE)
 
 
 def with_outages(tier: str, account: Account, outages: Iterable[Outage]) -> Account:
@@ -174,10 +148,6 @@ def _sum(tallies: Iterable[Tally]) -> Tally:
     return total
 
 
-def _spent(total: Tally, availability: float) -> float:
-    return total.errors / (total.calls * (1 - availability)) if total.calls else 0.0
-
-
 def _burn(account: Account, availability: float, now_s: float, hours: int) -> float:
     """Return the burn rate of the last `hours`; of the oldest hour only the part within the window counts."""
     last = int(now_s // HOUR_S)
@@ -187,4 +157,4 @@ def _burn(account: Account, availability: float, now_s: float, hours: int) -> fl
         tally, part = account.hours.get(hour, NO_CALLS), oldest_part if hour == last - hours else 1.0
         calls += part * tally.calls
         errors += part * tally.errors
-    return errors / (calls * (1 - availability)) if calls else 0.0
+    return spent_part(calls, errors, availability)

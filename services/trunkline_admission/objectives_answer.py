@@ -12,7 +12,6 @@ from trunkline_admission.errors import AUTHORITY_AWAY
 from trunkline_admission.objectives import (
     SILENT_S,
     WINDOW_S,
-    Action,
     Judgement,
     Outage,
     judge,
@@ -26,6 +25,7 @@ from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.errors import TenantUnknown
 from trunkline_tiers import Objective as Promise
 from trunkline_tiers import TierFile
+from trunkline_tiers.error_budget import Action
 
 FRESH_S: Final = 5.0
 """The account of all tiers is made anew after so long."""

@@ -43,6 +43,10 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
         "`put-region-state`, `delete-region`, `renew-epoch`.",
     )
 
+    change_freeze: bool = Field(
+        True, description="Changes that are not urgent wait while an error budget is nearly spent; control role."
+    )
+
     admission_budget_s: PositiveFloat = Field(0.010, description="Stage budget at p99: quota and queue.")
     embedding_budget_s: PositiveFloat = Field(0.080, description="Stage budget at p99: one embedding batch.")
     retrieval_budget_s: PositiveFloat = Field(0.150, description="Stage budget at p99: searching all collections.")

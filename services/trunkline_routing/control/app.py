@@ -9,15 +9,20 @@ from typing import Final
 
 from trunkline_map.blob import FileBlobStore
 from trunkline_map.etcd import open_etcd
+from trunkline_map.source import MapSource
 from trunkline_map.watcher import watching
 from trunkline_mesh.app import MeshApp
 from trunkline_mesh.background import background
+from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DeadlineExceeded, MapUnwritable
+from trunkline_mesh.identity import ServiceToken
 from trunkline_mesh.logs import get_logger
 from trunkline_routing.control.audit_file import AuditFile
 from trunkline_routing.control.audit_writer import AuditWriter
 from trunkline_routing.control.bindings import Rules, control_bindings
+from trunkline_routing.control.freeze import Freeze
+from trunkline_routing.control.freeze_watch import FreezeWatch, asker
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.policy_text import read_policy
 from trunkline_routing.control.tiers import read_allowances
@@ -41,16 +46,16 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
     Does not wait for etcd: the role becomes ready when the map is loaded.
     """
     async with open_etcd(settings.etcd_access()) as store, watching(store) as watcher:
-        maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed)
+        tiers = read_tiers(settings.tiers_path)
+        freeze = Freeze(tiers)
+        maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed, freeze=freeze)
         rules = Rules(
-            read_allowances(settings.tier_limits_path),
-            SecondPerson(parse_acts(settings.two_person_acts)),
-            read_tiers(settings.tiers_path),
+            read_allowances(settings.tier_limits_path), SecondPerson(parse_acts(settings.two_person_acts)), tiers
         )
         bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), read_policy, rules)
         # Without etcd the last good map answers reads, so losing it must not take this service out.
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}
-        async with background(_set_up(maps)), _auditing(maps, settings):
+        async with background(_set_up(maps)), _auditing(maps, settings), _freezing(freeze, watcher, settings):
             yield MeshApp("routing-control", bindings, checks=checks, soft_checks=soft_checks)
 
 
@@ -63,6 +68,18 @@ async def _auditing(maps: MapStore, settings: RoutingSettings) -> AsyncIterator[
     writer = AuditWriter(maps, AuditFile(settings.audit_dir, settings.audit_file_bytes))
     async with background(writer.run()):
         yield
+
+
+@asynccontextmanager
+async def _freezing(freeze: Freeze, source: MapSource, settings: RoutingSettings) -> AsyncIterator[None]:
+    """Ask the regions how they keep their promises for the duration of the context, unless that is switched off."""
+    if not settings.change_freeze or settings.service_token_path is None:
+        yield  # nothing is ever told, so nothing is frozen
+        return
+    async with ChannelPool(max_channels=settings.max_channels) as channels:
+        ask = asker(channels, ServiceToken(settings.service_token_path))
+        async with background(FreezeWatch(source, freeze, ask).run()):
+            yield
 
 
 async def _set_up(maps: MapStore) -> None:
