@@ -135,6 +135,8 @@ class Grant:
     source: QuotaSource
     refusal: Refusal | None = None
     warnings: tuple[LimitWarning, ...] = ()
+    borrowed: int = 0
+    """Requests of `granted` beyond the tenant's daily number, out of what its tier's pool has to spare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +149,21 @@ class LimitState:
     limit: int
     """A minute's for a rate."""
     used: int
-    """In the period; for a rate what is missing in the bucket."""
+    """In the period; for a rate what is missing in the bucket, more than `burst` in debt."""
     burst: int = 0
     shadow: bool = False
     overridden: bool = False
     resets_at_s: float | None = None
+    source: QuotaSource = QuotaSource.AUTHORITY
+    """LOCAL tells of this replica's share alone."""
 
 
 class QuotaAuthority(Protocol):
     """Keeps the hierarchy of limits: service, tier, tenant, key. Every grant has passed all of them.
 
     Laws: no bucket ever grants more than `burst + rate * t` in any `t` seconds, returns aside; no count more than its
-    limit in a period, except what its tier borrows by rule. Methods may raise BackendUnavailable or BackendTimeout where
-    they depend on a store.
+    limit in a period, except what its tier borrows by rule. Methods may raise BackendUnavailable or BackendTimeout
+    where they depend on a store.
     """
 
     async def take(
@@ -171,10 +175,11 @@ class QuotaAuthority(Protocol):
         key: str = "",
         advanced: Charge = NOTHING,
     ) -> Grant:
-        """Put `returned` back, book `advanced` (spent before it was granted; it may bring a debt), then grant.
+        """Book `advanced` (spent before it was granted; it may bring a debt), put `returned` back, then grant.
 
-        Grants at most `wanted`, whole numbers. `key` is a subject in `quota.keys`, or empty. One round trip.
+        Grants at most `wanted`, whole numbers. A debt is one burst at most; buckets are filled up to their burst,
+        counts go down to 0. `key` is a subject in `quota.keys`, or empty. One round trip; none if the pool is empty.
         """
 
     async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
-        """Return every limit of the tenant with its state; changes nothing."""
+        """Return every limit of the tenant, and of its key if one is named, with its state; changes nothing."""

@@ -1,60 +1,34 @@
-"""Quotas in Redis or Valkey: one script for each operation, atomic and in the store's own time."""
+"""Quotas in a store that runs scripts: a tenant's limits in one step, its tier's pool from shares held before."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from importlib import resources
-from typing import Any, Final
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from trunkline_admission.metrics import TRIAL_REFUSALS
+from trunkline_admission.periods import Periods, Window
+from trunkline_admission.pool_share import Piece
+from trunkline_admission.pools import SHARE_VALID_S, PoolShares
+from trunkline_admission.quota import Grant, LimitState, QuotaSource, TenantQuota
+from trunkline_admission.scripting import ScriptRunner
+from trunkline_admission.tenant_script import WRONG_WINDOW, TenantAnswer, is_numbers, limit_arguments, read_answer
+from trunkline_admission.tenant_told import grant_of, states_of
+from trunkline_lease.charge import NOTHING, Charge
+from trunkline_mesh.clock import MONOTONIC, Clock
+from trunkline_mesh.errors import BackendUnavailable
+from trunkline_tiers import TierFile
 
-from trunkline_admission.errors import charged_too_much, quota_exhausted
-from trunkline_admission.quota import Grant, Quota, QuotaSource, Reservation
-from trunkline_mesh.errors import BackendTimeout, BackendUnavailable, PermitUnknown, RequestIdReused
-
-PERMIT_MARK: Final = "a"
-"""First part of the permits that the store keeps."""
-WARM_UP_S: Final = 1.0
-"""Time for a first connection at start; without one the service starts all the same."""
-
-LATE_TURNS: Final = 4
-"""Turns of the event loop in which an answer is still taken after its time: if it was this process that stalled, the
-answer lies in the socket already, and the store is not to blame."""
-
-_Script = Callable[..., Awaitable[Any]]
-
-
-@asynccontextmanager
-async def open_redis(url: str, *, timeout_s: float, max_connections: int) -> AsyncIterator[Redis]:
-    """Open a client that gives up soon after `timeout_s` and never repeats a command by itself.
-
-    By default a Redis that hangs holds a call for 20 s, and for 3.6 s with a timeout alone. Does not need Redis to be
-    there.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=timeout_s,
-        # The library's own timeouts stand behind those of `RedisQuota`, which tell a stall of ours from the store's.
-        socket_timeout=2 * timeout_s,
-        socket_connect_timeout=2 * timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        protocol=2,  # no handshake: a new connection costs one round trip
-    )
-    async with Redis.from_pool(pool) as client:
-        with suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(WARM_UP_S):
-                await client.time()
-        yield client
+MAX_CHARGE: Final = 10**9
+"""More of anything at once counts as this much: numbers stay exact in the store's doubles."""
+RETURNS_LATE_S: Final = 60
+"""So long after a period's begin what comes back may be of the one before, and is not taken off the new counts."""
+MAX_PREPARED: Final = 20_000
+"""Tenants whose arguments are kept ready."""
+WINDOW_TRIES: Final = 2
+"""With this replica's clock, then with the store's."""
 
 
 def no_offset() -> float:
@@ -63,103 +37,158 @@ def no_offset() -> float:
 
 
 class RedisQuota:
-    """A `QuotaAuthority` in Redis. All keys of one tenant share a `{tenant}` tag, so they share a cluster's slot.
+    """A `QuotaAuthority` over a `ScriptRunner`. All keys of one tenant share its tag, and the pools have one of theirs.
 
-    A store that lost its data gives every tenant one more burst; size bursts for it.
+    `take` costs one round trip, the tenant's; shares of the pool are drawn beside it. A store that lost its data gives
+    every bucket and pool one more burst, and every count its day and month once more.
     """
 
     def __init__(
         self,
-        client: Redis,
+        runner: ScriptRunner,
+        tiers: TierFile,
         *,
         key_prefix: str,
-        permit_ttl_s: float,
-        timeout_s: float = 0.05,
+        share_valid_s: float = SHARE_VALID_S,
+        clock: Clock = MONOTONIC,
+        wall_clock: Clock = time.time,
         clock_offset_s: Callable[[], float] = no_offset,
     ) -> None:
-        """Use `client`, which stays the caller's. `clock_offset_s` is added to the store's time, to test its jumps."""
+        """Run scripts with `runner`, which stays the caller's. `clock` is monotonic, `wall_clock` Unix time.
+
+        `clock_offset_s` is added to the store's time, to test its jumps.
+        """
+        self._runner = runner
+        self._tiers = tiers
         self._key_prefix = key_prefix
-        self._permit_ttl_ms = round(permit_ttl_s * 1000)
-        self._timeout_s = timeout_s
+        self._wall_clock = wall_clock
         self._clock_offset_s = clock_offset_s
-        # register_script sends the text again after SCRIPT FLUSH or a restart; EVALSHA alone would fail then.
-        self._reserve, self._settle, self._take = (
-            client.register_script(_source(name)) for name in ("reserve", "settle", "take")
+        self._periods = Periods()
+        self._store_ahead_s = 0.0
+        self._prepared: OrderedDict[str, tuple[TenantQuota, tuple[float, ...], tuple[float, ...]]] = OrderedDict()
+        self._pools = PoolShares(
+            runner,
+            tiers,
+            key=f"{key_prefix}:{{pool}}:pools",
+            share_valid_s=share_valid_s,
+            clock=clock,
+            clock_offset_s=clock_offset_s,
         )
 
-    async def reserve(self, quota: Quota, request_id: str, cost_tokens: int) -> Reservation:
-        """As `QuotaAuthority.reserve`."""
-        digest, nonce = _digest(request_id), secrets.token_hex(8)
-        keys = (self._bucket_key(quota.tenant_id), self._permit_key(quota.tenant_id, digest))
-        rate, burst = quota.rate_tokens_per_s, quota.burst_tokens
-        args = (rate, burst, self._offset_us(), cost_tokens, self._permit_ttl_ms, nonce)
-        outcome, *rest = await self._run(self._reserve, keys, args)
-        if outcome == 0:
-            raise quota_exhausted(cost_tokens, burst, rest[0] / 1e6 if rest[0] >= 0 else None)
-        kept_nonce, reserved, expires_at_us = rest[0].decode(), int(rest[1]), int(rest[2])
-        if reserved != cost_tokens:
-            raise RequestIdReused
-        permit_id = f"{PERMIT_MARK}.{digest}.{kept_nonce}"
-        return Reservation(permit_id, reserved, expires_at_us / 1e6, QuotaSource.AUTHORITY)
+    @property
+    def pools(self) -> PoolShares:
+        """The shares of the region's pools that this replica holds."""
+        return self._pools
 
-    async def settle(self, tenant_id: str, permit_id: str, charged_tokens: int) -> int:
-        """As `QuotaAuthority.settle`."""
-        mark, _, rest = permit_id.partition(".")
-        digest, _, nonce = rest.partition(".")
-        if mark != PERMIT_MARK or not nonce or len(permit_id) > 64:
-            raise PermitUnknown
-        keys = (self._bucket_key(tenant_id), self._permit_key(tenant_id, digest))
-        outcome, tokens = await self._run(self._settle, keys, (self._offset_us(), nonce, charged_tokens))
-        if outcome == 0:
-            raise PermitUnknown
-        if outcome == 2:
-            raise charged_too_much(tokens)
-        return int(tokens)
+    async def take(
+        self,
+        quota: TenantQuota,
+        wanted: Charge,
+        returned: Charge = NOTHING,
+        *,
+        key: str = "",
+        advanced: Charge = NOTHING,
+    ) -> Grant:
+        """As `QuotaAuthority.take`. Raises BackendUnavailable and BackendTimeout.
 
-    async def take(self, quota: Quota, wanted_tokens: int, returned_tokens: int) -> Grant:
-        """As `QuotaAuthority.take`."""
-        rate, burst = quota.rate_tokens_per_s, quota.burst_tokens
-        args = (rate, burst, self._offset_us(), wanted_tokens, returned_tokens)
-        granted, delay_us = await self._run(self._take, (self._bucket_key(quota.tenant_id),), args)
-        return Grant(granted, delay_us / 1e6 if delay_us >= 0 else None, QuotaSource.AUTHORITY)
-
-    async def _run(self, script: _Script, keys: Sequence[str], args: Sequence[float | str]) -> Any:
-        """Run a script within the timeout, connecting included; the vendor's errors end here."""
-        running = asyncio.ensure_future(script(keys=keys, args=args))
+        What was advanced is drawn from the pool, too; what the pool does not have of it was spent all the same.
+        """
+        wanted, returned, advanced = (each.at_most(_MOST) for each in (wanted, returned, advanced))
+        tier = self._tiers.named(quota.tier)[0]
+        piece = await self._pools.draw(tier, advanced.requests + wanted.requests)
         try:
-            await asyncio.wait((running,), timeout=self._timeout_s)
-            for _ in range(LATE_TURNS):
-                if running.done():
-                    break
-                await asyncio.sleep(0)
+            room = max(0, piece.total - advanced.requests)
+            dry = wanted.requests > 0 and room == 0
+            if dry and not returned and not advanced:
+                return Grant(NOTHING, QuotaSource.AUTHORITY, self._pools.refusal(tier))
+            asked = NOTHING if dry else Charge(min(wanted.requests, room), wanted.tokens)
+            grant = await self._take(quota, key, tier, asked, returned, advanced)
+            drawn = advanced.requests + grant.granted.requests
+            piece.take(drawn)
         finally:
-            if not running.done():
-                running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
-        if running.cancelled():
-            raise BackendTimeout("the quota store did not answer in time")
+            self._pools.give_back(tier, piece)
+        self._pools.give_back(tier, Piece(returned.requests))
+        self._pools.spent(tier, drawn)
+        if dry:
+            return Grant(NOTHING, QuotaSource.AUTHORITY, self._pools.refusal(tier), grant.warnings)
+        return grant
+
+    async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
+        """As `QuotaAuthority.states`. Raises BackendUnavailable and BackendTimeout."""
+        answer, window = await self._ask("look", quota, key, (0, 0, 0, 0, 0, 0), above_day=False)
+        return states_of(quota, quota.keys.get(key), window, answer)
+
+    async def aclose(self) -> None:
+        """Give back what is held of the pools."""
+        await self._pools.aclose()
+
+    async def _take(
+        self, quota: TenantQuota, key: str, tier: str, wanted: Charge, returned: Charge, advanced: Charge
+    ) -> Grant:
+        charges = (*_pair(wanted), *_pair(returned), *_pair(advanced))
+        above_day = quota.borrows_above_day and self._pools.has_spare(tier)
+        answer, window = await self._ask("take", quota, key, charges, above_day=above_day)
+        if not answer.granted.within(wanted):
+            raise BackendUnavailable("the quota store granted more than was wanted")
+        grant = grant_of(quota, quota.keys.get(key), window, answer)
+        for warning in grant.warnings:
+            if warning.shadow:
+                TRIAL_REFUSALS.labels(quota.tier, warning.period.name, warning.unit.name).inc()
+        return grant
+
+    async def _ask(
+        self,
+        mode: Literal["take", "look"],
+        quota: TenantQuota,
+        key: str,
+        charges: tuple[int, ...],
+        *,
+        above_day: bool,
+    ) -> tuple[TenantAnswer, Window]:
+        """Run the tenant's script in the day and month of the store's clock."""
+        key_limits = quota.keys.get(key)
+        keys = [f"{self._key_prefix}:{{{quota.tenant_id}}}:quota"]
+        if key_limits is not None:
+            keys.append(f"{self._key_prefix}:{{{quota.tenant_id}}}:key:{_digest(key)}")
+        own, trial = self._arguments(quota)
+        of_key = () if key_limits is None else limit_arguments(key_limits)
+        offset_us = round(self._clock_offset_s() * 1e6)
+        for _ in range(WINDOW_TRIES):
+            window = self._window(quota.time_zone)
+            begun = (window.day_begin_s, window.day_end_s, window.month_begin_s, window.month_end_s)
+            args = (mode, offset_us, *begun, RETURNS_LATE_S, *charges, int(above_day), *own, *of_key, *trial)
+            raw = await self._runner.run("tenant", keys, args)
+            if not is_numbers(raw) or len(raw) != 2 or raw[0] != WRONG_WINDOW:
+                return read_answer(raw, with_key=key_limits is not None, with_trial=bool(trial)), window
+            self._store_ahead_s = raw[1] / 1e6 - self._wall_clock()
+        raise BackendUnavailable("the quota store's clock is not to be followed")
+
+    def _window(self, zone: str) -> Window:
         try:
-            return running.result()
-        except RedisTimeoutError as exc:
-            raise BackendTimeout("the quota store did not answer in time") from exc
-        except (RedisError, OSError) as exc:
-            raise BackendUnavailable("the quota store cannot be reached") from exc
+            return self._periods.window(zone, self._wall_clock() + self._store_ahead_s)
+        except ValueError as exc:
+            self._store_ahead_s = 0.0
+            raise BackendUnavailable("the quota store's clock is outside the calendar") from exc
 
-    def _bucket_key(self, tenant_id: str) -> str:
-        return f"{self._key_prefix}:{{{tenant_id}}}:bucket"
-
-    def _permit_key(self, tenant_id: str, digest: str) -> str:
-        return f"{self._key_prefix}:{{{tenant_id}}}:permit:{digest}"
-
-    def _offset_us(self) -> int:
-        return round(self._clock_offset_s() * 1e6)
-
-
-def _digest(request_id: str) -> str:
-    """Request ids are the caller's: a digest bounds their length and keeps their characters out of keys."""
-    return hashlib.blake2s(request_id.encode(), digest_size=12).hexdigest()
+    def _arguments(self, quota: TenantQuota) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the tenant's limits and those on trial as arguments; made once for each `TenantQuota`."""
+        known = self._prepared.get(quota.tenant_id)
+        if known is not None and known[0] is quota:
+            return known[1], known[2]
+        own, trial = limit_arguments(quota.limits), () if quota.shadow is None else limit_arguments(quota.shadow)
+        if known is None and len(self._prepared) >= MAX_PREPARED:
+            self._prepared.popitem(last=False)
+        self._prepared[quota.tenant_id] = (quota, own, trial)
+        return own, trial
 
 
-def _source(name: str) -> str:
-    folder = resources.files("trunkline_admission") / "scripts"
-    return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("bucket", name))
+_MOST: Final = Charge(MAX_CHARGE, MAX_CHARGE)
+
+
+def _pair(charge: Charge) -> tuple[int, int]:
+    return charge.requests, charge.tokens
+
+
+def _digest(key: str) -> str:
+    """Subjects are the tenant's: a digest bounds their length and keeps their characters out of the store's keys."""
+    return hashlib.blake2s(key.encode(), digest_size=12).hexdigest()

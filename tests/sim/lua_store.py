@@ -1,0 +1,184 @@
+"""The quota's own scripts without a server: Lua in this process, against tables, in the time that it is given.
+
+A `ScriptRunner` for tests of laws and for the simulation, which makes millions of calls: the store is Lua, too, so that
+a call crosses between the languages once. It has the few commands that the scripts use. Numbers in answers are cut to
+whole ones, as Redis does. Unlike there, numbers stay numbers in arguments and in the store: Redis writes them with all
+their digits, and the scripts read everything through `tonumber`, so nothing differs but the time that it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from lupa import lua51  # type: ignore[import-untyped]  # it ships no types
+
+from trunkline_admission.scripting import script_text
+
+_STORE: Final = r"""
+local hashes, ends_ms = {}, {}
+local now_s, now_us = 0, 0
+
+local function alive(key)
+  local ends = ends_ms[key]
+  if ends and ends <= now_s * 1000 + now_us / 1000 then
+    hashes[key], ends_ms[key] = nil, nil
+  end
+  return hashes[key]
+end
+
+local commands = {}
+
+function commands.TIME()
+  return { tostring(now_s), tostring(now_us) }
+end
+
+function commands.HMGET(key, ...)
+  local hash, found = alive(key), {}
+  for i = 1, select('#', ...) do
+    found[i] = hash and hash[(select(i, ...))] or false
+  end
+  return found
+end
+
+function commands.HGET(key, name)
+  local hash = alive(key)
+  return hash and hash[name] or false
+end
+
+function commands.HSET(key, ...)
+  local hash = alive(key)
+  if not hash then
+    hash = {}
+    hashes[key] = hash
+  end
+  local pairs_given, added = { ... }, 0
+  for i = 1, #pairs_given, 2 do
+    if hash[pairs_given[i]] == nil then
+      added = added + 1
+    end
+    hash[pairs_given[i]] = pairs_given[i + 1]
+  end
+  return added
+end
+
+function commands.HINCRBY(key, name, by)
+  local hash = alive(key)
+  local value = tonumber(hash and hash[name] or 0) + tonumber(by)
+  commands.HSET(key, name, value)
+  return value
+end
+
+function commands.EXISTS(key)
+  return alive(key) and 1 or 0
+end
+
+function commands.DEL(key)
+  local there = alive(key)
+  hashes[key], ends_ms[key] = nil, nil
+  return there and 1 or 0
+end
+
+function commands.PEXPIRE(key, ms)
+  if not alive(key) then
+    return 0
+  end
+  ends_ms[key] = now_s * 1000 + now_us / 1000 + tonumber(ms)
+  return 1
+end
+
+redis = {
+  call = function(name, ...)
+    return commands[name](...)
+  end,
+}
+
+local scripts = {}
+local store = {}
+
+function store.load(name, source)
+  scripts[name] = assert(loadstring(source, name))
+end
+
+function store.run(name, seconds, micros, key_count, ...)
+  now_s, now_us = seconds, micros
+  local keys, args = {}, {}
+  for i = 1, key_count do
+    keys[i] = select(i, ...)
+  end
+  for i = key_count + 1, select('#', ...) do
+    args[i - key_count] = select(i, ...)
+  end
+  KEYS, ARGV = keys, args
+  return scripts[name]()
+end
+
+function store.names()
+  local names = {}
+  for name in pairs(hashes) do
+    if alive(name) then
+      names[#names + 1] = name
+    end
+  end
+  return names
+end
+
+function store.remaining_ms(key)
+  return ends_ms[key] and ends_ms[key] - now_s * 1000 - now_us / 1000 or -1
+end
+
+function store.lose()
+  hashes, ends_ms = {}, {}
+end
+
+return store
+"""
+
+
+class LuaStore:
+    """A `ScriptRunner` over tables. Deterministic; for one event loop."""
+
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        """Be empty. `wall_clock` gives Unix time: the store's own clock."""
+        self._wall_clock = wall_clock
+        self._store = lua51.LuaRuntime(unpack_returned_tuples=True).execute(_STORE)
+        self._run = self._store.run
+        self._loaded: set[str] = set()
+        self.calls = 0
+
+    async def run(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
+        """As `ScriptRunner.run`; never waits."""
+        return self.run_now(script, keys, args)
+
+    def run_now(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
+        """As `run`, without a coroutine."""
+        if script not in self._loaded:
+            self._store.load(script, script_text(script))
+            self._loaded.add(script)
+        self.calls += 1
+        micros = round(self._wall_clock() * 1e6)
+        answer = self._run(script, micros // 1_000_000, micros % 1_000_000, len(keys), *keys, *args)
+        return _plain(answer)
+
+    def keys(self) -> list[str]:
+        """Return the names of what is stored and has not expired as of the last call."""
+        return sorted(self._store.names().values())
+
+    def remaining_s(self, key: str) -> float:
+        """Return how long a key would stay, as of the last call; negative if for ever."""
+        return float(self._store.remaining_ms(key)) / 1000
+
+    def lose_everything(self) -> None:
+        """Be as after a restart without a copy on disk."""
+        self._store.lose()
+
+
+def _plain(value: Any) -> Any:
+    """Return an answer as redis-py gives it."""
+    if isinstance(value, int | float):
+        return int(value)
+    if isinstance(value, str):
+        return value.encode()
+    if value is None:
+        return None
+    return [_plain(each) for each in value.values()]
