@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Final
 
+from trunkline_admission.lease_metrics import CROWDED_OUT
 from trunkline_lease.charge import Charge
 from trunkline_lease.spent import Spent
 
@@ -56,7 +57,9 @@ class PermitTable:
     def add(self, permit: Permit) -> Permit:
         """Keep a new permit and return it; the oldest one makes room."""
         if len(self._order) >= self._max_permits:
-            self._forget(self._order.popleft())
+            crowded = self._order.popleft()
+            self._forget(crowded)
+            CROWDED_OUT.inc(crowded.settled is None)
         self._by_id[permit.permit_id] = permit
         self._by_request[permit.tenant_id, permit.request_id] = permit
         self._order.append(permit)

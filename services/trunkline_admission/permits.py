@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from trunkline_admission.errors import charged_too_much
+from trunkline_admission.lease_metrics import CANCELLED, EXPIRED, EXPIRED_BACK_TOKENS, SETTLED, SETTLED_BACK_TOKENS
 from trunkline_admission.permit_table import Permit, PermitTable
 from trunkline_admission.quota import TenantQuota
 from trunkline_lease.charge import Charge
@@ -135,6 +136,8 @@ class Permits:
         left = permit.charge.tokens - charged_tokens
         if permit.settled is None:
             permit.settled = (charged_tokens, cancelled)
+            (CANCELLED if cancelled else SETTLED).inc()
+            SETTLED_BACK_TOKENS.inc(left)
             self._give_back(permit, Charge(permit.charge.requests if cancelled else 0, left))
         elif permit.settled != (charged_tokens, cancelled):
             raise PermitUnknown
@@ -144,7 +147,9 @@ class Permits:
         """End the permits whose time is over; return how many had not been settled. Their reservations go back."""
         orphans = self._table.expire(self._clock())
         for permit in orphans:
+            EXPIRED_BACK_TOKENS.inc(permit.charge.tokens)
             self._give_back(permit, permit.charge)
+        EXPIRED.inc(len(orphans))
         return len(orphans)
 
     async def run(self) -> None:

@@ -4,40 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
-from pathlib import Path
-from types import MappingProxyType
-from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
-
-
-class TierSettings(BaseModel):
-    """What the tenants of one tier may do."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rank: int = Field(ge=0, le=1000, description="Higher is served first.")
-    tokens_per_s: PositiveFloat = Field(le=10_000_000, description="Quota of each tenant that has none of its own.")
-    burst_tokens: int = Field(
-        ge=1, le=100_000_000, description="Most tokens at once; scales with a tenant's own quota, if it has one."
-    )
-    guaranteed_share: float = Field(
-        ge=0, le=1, description="Part of the quota that is kept even without Redis, before the cut by replicas."
-    )
-
-
-DEFAULT_TIERS: Final[Mapping[str, TierSettings]] = MappingProxyType(
-    {
-        "free": TierSettings(rank=0, tokens_per_s=50, burst_tokens=200, guaranteed_share=0.2),
-        "pro": TierSettings(rank=1, tokens_per_s=500, burst_tokens=2_000, guaranteed_share=0.5),
-        "enterprise": TierSettings(rank=2, tokens_per_s=5_000, burst_tokens=20_000, guaranteed_share=0.8),
-    }
-)
 
 
 class AdmissionSettings(EtcdSettings, ServiceSettings):
@@ -60,28 +32,22 @@ class AdmissionSettings(EtcdSettings, ServiceSettings):
         pattern=r"^[A-Za-z0-9_.-]{1,63}$",
         description="Name of this replica, told in permits.",
     )
-    tiers: dict[str, TierSettings] = Field(
-        default_factory=lambda: dict(DEFAULT_TIERS), description="Tiers by the name that the map gives tenants; JSON."
+    permit_ttl_s: PositiveFloat = Field(
+        60, le=3600, description="An unsettled permit ends after this; what it had reserved goes back."
     )
-    permit_ttl_s: PositiveFloat = Field(60, le=3600, description="An unsettled permit is taken as spent after this.")
-    lease_valid_s: PositiveFloat = Field(5, le=60, description="How long leased tokens may be spent.")
-    max_lease_tenants: PositiveInt = Field(20_000, description="Tenants whose leases are kept account of.")
-    max_local_tenants: PositiveInt = Field(20_000, description="Tenants with a local bucket while Redis is away.")
-    max_local_permits: PositiveInt = Field(50_000, description="Unexpired permits kept while Redis is away.")
-    usage_dir: Path | None = Field(
-        None, description="Root of the usage journals of the region's routers; without it GetUsage tells nothing."
+    max_permits: PositiveInt = Field(
+        100_000, description="Permits kept; beyond it the oldest makes room, and counts as spent if it is not settled."
     )
-    usage_ledger_path: Path | None = Field(
-        None, description="File of what was read of them, on a local disk; in memory, and read anew, without one."
+    lease_valid_s: PositiveFloat = Field(5, le=60, description="How long leased quota may be spent.")
+    region_lease_valid_s: PositiveFloat = Field(
+        30, le=60, description="The same for what another region's admission service leases from this one."
     )
-    prices_path: Path | None = Field(
-        None,
-        description="Price file, read for its currency; routers count by theirs. The package's own without.",
+    max_lease_tenants: PositiveInt = Field(20_000, description="Leases that are kept account of.")
+    advance_requests: int = Field(
+        20,
+        ge=1,
+        le=10_000,
+        description="Requests of one tenant that this region grants before its home region has, and at most a tenth of "
+        "its day's.",
     )
-
-    @field_validator("tiers")
-    @classmethod
-    def _at_least_one_tier(cls, tiers: dict[str, TierSettings]) -> dict[str, TierSettings]:
-        if not 1 <= len(tiers) <= 64:
-            raise ValueError("1 to 64 tiers are needed")
-        return tiers
+    max_local_tenants: PositiveInt = Field(20_000, description="Tenants with a local share while Redis is away.")
