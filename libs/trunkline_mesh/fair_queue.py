@@ -11,6 +11,7 @@ This module knows no time and no asyncio; `limiter` adds both.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
@@ -46,6 +47,10 @@ class _Flow(Generic[E]):
         self.start = 0.0
         self.finish = 0.0
         self.queued_in_heap = False
+
+
+def _end(flow: _Flow[E], newest: bool) -> E:
+    return next(reversed(flow.entries.values())) if newest else next(iter(flow.entries.values()))
 
 
 class FairQueue(Generic[E]):
@@ -117,19 +122,22 @@ class FairQueue(Generic[E]):
         if not flow.queued_in_heap:
             self._schedule(flow)
 
-    def peek(self) -> E | None:
-        """Return the entry to be served next without taking it; None if nobody waits."""
-        flow = self._next_flow()
-        return next(iter(flow.entries.values())) if flow else None
+    def peek(self, *, newest: bool = False) -> E | None:
+        """Return the entry to be served next without taking it; None if nobody waits.
 
-    def pop(self) -> E:
+        `newest` begins at the end of the tenant's line; whose line it is does not depend on it.
+        """
+        flow = self._next_flow()
+        return _end(flow, newest) if flow else None
+
+    def pop(self, *, newest: bool = False) -> E:
         """Take the entry that `peek` returns and charge its tenant. Raises IndexError if nobody waits."""
         flow = self._next_flow()
         if flow is None:
             raise IndexError("pop from an empty fair queue")
         heapq.heappop(self._heap)
         flow.queued_in_heap = False
-        entry = next(iter(flow.entries.values()))
+        entry = _end(flow, newest)
         self._virtual = max(self._virtual, flow.start)
         flow.finish = flow.start + entry.cost / entry.weight
         if len(flow.entries) > 1:
@@ -156,11 +164,18 @@ class FairQueue(Generic[E]):
         if own is not None:
             start = own.start if own.entries else max(self._virtual, own.finish)
             latest = start + own.backlog + cost / weight
+        return self._last_beyond(latest, own)
+
+    def last(self) -> E | None:
+        """Return the newest entry of the tenant that would be served last; None if nobody waits."""
+        return self._last_beyond(-math.inf, None)
+
+    def _last_beyond(self, latest: float, exempt: _Flow[E] | None) -> E | None:
         victim: _Flow[E] | None = None
         for flow in self._flows.values():
-            if flow.entries and flow is not own and flow.start + flow.backlog > latest:
+            if flow.entries and flow is not exempt and flow.start + flow.backlog > latest:
                 victim, latest = flow, flow.start + flow.backlog
-        return next(reversed(victim.entries.values())) if victim else None
+        return _end(victim, newest=True) if victim else None
 
     def _schedule(self, flow: _Flow[E]) -> None:
         flow.start = max(self._virtual, flow.finish)

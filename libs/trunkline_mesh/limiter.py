@@ -1,110 +1,39 @@
-"""How much a server does at once, who waits, and who is refused at once.
+"""How much a server does at once, who waits, and who is refused or ended for others.
 
 Capacity is counted in slots. A call whose slots are free starts without delay. Otherwise it waits in a weighted fair
 queue, but only as long as waiting can pay: at most the smaller of the predicted wait and half of the deadline that is
 left, so that the other half remains for the work. Whoever cannot be served within that is refused at once.
+
+Each rank is promised a part of the slots and may borrow what is idle. `rank_queue` says who is next, `preemption` gets
+promised slots back from who borrowed them, `adaptive` finds how many slots there should be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
+from trunkline_mesh.adaptive import AdaptiveLimit
 from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DeadlineExceeded, DeadlineUnreachable, DomainError, Overloaded
-from trunkline_mesh.fair_queue import FairQueue
-from trunkline_mesh.stall import STALL_S, stalls_of
+from trunkline_mesh.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded
+from trunkline_mesh.hold_time import MIN_PREDICTED_WAIT_S, HoldTime
+from trunkline_mesh.limiter_stats import LimiterStats
+from trunkline_mesh.preemption import UNITS_PER_SLOT, Preemption
+from trunkline_mesh.rank_lane import RankLane
+from trunkline_mesh.rank_queue import RankQueue
+from trunkline_mesh.slot import Slot
+from trunkline_mesh.waiter import Waiter
+from trunkline_tiers import RankTable, default_tiers, rank_table
 
-UNITS_PER_SLOT: Final = 1000
-"""Weights are counted in thousandths of a slot: whole numbers add up and come back to zero exactly."""
-RANK_WEIGHTS: Final = (1.0, 4.0, 16.0)
-"""Share of a waiting tenant by rank: free, pro, enterprise. A rank beyond the ends counts as the end."""
 PREDICTION_HEADROOM: Final = 4.0
 """The predicted wait is this many times its mean: with random service times few waits are longer."""
-MIN_PREDICTED_WAIT_S: Final = 0.010
-"""The stage budget of admission and queue: a prediction below it is noise."""
-INITIAL_HOLD_S: Final = 0.050
-"""How long a slot is assumed to be held before any call has ended."""
-_HOLD_SMOOTHING: Final = 0.1
-_MAX_RETRY_DELAY_S: Final = 5.0
-
-
-@dataclass(slots=True)
-class LimiterStats:
-    """Calls since the start, by what became of them. Each call that asked for a slot is counted in one field."""
-
-    at_once: int = 0
-    after_wait: int = 0
-    overloaded: int = 0
-    """Refused: the queue or the tenant's part of it was full, or the predicted wait passed."""
-    unreachable: int = 0
-    """Refused: the wait would take, or took, more than half of the deadline."""
-    too_late: int = 0
-    """Refused: the deadline passed before the call could start, for example while the event loop was blocked."""
-    pushed_out: int = 0
-    """Refused while waiting, in favour of a tenant with more right to wait."""
-    cancelled: int = 0
-    """The caller left while waiting."""
-
-
-class _Waiter:
-    """One call that waits. `turn` brings None (go ahead) or the refusal."""
-
-    __slots__ = ("at_half", "cost", "expires_at_s", "granted", "tenant", "turn", "weight")
-
-    def __init__(self, tenant: str, cost: int, weight: float, expires_at_s: float, *, at_half: bool) -> None:
-        self.tenant = tenant
-        self.cost = cost
-        self.weight = weight
-        self.expires_at_s = expires_at_s
-        self.at_half = at_half
-        self.granted = False
-        self.turn: asyncio.Future[DomainError | None] = asyncio.get_running_loop().create_future()
-
-    def is_refused(self) -> bool:
-        """Return True if it was counted as refused already."""
-        return self.turn.done() and not self.turn.cancelled() and not self.granted
-
-
-class Slot:
-    """The slots of one call, held between enter and exit. Made by `CapacityLimiter.slot`, used once."""
-
-    __slots__ = ("_cost", "_deadline", "_limiter", "_rank", "_started_s", "_tenant")
-
-    def __init__(self, limiter: CapacityLimiter, tenant: str, rank: int, cost: int, deadline: Deadline) -> None:
-        """See `CapacityLimiter.slot`."""
-        self._limiter = limiter
-        self._tenant = tenant
-        self._rank = rank
-        self._cost = cost
-        self._deadline = deadline
-        self._started_s = 0.0
-
-    async def __aenter__(self) -> float:
-        """Take the slots and return the seconds waited.
-
-        Raises Overloaded, DeadlineUnreachable or DeadlineExceeded, holding nothing.
-        """
-        limiter = self._limiter
-        now_s = limiter.clock()
-        if limiter.try_take(self._cost, self._deadline.at_s, now_s):
-            self._started_s = now_s
-            return 0.0
-        self._started_s = await limiter.take_in_turn(self._tenant, self._rank, self._cost, self._deadline, now_s)
-        return self._started_s - now_s
-
-    async def __aexit__(self, *_: object) -> None:
-        """Give the slots back."""
-        limiter = self._limiter
-        limiter.give_back(self._cost, limiter.clock() - self._started_s)
 
 
 class CapacityLimiter:
-    """Lets at most `max_concurrency` slots be held at once; the rest wait fairly, or not at all.
+    """Lets at most so many slots be held at once; the rest wait fairly, or not at all.
 
     One event loop owns it. Nothing here awaits between looking and taking, so no lock is needed.
     """
@@ -115,45 +44,74 @@ class CapacityLimiter:
         max_concurrency: int,
         max_queue: int,
         max_queue_per_tenant: int,
-        rank_weights: Sequence[float] = RANK_WEIGHTS,
+        table: RankTable | None = None,
+        adaptive: AdaptiveLimit | None = None,
         clock: Clock = MONOTONIC,
         rng: Callable[[], float] = random.random,
     ) -> None:
         """Bound slots (at least 1), waiting calls in all, and waiting calls of one tenant (0 or more).
 
-        `clock` must tell the time of `Deadline.at_s` and of the event loop; `rng` returns numbers in [0, 1).
+        `table` has the ranks with their weights and queues, by default those of the default tiers. `adaptive` finds
+        the number of slots below `max_concurrency`; without it there are always so many. `clock` must tell the time of
+        `Deadline.at_s` and of the event loop; `rng` returns numbers in [0, 1).
         """
         if max_concurrency < 1 or max_queue < 0 or max_queue_per_tenant < 0:
             raise ValueError("a limiter needs at least one slot, and queues of 0 or more")
-        if not rank_weights or min(rank_weights) <= 0:
-            raise ValueError("every rank needs a weight above 0")
+        table = table if table is not None else rank_table(default_tiers())
         self.clock: Final = clock
         self.stats: Final = LimiterStats()
-        self._capacity: Final = max_concurrency * UNITS_PER_SLOT
-        self._max_queue: Final = max_queue
+        self._max_units: Final = max_concurrency * UNITS_PER_SLOT
         self._max_queue_per_tenant: Final = max_queue_per_tenant
-        self._rank_weights: Final = tuple(rank_weights)
-        self._rng: Final = rng
-        self._queue: FairQueue[_Waiter] = FairQueue()
+        self._adaptive: Final = adaptive
+        self._queue: Final = RankQueue(table, max_queue)
+        self._hold: Final = HoldTime(clock, rng)
+        self.preemption: Final = Preemption(self._queue, table.preempt_after_s, self._dispatch)
         self._in_use = 0
-        self._hold_s = INITIAL_HOLD_S
-        self._stalls: Final = stalls_of(clock)
+        self._capacity = 0
+        self._resize(max_concurrency if adaptive is None else adaptive.slots)
 
-    def slot(self, *, tenant: str, rank: int, weight: float, deadline: Deadline) -> Slot:
+    def slot(
+        self,
+        *,
+        tenant: str,
+        rank: int,
+        weight: float,
+        deadline: Deadline,
+        kind: str = "",
+        preemptible: bool = True,
+    ) -> Slot:
         """Return a context manager that holds `weight` slots; entering it gives the seconds waited.
 
         `weight` is the call's cost in slots, at most the whole capacity counts; 0 neither waits nor holds anything.
-        `rank` chooses the tenant's share while it waits, higher is more. Entering raises Overloaded (with when to come
-        back) if there is no room to wait, DeadlineUnreachable if the wait would take more than half of the time left,
-        DeadlineExceeded if none is left. Raises ValueError for a negative weight.
+        `rank` names the share that it is part of; an unknown one counts as the next lower. `kind` tells calls apart
+        whose times differ by nature, such as methods; there must be few. Entering raises Overloaded (with when to come
+        back) if there is no room to wait, DeadlineUnreachable (the same) if the wait would take more than half of the
+        time left, DeadlineExceeded if none is left. A call that is `preemptible` may be ended while it runs beyond its
+        rank's promise: its task is cancelled, and leaving the context raises Preempted in place of CancelledError.
+        Raises ValueError for a negative weight.
         """
         if weight < 0:
             raise ValueError("a weight must not be negative")
-        return Slot(self, tenant, rank, min(int(weight * UNITS_PER_SLOT + 0.5), self._capacity), deadline)
+        cost = min(int(weight * UNITS_PER_SLOT + 0.5), self._max_units)
+        return Slot(self, self._queue.lane_of(rank), tenant, cost, deadline, kind, preemptible)
 
     def pressure(self) -> float:
         """Return slots held and wanted over slots there are: 0 idle, 1 full with nobody waiting, more with a queue."""
         return (self._in_use + self._queue.cost) / self._capacity
+
+    def utilisation_of(self, rank: int) -> float:
+        """Return the same of the calls of `rank` and of higher ranks alone."""
+        return sum(lane.in_use + lane.queue.cost for lane in self.lanes if lane.rank >= rank) / self._capacity
+
+    @property
+    def lanes(self) -> tuple[RankLane, ...]:
+        """What each rank holds and waits for, lowest rank first; to be read only."""
+        return self._queue.lanes
+
+    @property
+    def limit(self) -> float:
+        """Slots that may be held now."""
+        return self._capacity / UNITS_PER_SLOT
 
     @property
     def slots_in_use(self) -> float:
@@ -165,26 +123,32 @@ class CapacityLimiter:
         """Calls that wait now."""
         return len(self._queue)
 
-    def try_take(self, cost: int, deadline_at_s: float, now_s: float) -> bool:
+    def come_back_s(self, lane: RankLane) -> float:
+        """Return what a refused caller is told: when who waits now in its lane, and who runs, is done."""
+        units = self._queue.units_in_line(lane) + self._in_use
+        return self._hold.come_back_s(self._hold.to_serve_s(units, self._capacity))
+
+    def try_take(self, lane: RankLane, cost: int, deadline_at_s: float, now_s: float) -> bool:
         """Take `cost` units if that passes nobody who waits; raise DeadlineExceeded if the deadline has passed."""
         if deadline_at_s <= now_s:
             self.stats.too_late += 1
             raise DeadlineExceeded
-        if cost and (len(self._queue) or self._in_use + cost > self._capacity):
+        if cost and (len(self._queue) or not self._fits(cost)):
             return False
         self._in_use += cost
+        lane.in_use += cost
         self.stats.at_once += 1
         return True
 
-    async def take_in_turn(self, tenant: str, rank: int, cost: int, deadline: Deadline, now_s: float) -> float:
+    async def take_in_turn(self, lane: RankLane, tenant: str, cost: int, deadline: Deadline, now_s: float) -> float:
         """Wait for `cost` units and return the time at which they were taken; raises as `slot` says."""
-        waiter = self._enqueue(tenant, rank, cost, deadline.at_s - now_s, now_s)
+        waiter = self._enqueue(lane, tenant, cost, deadline.at_s - now_s, now_s)
         timer = asyncio.get_running_loop().call_later(waiter.expires_at_s - now_s, self._give_up, waiter)
         try:
             refusal = await waiter.turn
         except BaseException:  # cancelled; whatever it is, a slot must not be lost
             self.stats.cancelled += not waiter.is_refused()
-            self._leave(waiter)
+            self._leave(lane, waiter)
             raise
         finally:
             timer.cancel()
@@ -193,92 +157,124 @@ class CapacityLimiter:
         taken_at_s = self.clock()
         if deadline.at_s <= taken_at_s:  # the loop was blocked between the grant and now
             self.stats.too_late += 1
-            self._leave(waiter)
+            self._leave(lane, waiter)
             raise DeadlineExceeded
         self.stats.after_wait += 1
         return taken_at_s
 
-    def give_back(self, cost: int, held_s: float) -> None:
-        """Return `cost` units that were held for `held_s` seconds, and serve whoever waits for them."""
+    def give_back(self, slot: Slot, held_s: float, exc_type: type[BaseException] | None) -> None:
+        """Take back the units of a call that held them for `held_s` seconds and ended with `exc_type`; serve others."""
+        cost = slot.cost
         if not cost:
             return
-        if held_s < STALL_S or not self._stalls.excuses(self.clock() - held_s):  # else it was we who slept
-            self._hold_s += _HOLD_SMOOTHING * (held_s - self._hold_s)
+        if self._hold.learn(held_s) and self._adaptive is not None:
+            self._adapt(self._adaptive, slot.kind, held_s, exc_type)
         self._in_use -= cost
+        slot.lane.in_use -= cost
         if len(self._queue):
             self._dispatch()
 
-    def _enqueue(self, tenant: str, rank: int, cost: int, left_s: float, now_s: float) -> _Waiter:
-        queue = self._queue
-        if queue.length_of(tenant) >= self._max_queue_per_tenant:
-            self.stats.overloaded += 1
-            raise self._overloaded()
-        weight = self._rank_weights[min(max(rank, 0), len(self._rank_weights) - 1)]
-        mean_s = queue.cost_ahead(tenant, cost, weight) * self._hold_s / self._capacity
+    def _adapt(self, adaptive: AdaptiveLimit, kind: str, held_s: float, exc_type: type[BaseException] | None) -> None:
+        """Let the limit learn from a call, which still counts as running."""
+        in_use = (self._in_use + self._queue.cost) / UNITS_PER_SLOT
+        slots = adaptive.learn(kind, held_s, in_use, self.clock(), failed=exc_type is not None)
+        if slots * UNITS_PER_SLOT != self._capacity:
+            self._resize(slots)
+
+    def _resize(self, slots: int) -> None:
+        self._capacity = slots * UNITS_PER_SLOT
+        self._queue.resize(self._capacity)
+
+    def _fits(self, cost: int) -> bool:
+        """Return True if there is room. A call that is larger than a shrunken limit has it while nothing else runs."""
+        return self._in_use + cost <= self._capacity or not self._in_use
+
+    def _enqueue(self, lane: RankLane, tenant: str, cost: int, left_s: float, now_s: float) -> Waiter:
+        queue, promised = self._queue, lane.is_promised_in_turn(cost)
+        if lane.queue.length_of(tenant) >= self._max_queue_per_tenant:
+            raise self._overloaded(lane)
+        mean_s = self._hold.to_serve_s(queue.units_ahead(lane, tenant, cost), self._capacity)
+        if promised:
+            mean_s = min(mean_s, self.preemption.after_s)
         half_s = left_s / 2
         if mean_s > half_s:
             self.stats.unreachable += 1
-            raise DeadlineUnreachable
-        if len(queue) >= self._max_queue:
-            self._push_out_for(tenant, cost, weight)
+            lane.shed += 1
+            raise DeadlineUnreachable(retry_delay_s=self._hold.come_back_s(mean_s - half_s))
+        self._make_room_for(lane, tenant, cost, now_s)
         predicted_s = max(MIN_PREDICTED_WAIT_S, PREDICTION_HEADROOM * mean_s)
-        patience_s = min(predicted_s, half_s)
-        waiter = _Waiter(tenant, cost, weight, now_s + patience_s, at_half=half_s <= predicted_s)
+        at_half = promised or half_s <= predicted_s  # what is promised comes, if its deadline allows
+        patience_s = half_s if at_half else predicted_s
+        waiter = Waiter(lane.rank, tenant, cost, asked_at_s=now_s, patience_s=patience_s, at_half=at_half)
         queue.push(waiter)
         self._dispatch()  # the newcomer may be first in turn, and fit where the former first did not
         return waiter
 
-    def _push_out_for(self, tenant: str, cost: int, weight: float) -> None:
-        """Make room in a full queue at the cost of whoever has the least right to wait, or raise Overloaded."""
-        victim = self._queue.most_overdrawn(tenant, cost, weight)
-        if victim is None:
-            self.stats.overloaded += 1
-            raise self._overloaded()
-        self._queue.discard(victim)
-        if not victim.turn.done():
+    def _make_room_for(self, lane: RankLane, tenant: str, cost: int, now_s: float) -> None:
+        """Find a place in the queue: of who expired, else of whoever has less right to it, else raise Overloaded."""
+        queue = self._queue
+        if len(queue) < queue.max_queue and len(lane.queue) < lane.queue_length:
+            return
+        for waiter in queue.expired(now_s):
+            self._give_up(waiter)
+        if len(queue) < queue.max_queue and len(lane.queue) < lane.queue_length:
+            return
+        loser = queue.gives_way(lane, tenant, cost)
+        if loser is None:
+            raise self._overloaded(lane)
+        queue.discard(loser)
+        if not loser.turn.done():
+            losing = queue.lane_of(loser.rank)
             self.stats.pushed_out += 1
-            victim.turn.set_result(self._overloaded())
+            losing.shed += 1
+            loser.turn.set_result(Overloaded(retry_delay_s=self.come_back_s(losing)))
 
     def _dispatch(self) -> None:
         """Grant free units to those whose turn it is; drop those who left or whose time to wait is over."""
         queue, now_s = self._queue, self.clock()
-        while (first := queue.peek()) is not None:
+        while (turn := queue.first(now_s)) is not None:
+            lane, first = turn
             if first.turn.done() or first.expires_at_s <= now_s:
                 queue.discard(first)
                 self._refuse_expired(first)
-            elif self._in_use + first.cost <= self._capacity:
-                queue.pop()
+            elif self._fits(first.cost):
+                queue.pop(lane)
                 self._in_use += first.cost
+                lane.in_use += first.cost
                 first.granted = True
                 first.turn.set_result(None)
             else:
+                self.preemption.look(now_s, self._capacity - self._in_use)
                 return
 
-    def _give_up(self, waiter: _Waiter) -> None:
+    def _give_up(self, waiter: Waiter) -> None:
         """End a wait whose time is over; timer of `take_in_turn`."""
         if self._queue.discard(waiter):
             self._refuse_expired(waiter)
             self._dispatch()  # it may have been first, and too large for what is free
 
-    def _refuse_expired(self, waiter: _Waiter) -> None:
+    def _refuse_expired(self, waiter: Waiter) -> None:
         if waiter.turn.done():  # cancelled; its task will find out by itself
             return
+        lane = self._queue.lane_of(waiter.rank)
         if waiter.at_half:
             self.stats.unreachable += 1
-            waiter.turn.set_result(DeadlineUnreachable())
+            lane.shed += 1
+            waiter.turn.set_result(DeadlineUnreachable(retry_delay_s=self.come_back_s(lane)))
         else:
-            self.stats.overloaded += 1
-            waiter.turn.set_result(self._overloaded())
+            waiter.turn.set_result(self._overloaded(lane))
 
-    def _leave(self, waiter: _Waiter) -> None:
+    def _leave(self, lane: RankLane, waiter: Waiter) -> None:
         """Take a waiter out that will not run. If it had its turn already, the turn passes on."""
         if waiter.granted:
             self._in_use -= waiter.cost
+            lane.in_use -= waiter.cost
         else:
             self._queue.discard(waiter)
         self._dispatch()
 
-    def _overloaded(self) -> Overloaded:
-        """Build the refusal; callers are told to come back when what waits now is done, spread over twice as long."""
-        drained_s = max(MIN_PREDICTED_WAIT_S, (self._queue.cost + self._in_use) * self._hold_s / self._capacity)
-        return Overloaded(retry_delay_s=min(_MAX_RETRY_DELAY_S, drained_s * (1.0 + self._rng())))
+    def _overloaded(self, lane: RankLane) -> Overloaded:
+        """Count and build a refusal."""
+        self.stats.overloaded += 1
+        lane.shed += 1
+        return Overloaded(retry_delay_s=self.come_back_s(lane))

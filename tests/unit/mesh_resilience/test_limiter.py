@@ -10,7 +10,8 @@ import pytest
 from tests.unit.mesh_resilience.virtual_time import VirtualTimeLoop, run_virtual
 
 from trunkline_mesh.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded
-from trunkline_mesh.limiter import INITIAL_HOLD_S, CapacityLimiter
+from trunkline_mesh.hold_time import INITIAL_HOLD_S
+from trunkline_mesh.limiter import CapacityLimiter
 
 Scenario = Callable[["World"], Coroutine[Any, Any, None]]
 
@@ -467,12 +468,10 @@ def test_goodput_holds_at_ten_times_the_load_where_first_in_first_out_collapses(
         {"max_concurrency": 0, "max_queue": 1, "max_queue_per_tenant": 1},
         {"max_concurrency": 1, "max_queue": -1, "max_queue_per_tenant": 1},
         {"max_concurrency": 1, "max_queue": 1, "max_queue_per_tenant": -1},
-        {"max_concurrency": 1, "max_queue": 1, "max_queue_per_tenant": 1, "rank_weights": ()},
-        {"max_concurrency": 1, "max_queue": 1, "max_queue_per_tenant": 1, "rank_weights": (1.0, 0.0)},
     ],
     ids=str,
 )
 def test_bounds_that_make_no_sense_are_refused(bounds: dict[str, Any]) -> None:
-    """At least one slot, no negative queue, a weight for each rank."""
+    """At least one slot, no negative queue."""
     with pytest.raises(ValueError, match="needs"):
         CapacityLimiter(**bounds)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 import pytest
 from tests.unit.mesh_resilience.virtual_time import VirtualTimeLoop, run_virtual
 
-from trunkline_mesh.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded
-from trunkline_mesh.limiter import UNITS_PER_SLOT, CapacityLimiter
+from trunkline_mesh.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, Preempted
+from trunkline_mesh.limiter import CapacityLimiter
+from trunkline_mesh.preemption import UNITS_PER_SLOT
 
 SEEDS_EACH = 60
 TENANTS = ("a", "b", "c", "d", "e")
 WEIGHTS = (0.25, 0.5, 1.0, 1.0, 1.0, 2.0, 7.0)
-ALLOWED = (Overloaded, DeadlineUnreachable, DeadlineExceeded, asyncio.CancelledError)
+ALLOWED = (Overloaded, DeadlineUnreachable, DeadlineExceeded, Preempted, asyncio.CancelledError)
 
 
 @dataclass
@@ -59,12 +60,11 @@ class Run:
         assert self.units <= self.max_concurrency * UNITS_PER_SLOT, "more was granted than there is"
         assert self.units <= round(self.limiter.slots_in_use * UNITS_PER_SLOT)
         assert self.limiter.waiting <= self.max_queue
-        first = self.limiter._queue.peek()
-        if first is not None and not first.turn.done() and first.expires_at_s > self.loop.time():
-            assert first.cost + self.limiter.slots_in_use * UNITS_PER_SLOT > self.max_concurrency * UNITS_PER_SLOT, (
-                "somebody waits although there is room"
-            )
-        lines = Counter(waiter.tenant for waiter in self.limiter._queue)
+        turn = self.limiter._queue.first(self.loop.time())
+        if turn is not None and not turn[1].turn.done() and turn[1].expires_at_s > self.loop.time():
+            used = turn[1].cost + self.limiter.slots_in_use * UNITS_PER_SLOT
+            assert used > self.max_concurrency * UNITS_PER_SLOT, "somebody waits although there is room"
+        lines = Counter((lane.rank, waiter.tenant) for lane in self.limiter.lanes for waiter in lane.queue)
         assert not lines or max(lines.values()) <= self.max_queue_per_tenant
 
     async def play(self) -> None:
@@ -107,9 +107,8 @@ def test_no_slot_is_lost_and_nobody_waits_for_ever(first_seed: int) -> None:
         assert run.limiter.slots_in_use == 0, f"slots leaked with seed {seed}"
         assert run.limiter.waiting == 0, f"somebody still waits with seed {seed}"
         seen += run.outcomes
-    assert {"served", "Overloaded", "DeadlineUnreachable", "DeadlineExceeded"} <= set(seen), (
-        "the histories are too tame"
-    )
+    kinds = {"served", "Overloaded", "DeadlineUnreachable", "DeadlineExceeded", "Preempted"}
+    assert kinds <= set(seen), "the histories are too tame"
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -12,7 +12,7 @@ from tests.unit.mesh_resilience.virtual_time import ManualClock
 from trunkline_mesh.breaker import Breaker, BreakerState
 from trunkline_mesh.breaker_policy import REGION_POLICY
 from trunkline_mesh.errors import BackendTimeout, BackendUnavailable
-from trunkline_mesh.limiter import INITIAL_HOLD_S, CapacityLimiter
+from trunkline_mesh.hold_time import INITIAL_HOLD_S, HoldTime
 from trunkline_mesh.stall import AFTERMATH_S, STALL_S, TICK_S, StallDetector
 
 
@@ -153,12 +153,11 @@ async def test_a_probe_that_is_still_out_after_a_stall_makes_room_for_another() 
 def test_a_limiter_does_not_learn_from_sleep_how_long_calls_take(*, asleep: bool, expected_s: float) -> None:
     """Else a process that was stopped for a minute would refuse everybody who has to wait, for a while."""
     ticking = Ticking()
-    limiter = CapacityLimiter(max_concurrency=1, max_queue=1, max_queue_per_tenant=1, clock=ticking.clock)
-    limiter._stalls = ticking.stalls  # type: ignore[misc]  # final for everybody else; a manual clock has no stalls
-    assert limiter.try_take(1000, ticking.clock() + 600, ticking.clock())
+    hold = HoldTime(ticking.clock)
+    hold._stalls = ticking.stalls  # type: ignore[misc]  # final for everybody else; a manual clock has no stalls
     if asleep:
         ticking.sleep(60)
     else:
         ticking.run(60)
-    limiter.give_back(1000, 60)
-    assert limiter._hold_s == pytest.approx(expected_s, rel=0.01)
+    assert hold.learn(60) is not asleep
+    assert hold.mean_s == pytest.approx(expected_s, rel=0.01)

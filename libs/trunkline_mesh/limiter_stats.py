@@ -1,0 +1,25 @@
+"""What became of the calls that asked a limiter for slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class LimiterStats:
+    """Calls since the start, by what became of them. Each call that asked for a slot is counted in one field."""
+
+    at_once: int = 0
+    after_wait: int = 0
+    overloaded: int = 0
+    """Refused: the queue, or the rank's or tenant's part of it, was full, or the predicted wait passed."""
+    unreachable: int = 0
+    """Refused: the wait would take, or took, more than half of the deadline."""
+    too_late: int = 0
+    """Refused: the deadline passed before the call could start, for example while the event loop was blocked."""
+    pushed_out: int = 0
+    """Refused while waiting, in favour of somebody with more right to wait."""
+    cancelled: int = 0
+    """The caller left while waiting."""
+    preempted: int = 0
+    """Ended while running, for work to which the slot was promised. Counted beside `at_once` or `after_wait`."""

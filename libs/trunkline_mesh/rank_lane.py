@@ -1,0 +1,103 @@
+"""One rank of a server: what it holds, what it is promised, and who of it waits."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from trunkline_mesh.fair_queue import FairQueue
+from trunkline_mesh.waiter import Waiter
+from trunkline_tiers import RankShare
+
+LASTING_S: Final = 0.1
+"""A rank that has had somebody waiting for so long without a pause is lastingly overloaded (the interval of CoDel)."""
+STALE_PART: Final = 0.8
+"""Who has waited for so much of half a deadline is left to expire while newer work can still be done well."""
+
+
+class RankLane:
+    """Counts one rank's slots, in units, and keeps its waiting calls: fair between tenants."""
+
+    __slots__ = (
+        "aging",
+        "busy_since_s",
+        "finish",
+        "in_use",
+        "newest_first",
+        "part",
+        "preempted",
+        "promised",
+        "queue",
+        "queue_length",
+        "queue_share",
+        "rank",
+        "shed",
+        "start",
+        "weight",
+    )
+
+    def __init__(self, share: RankShare, part: float, max_queue: int) -> None:
+        """`part` of the slots and of the places in the queue is promised to this rank, 0 to 1."""
+        self.rank = share.rank
+        self.weight = share.weight
+        self.part = part
+        self.queue_length = min(share.queue_length, max_queue)
+        self.queue_share = max(1, int(part * max_queue))
+        self.promised = 0
+        """Units that nobody else keeps from it."""
+        self.in_use = 0
+        """Units that its calls hold."""
+        self.preempted = 0
+        """Calls of it that were ended for others, since the start."""
+        self.shed = 0
+        """Calls of it that were refused, since the start."""
+        self.queue: FairQueue[Waiter] = FairQueue()
+        self.aging: OrderedDict[Waiter, None] = OrderedDict()
+        """Who waits and has not had other work ended for it, oldest first."""
+        self.busy_since_s = 0.0
+        self.newest_first = False
+        self.start = 0.0
+        self.finish = 0.0
+
+    def is_promised(self, cost: int) -> bool:
+        """Return True if a further call of `cost` units is inside what this rank is promised."""
+        return self.in_use + cost <= self.promised
+
+    def is_promised_in_turn(self, cost: int) -> bool:
+        """The same with everybody before it served, too."""
+        return self.in_use + self.queue.cost + cost <= self.promised
+
+    def has_too_much_queue(self) -> bool:
+        """Return True if it waits with more than its part of the queue, and with more than it is promised slots."""
+        return len(self.queue) > self.queue_share and self.in_use + self.queue.cost > self.promised
+
+    def push(self, waiter: Waiter) -> None:
+        """Let a call wait."""
+        if not len(self.queue):
+            self.busy_since_s = waiter.asked_at_s
+        self.queue.push(waiter)
+        self.aging[waiter] = None
+
+    def discard(self, waiter: Waiter) -> bool:
+        """Take out a call that will not be served; False if it does not wait."""
+        self.aging.pop(waiter, None)
+        return self.queue.discard(waiter)
+
+    def first(self, now_s: float) -> Waiter | None:
+        """Return who is served next; None if nobody waits.
+
+        In lasting overload the oldest of a tenant would be started with half of its deadline gone, one after another;
+        the newest of its line goes before them then ("adaptive LIFO", Maurer, "Fail at Scale", ACM Queue 2015).
+        """
+        self.newest_first = False
+        oldest = self.queue.peek()
+        if oldest is None or now_s - self.busy_since_s < LASTING_S or not oldest.is_stale(now_s, STALE_PART):
+            return oldest
+        self.newest_first = True
+        return self.queue.peek(newest=True)
+
+    def pop(self) -> Waiter:
+        """Take out whom `first` has just named."""
+        waiter = self.queue.pop(newest=self.newest_first)
+        self.aging.pop(waiter, None)
+        return waiter

@@ -1,0 +1,97 @@
+"""The slots of one call, held between enter and exit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import Preempted
+from trunkline_mesh.rank_lane import RankLane
+
+if TYPE_CHECKING:  # the limiter makes slots, and slots call the limiter
+    from trunkline_mesh.limiter import CapacityLimiter
+
+
+class Slot:
+    """Made by `CapacityLimiter.slot`, used once."""
+
+    __slots__ = (
+        "_cancelling",
+        "_deadline",
+        "_limiter",
+        "_preempted",
+        "_preemptible",
+        "_started_s",
+        "_task",
+        "_tenant",
+        "cost",
+        "kind",
+        "lane",
+    )
+
+    def __init__(
+        self,
+        limiter: CapacityLimiter,
+        lane: RankLane,
+        tenant: str,
+        cost: int,
+        deadline: Deadline,
+        kind: str,
+        preemptible: bool,
+    ) -> None:
+        """See `CapacityLimiter.slot`."""
+        self.cost = cost
+        self.kind = kind
+        self.lane = lane
+        self._limiter = limiter
+        self._tenant = tenant
+        self._deadline = deadline
+        self._preemptible = preemptible and cost > 0
+        self._preempted = False
+        self._started_s = 0.0
+
+    async def __aenter__(self) -> float:
+        """Take the slots and return the seconds waited.
+
+        Raises Overloaded, DeadlineUnreachable or DeadlineExceeded, holding nothing.
+        """
+        limiter = self._limiter
+        now_s = limiter.clock()
+        if limiter.try_take(self.lane, self.cost, self._deadline.at_s, now_s):
+            self._started_s = now_s
+        else:
+            self._started_s = await limiter.take_in_turn(self.lane, self._tenant, self.cost, self._deadline, now_s)
+        if self._preemptible:
+            self._task = asyncio.current_task()
+            limiter.preemption.started(self)
+        return self._started_s - now_s
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Give the slots back. Raises Preempted if that, and nothing else, is what ended the call."""
+        limiter = self._limiter
+        if self._preemptible:
+            limiter.preemption.ended(self)
+        limiter.give_back(self, limiter.clock() - self._started_s, exc_type)
+        if self._preempted:
+            self._take_back_the_cancellation(exc_type)
+
+    def preempt(self) -> bool:
+        """Cancel the call's task; False if it ends anyway, or cannot be cancelled from here.
+
+        A task that runs right now cannot: the cancellation would hit whatever it awaits after its slot.
+        """
+        task = self._task
+        if task is None or task.done() or task.cancelling() or task is asyncio.current_task():
+            return False
+        self._preempted = task.cancel()
+        return self._preempted
+
+    def _take_back_the_cancellation(self, exc_type: type[BaseException] | None) -> None:
+        """Undo `preempt` as `asyncio.timeout` does: a cancellation by somebody else goes on, ours ends here."""
+        assert self._task is not None, "only a task is preempted"
+        others = self._task.uncancel()
+        if others == 0 and exc_type is not None and issubclass(exc_type, asyncio.CancelledError):
+            self._limiter.stats.preempted += 1
+            self.lane.preempted += 1
+            raise Preempted(retry_delay_s=self._limiter.come_back_s(self.lane)) from None
