@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from trunkline_admission.errors import AUTHORITY_AWAY
 from trunkline_admission.local_quota import LocalQuota
-from trunkline_admission.quota import Grant, Quota, QuotaAuthority, Reservation
+from trunkline_admission.quota import Grant, LimitState, QuotaAuthority, TenantQuota
+from trunkline_lease.charge import NOTHING, Charge
 from trunkline_mesh.breaker import Breaker
 
 T = TypeVar("T")
@@ -19,9 +20,8 @@ class GuardedQuota:
 
     An operation on the store runs to its (bounded) end even if its caller is cancelled. A cancelled command would cost
     its connection; and a breaker that learned nothing from calls whose callers gave up before the store's timeout
-    would never open, which is the case it is for. What a caller who left had reserved stays reserved: its retry with
-    the same request id gets that permit, else it expires as spent. Tokens taken for a lease whose stream is gone go
-    unspent, as those of a router that died.
+    would never open, which is the case it is for. What was taken for a caller who has left goes unspent, as what a
+    router took that died.
     """
 
     def __init__(
@@ -41,37 +41,33 @@ class GuardedQuota:
         """Return True unless the breaker refuses calls to the store."""
         return not self._breaker.is_open()
 
-    async def reserve(self, quota: Quota, request_id: str, cost_tokens: int) -> Reservation:
-        """As `QuotaAuthority.reserve`; from the local share while the store is away.
-
-        A request that holds a local permit keeps it when the store is back.
-        """
-        earlier = self._local.recall(quota, request_id, cost_tokens)
-        if earlier is not None:
-            return earlier
-        try:
-            return await self._guarded(lambda: self._authority.reserve(quota, request_id, cost_tokens))
-        except AUTHORITY_AWAY:
-            return await self._local.reserve(quota, request_id, cost_tokens)
-
-    async def settle(self, tenant_id: str, permit_id: str, charged_tokens: int) -> int:
-        """As `QuotaAuthority.settle`, at whoever made the permit.
-
-        Raises CircuitOpen, BackendUnavailable or BackendTimeout for a permit of the store while it is away.
-        """
-        if self._local.owns(permit_id):
-            return await self._local.settle(tenant_id, permit_id, charged_tokens)
-        return await self._guarded(lambda: self._authority.settle(tenant_id, permit_id, charged_tokens))
-
-    async def take(self, quota: Quota, wanted_tokens: int, returned_tokens: int) -> Grant:
+    async def take(
+        self,
+        quota: TenantQuota,
+        wanted: Charge,
+        returned: Charge = NOTHING,
+        *,
+        key: str = "",
+        advanced: Charge = NOTHING,
+    ) -> Grant:
         """As `QuotaAuthority.take`; from the local share while the store is away.
 
-        Returned tokens whose fate in the store is not known are given to the local bucket, which is small.
+        What is returned or was advanced and whose fate in the store is not known goes to the local share's buckets, and
+        is not booked in the store later.
         """
         try:
-            return await self._guarded(lambda: self._authority.take(quota, wanted_tokens, returned_tokens))
+            return await self._guarded(
+                lambda: self._authority.take(quota, wanted, returned, key=key, advanced=advanced)
+            )
         except AUTHORITY_AWAY:
-            return await self._local.take(quota, wanted_tokens, returned_tokens)
+            return await self._local.take(quota, wanted, returned, key=key, advanced=advanced)
+
+    async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
+        """As `QuotaAuthority.states`; of the local share while the store is away."""
+        try:
+            return await self._guarded(lambda: self._authority.states(quota, key))
+        except AUTHORITY_AWAY:
+            return await self._local.states(quota, key)
 
     async def aclose(self) -> None:
         """Wait for operations whose callers have left; each is bounded by the store's timeout."""

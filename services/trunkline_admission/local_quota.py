@@ -2,148 +2,147 @@
 
 from __future__ import annotations
 
-import secrets
-import time
+import math
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_admission.errors import charged_too_much, quota_exhausted
-from trunkline_admission.quota import Grant, Quota, QuotaSource, Reservation
-from trunkline_lease import TokenBucket
+from trunkline_admission.local_bucket import LocalBucket
+from trunkline_admission.quota import (
+    BucketLimit,
+    Grant,
+    Limits,
+    LimitState,
+    Period,
+    QuotaSource,
+    Refusal,
+    Scope,
+    TenantQuota,
+    Unit,
+)
+from trunkline_lease.charge import NOTHING, Charge
 from trunkline_mesh.clock import MONOTONIC, Clock
-from trunkline_mesh.errors import PermitUnknown, RequestIdReused
 
-PERMIT_MARK: Final = "l"
-"""First part of the permits that one replica keeps."""
 LOCAL_PART: Final = 0.5
-"""Of the guaranteed share: replicas do not know of each other, and the store may have granted the same just before."""
-MIN_BURST_TOKENS: Final = 10.0
+"""Of what a tier keeps without the store: replicas do not know of each other, and the store may have granted the same
+just before."""
+MIN_BURST: Final = {Unit.REQUESTS: 1.0, Unit.TOKENS: 10.0}
 """Where there is a local share at all, an ordinary search fits into its burst."""
+PERIOD_S: Final = {Period.DAY: 86_400.0, Period.MONTH: 30 * 86_400.0}
+"""Over which the local part of a daily or monthly number flows back."""
+
+_Buckets = tuple[LocalBucket, ...]
 
 
 @dataclass(slots=True)
-class _Permit:
-    """A reservation made here."""
+class _Kept:
+    """One tenant's buckets, and those of one of its keys."""
 
-    reservation: Reservation
-    tenant_id: str
-    request_id: str
-    ends_at_s: float
-    """In the replica's monotonic time."""
-    charged_tokens: int | None = None
+    quota: TenantQuota
+    buckets: _Buckets
 
 
 class LocalQuota:
-    """A `QuotaAuthority` that waits for nobody: guaranteed share x 0.5 / replicas, for at most so many tenants.
+    """A `QuotaAuthority` that waits for nobody: `without_store_share` x 0.5 / replicas of each limit.
 
-    A tenant that is pushed out by others starts with a full bucket when it comes back.
+    A rate keeps its bucket, smaller. A number for a day or month becomes a bucket that holds its part and refills over
+    the period: what was used before is not known here, so an outage of t adds at most the part x (1 + t / period).
+    For at most `max_tenants` tenants and keys; one that is pushed out by others starts with full buckets when it comes back.
     """
 
-    def __init__(
-        self,
-        *,
-        replicas: int,
-        permit_ttl_s: float,
-        max_tenants: int,
-        max_permits: int,
-        clock: Clock = MONOTONIC,
-        wall_clock: Clock = time.time,
-    ) -> None:
-        """Start with full buckets. `wall_clock` gives Unix time, for the expiry that callers are told."""
+    def __init__(self, *, replicas: int, max_tenants: int, clock: Clock = MONOTONIC) -> None:
+        """Start with full buckets."""
         self._replicas = replicas
-        self._permit_ttl_s = permit_ttl_s
         self._max_tenants = max_tenants
-        self._max_permits = max_permits
         self._clock = clock
-        self._wall_clock = wall_clock
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
-        self._permits: OrderedDict[str, _Permit] = OrderedDict()
-        self._permit_of_request: dict[tuple[str, str], str] = {}
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
 
-    def owns(self, permit_id: str) -> bool:
-        """Return True if a permit was made by a replica, this one or another, and not by the store."""
-        return permit_id.startswith(f"{PERMIT_MARK}.")
-
-    def recall(self, quota: Quota, request_id: str, cost_tokens: int) -> Reservation | None:
-        """Return the reservation that a request already has here. Raises RequestIdReused if its cost was another."""
-        self._expire()
-        permit_id = self._permit_of_request.get((quota.tenant_id, request_id))
-        if permit_id is None:
-            return None
-        reservation = self._permits[permit_id].reservation
-        if reservation.reserved_tokens != cost_tokens:
-            raise RequestIdReused
-        return reservation
-
-    async def reserve(self, quota: Quota, request_id: str, cost_tokens: int) -> Reservation:
-        """As `QuotaAuthority.reserve`."""
-        earlier = self.recall(quota, request_id, cost_tokens)
-        if earlier is not None:
-            return earlier
-        bucket, now_s = self._bucket(quota), self._clock()
-        delay_s = bucket.take(cost_tokens, now_s)
-        if delay_s != 0.0:
-            raise quota_exhausted(cost_tokens, bucket.burst_tokens, delay_s)
-        permit_id = f"{PERMIT_MARK}.{secrets.token_hex(12)}"
-        expires_at_s = self._wall_clock() + self._permit_ttl_s
-        reservation = Reservation(permit_id, cost_tokens, expires_at_s, QuotaSource.LOCAL)
-        if len(self._permits) >= self._max_permits:
-            self._forget_oldest()
-        self._permits[permit_id] = _Permit(reservation, quota.tenant_id, request_id, now_s + self._permit_ttl_s)
-        self._permit_of_request[quota.tenant_id, request_id] = permit_id
-        return reservation
-
-    async def settle(self, tenant_id: str, permit_id: str, charged_tokens: int) -> int:
-        """As `QuotaAuthority.settle`."""
-        self._expire()
-        permit = self._permits.get(permit_id)
-        if permit is None or permit.tenant_id != tenant_id:
-            raise PermitUnknown
-        reserved = permit.reservation.reserved_tokens
-        if charged_tokens > reserved:
-            raise charged_too_much(reserved)
-        if permit.charged_tokens is None:
-            permit.charged_tokens = charged_tokens
-            bucket = self._buckets.get(tenant_id)
-            if bucket is not None:
-                bucket.give_back(reserved - charged_tokens)
-        elif permit.charged_tokens != charged_tokens:
-            raise PermitUnknown
-        return reserved - charged_tokens
-
-    async def take(self, quota: Quota, wanted_tokens: int, returned_tokens: int) -> Grant:
+    async def take(
+        self,
+        quota: TenantQuota,
+        wanted: Charge,
+        returned: Charge = NOTHING,
+        *,
+        key: str = "",
+        advanced: Charge = NOTHING,
+    ) -> Grant:
         """As `QuotaAuthority.take`."""
-        bucket, now_s = self._bucket(quota), self._clock()
-        bucket.give_back(returned_tokens)
-        granted = bucket.take_up_to(wanted_tokens, now_s)
-        delay_s = None
-        if wanted_tokens > 0 and granted == 0:
-            delay_s = bucket.delay_s(min(wanted_tokens, int(bucket.burst_tokens)))
-        return Grant(granted, delay_s, QuotaSource.LOCAL)
+        buckets, now_s = self._buckets(quota, key), self._clock()
+        room = {Unit.REQUESTS: wanted.requests, Unit.TOKENS: wanted.tokens}
+        refusal: Refusal | None = None
+        for bucket in buckets:
+            bucket.turn(now_s, _of(advanced, bucket.unit), _of(returned, bucket.unit))
+            asked = _of(wanted, bucket.unit)
+            room[bucket.unit] = min(room[bucket.unit], bucket.whole)
+            if asked > 0 and bucket.whole < 1:
+                refusal = _later(refusal, bucket.refusal(asked))
+        if refusal is not None:
+            return Grant(NOTHING, QuotaSource.LOCAL, refusal)
+        granted = Charge(room[Unit.REQUESTS], room[Unit.TOKENS])
+        for bucket in buckets:
+            bucket.take(_of(granted, bucket.unit))
+        return Grant(granted, QuotaSource.LOCAL)
 
-    def _bucket(self, quota: Quota) -> TokenBucket:
-        """Return the tenant's bucket at its present quota, most recently used."""
-        part = quota.guaranteed_share * LOCAL_PART / self._replicas
-        rate = quota.rate_tokens_per_s * part
-        burst = max(MIN_BURST_TOKENS, quota.burst_tokens * part) if part > 0 else 0.0
-        bucket, now_s = self._buckets.get(quota.tenant_id), self._clock()
-        if bucket is None:
-            if len(self._buckets) >= self._max_tenants:
-                self._buckets.popitem(last=False)
-            bucket = self._buckets[quota.tenant_id] = TokenBucket(rate, burst, now_s)
-            return bucket
-        self._buckets.move_to_end(quota.tenant_id)
-        if (bucket.rate_tokens_per_s, bucket.burst_tokens) != (rate, burst):
-            bucket.resize(rate, burst, now_s)
-        return bucket
+    async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
+        """As `QuotaAuthority.states`: of this replica's share."""
+        now_s, states = self._clock(), []
+        for bucket in self._buckets(quota, key):
+            bucket.turn(now_s, 0, 0)
+            states.append(bucket.state(overridden=quota.limits.overridden))
+        return states
 
-    def _expire(self) -> None:
-        """Forget expired permits: they are taken as spent. All live equally long, so the oldest expire first."""
+    def _buckets(self, quota: TenantQuota, key: str) -> _Buckets:
+        """Return the tenant's buckets at its present quota, and the key's, most recently used."""
+        found = self._one(quota, "", Scope.TENANT, quota.limits)
+        of_key = quota.keys.get(key)
+        return found if of_key is None else (*found, *self._one(quota, key, Scope.KEY, of_key))
+
+    def _one(self, quota: TenantQuota, key: str, scope: Scope, limits: Limits) -> _Buckets:
+        name = (quota.tenant_id, key)
+        kept = self._kept.get(name)
+        if kept is not None and kept.quota is quota:
+            self._kept.move_to_end(name)
+            return kept.buckets
+        part = quota.without_store_share * LOCAL_PART / self._replicas
+        buckets = tuple(self._made(scope, limits, part))
+        if kept is None:
+            while len(self._kept) >= self._max_tenants:
+                self._kept.popitem(last=False)
+        else:
+            earlier = {bucket.kind: bucket for bucket in kept.buckets}
+            for bucket in buckets:
+                bucket.go_on_from(earlier.get(bucket.kind))
+        self._kept[name] = _Kept(quota, buckets)
+        self._kept.move_to_end(name)
+        return buckets
+
+    def _made(self, scope: Scope, limits: Limits, part: float) -> Iterator[LocalBucket]:
         now_s = self._clock()
-        while self._permits and next(iter(self._permits.values())).ends_at_s <= now_s:
-            self._forget_oldest()
+        for unit, limit in ((Unit.REQUESTS, limits.requests), (Unit.TOKENS, limits.tokens)):
+            if limit is not None:
+                yield LocalBucket(scope, Period.RATE, unit, _part_of(limit, part, unit), now_s)
+        for count in limits.counts:
+            if count.unit in MIN_BURST:
+                whole = BucketLimit(count.limit / PERIOD_S[count.period], float(count.limit))
+                yield LocalBucket(scope, count.period, count.unit, _part_of(whole, part, count.unit), now_s)
 
-    def _forget_oldest(self) -> None:
-        _, permit = self._permits.popitem(last=False)
-        self._permit_of_request.pop((permit.tenant_id, permit.request_id), None)
+
+def _part_of(limit: BucketLimit, part: float, unit: Unit) -> BucketLimit:
+    """Return the local part of a limit; without a part nothing, for which a contract's BucketLimit has no word."""
+    if part <= 0:
+        return BucketLimit(0.0, 0.0)
+    return BucketLimit(limit.rate_per_s * part, max(min(limit.burst, MIN_BURST[unit]), limit.burst * part))
+
+
+def _of(charge: Charge, unit: Unit) -> int:
+    return charge.requests if unit is Unit.REQUESTS else charge.tokens
+
+
+def _later(one: Refusal | None, other: Refusal) -> Refusal:
+    """Return the refusal that lasts longer."""
+    if one is None or one.retry_delay_s is None:
+        return one or other
+    if other.retry_delay_s is None:
+        return other
+    return max(one, other, key=lambda refusal: refusal.retry_delay_s or math.inf)
