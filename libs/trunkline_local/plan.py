@@ -240,6 +240,7 @@ def _region_seats(site: Site, region: RegionAddresses) -> tuple[Seat, ...]:
             decision_key_path=site.decision_key_path(region.region.jurisdiction)
             if service is Service.ROUTING
             else None,
+            usage_dir=site.data_dir(region_id, "usage"),
         )
         for service in Service
     )

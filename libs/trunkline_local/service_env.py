@@ -55,6 +55,8 @@ class Seat:
     learner: bool = False
     decision_key_path: Path | None = None
     """Key of decision ids, shared by the routers of a jurisdiction."""
+    usage_dir: Path | None = None
+    """Root of the region's usage journals: its routers write them, its admission service adds them up."""
 
 
 def service_env(seat: Seat, around: Surroundings) -> dict[str, str]:
@@ -92,6 +94,10 @@ def _routing(seat: Seat, around: Surroundings) -> dict[str, str]:
         own["LEARNER_ACTING_KEY_ID"] = around.signing_key_id
     if seat.decision_key_path is not None:
         own["DECISION_KEY_PATH"] = str(seat.decision_key_path)
+    if seat.usage_dir is not None:
+        own["USAGE_DIR"] = str(seat.usage_dir)
+        own["SEARCH_AUDIT_DIR"] = str(seat.data_dir / "search-audit")
+        own["JOURNAL_NAME"] = f"router-{seat.listener.endpoint.rpartition(':')[2]}"
     return own | {
         "ROLE": "control" if seat.control else "learner" if seat.learner else "edge",
         "ETCD_ENDPOINTS": ",".join(around.etcd_endpoints),
