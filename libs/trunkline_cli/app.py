@@ -14,13 +14,17 @@ from trunkline_cli.commands import (
     search,
     serve,
     stack,
+    tenant_account,
     token,
 )
 from trunkline_cli.commands.approvals import approval_group
 from trunkline_cli.commands.collections import collection_group
-from trunkline_cli.commands.entries import REGION, SPACE, TENANT, add, add_common
+from trunkline_cli.commands.entries import REGION, SPACE, add, add_common
 from trunkline_cli.commands.map_group import map_group
 from trunkline_cli.commands.policy_group import policy_group
+from trunkline_cli.commands.stages import stage_group
+from trunkline_cli.commands.tenant_group import tenant_group
+from trunkline_cli.commands.tiers import tiers_group
 
 app = typer.Typer(
     name="trunkline",
@@ -43,6 +47,13 @@ app.command()(serve.serve)
 app.command()(token.token)
 app.command()(demo.demo)
 app.command()(doctor.version)
+add(
+    app,
+    "levels",
+    tenant_account.levels,
+    "Tell how much each region leaves out for each tier now (NORMAL, REDUCED, EMERGENCY), and why.",
+    "trunkline levels --json",
+)
 
 
 def _region_group() -> typer.Typer:
@@ -86,37 +97,12 @@ def _space_group() -> typer.Typer:
     return group
 
 
-def _tenant_group() -> typer.Typer:
-    group = typer.Typer(no_args_is_help=True, help="Tenants.")
-    add_common(group, TENANT)
-    add(
-        group,
-        "put",
-        map_changes.put_tenant,
-        "Create a tenant, or change what is named here of one.",
-        "trunkline tenant put acme --tier pro --jurisdictions eu,us",
-    )
-    add(
-        group,
-        "suspend",
-        map_changes.suspend_tenant,
-        "Keep a tenant from using the service; its data stays.",
-        'trunkline tenant suspend acme --comment "unpaid since May"',
-    )
-    add(
-        group,
-        "resume",
-        map_changes.resume_tenant,
-        "Let a suspended tenant use the service again.",
-        "trunkline tenant resume acme",
-    )
-    return group
-
-
 app.add_typer(map_group(), name="map")
 app.add_typer(_region_group(), name="region")
 app.add_typer(_space_group(), name="space")
-app.add_typer(_tenant_group(), name="tenant")
+app.add_typer(tenant_group(), name="tenant")
+app.add_typer(stage_group(), name="stage")
+app.add_typer(tiers_group(), name="tiers")
 app.add_typer(collection_group(), name="collection")
 app.add_typer(policy_group(), name="policy")
 app.add_typer(approval_group(), name="approval")

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from trunkline.control.v1 import changes_pb2 as changes_pb
 from trunkline_cli.map_view import entry_line, plain
 from trunkline_cli.output import Output, one_line
+from trunkline_client import Versioned
 
 _PREFIX = "ENTRY_KIND_"
 _UNTOLD = frozenset({"revision"})
@@ -38,10 +39,37 @@ def change_lines(change: changes_pb.MapChange) -> Iterator[str]:
     elif not change.HasField("before"):
         yield f"    added {one_line(str(dict(_told(change.after))), 300)}"
     else:
-        before, after = dict(_told(change.before)), dict(_told(change.after))
-        for field in sorted({*before, *after}):
-            if before.get(field) != after.get(field):
-                yield f"    {field}: {_value(before.get(field))} -> {_value(after.get(field))}"
+        for field, before, after in differences(dict(_told(change.before)), dict(_told(change.after))):
+            yield f"    {field}: {_value(before)} -> {_value(after)}"
+
+
+def show_change(out: Output, subject: str, before: Message | None, found: Versioned[Message], *, dry_run: bool) -> None:
+    """Print what a change made of an entry, field by field, or would make of it in a dry run."""
+    then = dict(_plain_fields(before)) if before is not None else {}
+    changed = [*differences(then, dict(_plain_fields(found.value)))]
+    done = "would be " if dry_run else ""
+    verb = "created" if before is None else "changed"
+    out.line(f"{subject} {done}{verb}" if changed else f"{subject} is so already", style="bold")
+    for field, was, now in changed:
+        out.line(f"    {field}: {_value(was)} -> {_value(now)}")
+    out.data(
+        {
+            "entry": plain(found.value),
+            "changes": [{"field": field, "before": was, "after": now} for field, was, now in changed],
+            "dry_run": dry_run,
+            "map_token": found.map_token.hex(),
+        }
+    )
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the fields that differ, sorted: name, before, after; parts of a field have names with dots."""
+    for field in sorted({*before, *after}):
+        was, now = before.get(field), after.get(field)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            yield from ((f"{field}.{part}", old, new) for part, old, new in differences(was, now))
+        elif was != now:
+            yield field, was, now
 
 
 def _value(value: object) -> str:
@@ -51,7 +79,11 @@ def _value(value: object) -> str:
 def _told(entry: changes_pb.MapEntry) -> Iterator[tuple[str, Any]]:
     message = entry_of(entry)
     if message is not None:
-        yield from ((field, value) for field, value in plain(message).items() if field not in _UNTOLD)
+        yield from _plain_fields(message)
+
+
+def _plain_fields(message: Message) -> Iterator[tuple[str, Any]]:
+    return ((field, value) for field, value in plain(message).items() if field not in _UNTOLD)
 
 
 def entry_of(entry: changes_pb.MapEntry) -> Message | None:

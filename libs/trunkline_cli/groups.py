@@ -3,7 +3,8 @@
     @grouped
     def drain(name: RegionName, at: At, how: How) -> None: ...
 
-takes `--control`, `--token`, ... for `at` and `--dry-run`, `--comment`, `--approval` for `how`.
+takes `--control`, `--token`, ... for `at` and `--dry-run`, `--comment`, `--urgent`, `--approval` for `how`. Further
+groups are made known with `option_group`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
@@ -68,41 +69,52 @@ class How:
 
     dry_run: bool
     comment: str
+    urgent: bool
     approval: str
 
     def to_client(self) -> HowToChange:
         """Return the client's options. Raises CliError for a comment that is too long."""
         if len(self.comment.encode()) > MAX_COMMENT_BYTES:
             raise CliError(f"--comment takes at most {MAX_COMMENT_BYTES} bytes", code=Exit.USAGE)
-        return HowToChange(dry_run=self.dry_run, comment=self.comment, approval_id=self.approval)
+        return HowToChange(dry_run=self.dry_run, comment=self.comment, approval_id=self.approval, urgent=self.urgent)
 
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything and change nothing.")]
 CommentOption = Annotated[str, typer.Option("--comment", help="Why, for the history; at most 256 bytes.")]
+UrgentOption = Annotated[
+    bool, typer.Option("--urgent", help="Do it although an error budget is nearly spent; the history tells it.")
+]
 ApprovalOption = Annotated[
     str, typer.Option("--approval", help="Id of the approval that another operator gave for this very change.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
-def _option(name: str, default: object, annotation: object) -> inspect.Parameter:
+def option(name: str, default: object, annotation: object) -> inspect.Parameter:
+    """Return one option of a group."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-_GROUPS: Final[Mapping[type, tuple[inspect.Parameter, ...]]] = {
+_GROUPS: Final[dict[type, tuple[inspect.Parameter, ...]]] = {
     At: (
-        _option("control", None, ControlOption),
-        _option("token", None, TokenOption),
-        _option("token_file", None, TokenFileOption),
-        _option("run_dir", None, RunDirOption),
-        _option("json_output", False, JsonOption),
+        option("control", None, ControlOption),
+        option("token", None, TokenOption),
+        option("token_file", None, TokenFileOption),
+        option("run_dir", None, RunDirOption),
+        option("json_output", False, JsonOption),
     ),
     How: (
-        _option("dry_run", False, DryRunOption),
-        _option("comment", "", CommentOption),
-        _option("approval", "", ApprovalOption),
+        option("dry_run", False, DryRunOption),
+        option("comment", "", CommentOption),
+        option("urgent", False, UrgentOption),
+        option("approval", "", ApprovalOption),
     ),
 }
+
+
+def option_group(group: type, *options: inspect.Parameter) -> None:
+    """Make a further group known: a class whose fields are named as its options."""
+    _GROUPS[group] = options
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline_cli.exits import START, CliError, Exit, not_running
-from trunkline_client import ControlClient, LearningClient, RouterAddress, TrunklineClient
+from trunkline_client import ControlClient, LearningClient, RouterAddress, TrunklineClient, UsageClient
 
 if TYPE_CHECKING:
     from trunkline_local import StackState
@@ -95,6 +95,10 @@ class Target:
                 raise CliError("routers were named, but none of role control", advice="add --control host:port")
             endpoint = self.stack().control_endpoint
         return ControlClient([endpoint], self._token(self._operator_token))
+
+    def usage(self, endpoints: Sequence[str]) -> UsageClient:
+        """Return a client of one region's admission, as operator. Raises CliError."""
+        return UsageClient(endpoints, self._token(self._operator_token))
 
     def _named_routers(self) -> list[str]:
         if self._options.routers:

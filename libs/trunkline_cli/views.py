@@ -45,11 +45,17 @@ def show_trail(out: Output, trail: Trail, *, explain: bool = False) -> None:
         out.line(f"collection   {_collection_line(item, explain=explain)}")
     if trail.stages:
         out.line(f"stages       {stage_line(trail)}")
+    if trail.level != "NORMAL":
+        out.line(f"level        {trail.level}", style="yellow")
+    for note in trail.limit_notes:
+        out.line(f"limit        {note}", style="yellow")
     for degradation in trail.degradations:
         out.line(f"degraded     {degradation}", style="yellow")
     if explain:
         age = f"map {trail.map_age_s:.1f} s old"
         cost = f"{trail.charged_tokens} of {trail.reserved_tokens} reserved tokens charged"
+        if trail.price_version:
+            cost += f", {trail.charged_micros / 1e6:.6f} by prices {trail.price_version}"
         out.line(f"request      {trail.request_id} at {trail.router_region}, {age}, {cost}", style="dim")
 
 
@@ -158,6 +164,10 @@ def trail_data(trail: Trail) -> Mapping[str, Any]:
         "map_age_s": trail.map_age_s,
         "reserved_tokens": trail.reserved_tokens,
         "charged_tokens": trail.charged_tokens,
+        "charged_micros": trail.charged_micros,
+        "price_version": trail.price_version,
+        "level": trail.level,
+        "limit_notes": [asdict(note) for note in trail.limit_notes],
         "deadline_s": trail.deadline_s,
         "truncated": trail.truncated,
     }

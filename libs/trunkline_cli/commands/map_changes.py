@@ -93,26 +93,6 @@ def put_tenant(
     show_entry(at.out(), at.ask(lambda client: write_tenant(client, name, wanted, options)))
 
 
-def suspend_tenant(name: Annotated[str, typer.Argument(help="Tenant.")], at: At, how: How) -> None:
-    """Keep a tenant from using the service; its data stays."""
-    _set_suspended(name, at, how, suspended=True)
-
-
-def resume_tenant(name: Annotated[str, typer.Argument(help="Tenant.")], at: At, how: How) -> None:
-    """Let a suspended tenant use the service again."""
-    _set_suspended(name, at, how, suspended=False)
-
-
-def _set_suspended(name: str, at: At, how: How, *, suspended: bool) -> None:
-    options = how.to_client()
-
-    async def change(client: ControlClient) -> Versioned[entries_pb.Tenant]:
-        await client.tenant(name)  # one that is not there is unknown, and not made
-        return await write_tenant(client, name, TenantChange(suspended=suspended), options)
-
-    show_entry(at.out(), at.ask(change))
-
-
 def put_space(
     name: Annotated[str, typer.Argument(help="Embedding space.")],
     at: At,

@@ -20,6 +20,7 @@ from trunkline_cli.demo.lesson import show_lesson
 from trunkline_cli.demo.mistake import show_mistake
 from trunkline_cli.demo.notes import NOTES
 from trunkline_cli.demo.outage import lose_a_region
+from trunkline_cli.demo.promise import show_promise
 from trunkline_cli.demo.scenario import QUESTIONS, TENANTS
 from trunkline_cli.demo.tally import Tally, percentile, read_caches
 from trunkline_cli.demo.world import client_of, fill, seed
@@ -99,6 +100,7 @@ async def _with_stack(out: Output, stack: LocalStack, count: int, tally: Tally) 
         await show_deciding(out, stack, clients, token, tally)
         await show_lesson(out, stack, token, tally)
         await show_mistake(out, stack, tally)
+        await show_promise(out, stack, tally)
         await lose_a_region(out, stack, clients["aurora"], tally)
     tally.cache.update(await read_caches(stack.state.regions))
 

@@ -32,6 +32,10 @@ spaces:
 tenants:
 - {tenant_id: acme, tier: pro, jurisdictions: [ap, eu, us], state: active, quota_tokens_per_s: 20}
 - {tenant_id: umbra, tier: free, jurisdictions: [eu], state: suspended}
+- {tenant_id: vesta, tier: pro, jurisdictions: [eu], state: active, limits: {requests_per_day: 50, soft_percent: 90},
+  overrides: [{limits: {requests_per_day: 90}, end: "2099-01-01T00:00:00Z", note: "a fair"}], time_zone: Europe/Berlin,
+  shadow_limits: {requests_per_minute: 5}, key_limits: [{subject: "ci:1", requests_per_minute: 3}],
+  labels: {team: "a b"}, disabled_stages: [rerank]}
 collections:
 """
 
@@ -69,7 +73,7 @@ async def test_export_import_export_is_the_same(trunkline: Map) -> None:
     diff = await trunkline("map", "diff", str(first), "--prune", "--json")
 
     assert [done.code for done in (made, gone, again, told, diff)] == [0] * 5, (made.out, gone.out, again.out)
-    assert (gone.data["applied"], again.data["applied"], told.data["entries"]) == (26, 26, 26)
+    assert (gone.data["applied"], again.data["applied"], told.data["entries"]) == (27, 27, 27)
     assert diff.data["changes"] == []
     assert body_of(first) == body_of(second)
     assert " of epoch " in first.read_text().splitlines()[1]
