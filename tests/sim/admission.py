@@ -1,0 +1,115 @@
+"""A day of admission in three regions, with the product's own quota and limiter code under a virtual clock.
+
+    python -m tests.sim.admission [--seed N] [--scale 0.01] [--hours 24] [--minutes-full 5] [--png FILE] [--quick]
+
+10,000 tenants ask for a hundredth of 1,000 requests a second in each region, with peaks, viral customers, a swarm of free
+tenants and GPUs that come and go; then five minutes of it at the full rate. Quota is the product's from the routers' lease
+holders to the store's Lua scripts, capacity is the product's limiter in every server; only the network, the work and the
+clock are simulated. Books of their own watch the laws (`tests/sim/laws.py`). Equal arguments give an equal `RESULT`, but
+for `wall_s`. The last line is `RESULT {json}`; docs/performance.md says what its figures mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tests.sim.fleet import FleetPlan
+from tests.sim.picture import draw
+from tests.sim.quota_parts import QuotaTimes
+from tests.sim.report import result_of
+from tests.sim.simulation import RunPlan, RunResult, Simulation
+from tests.sim.traffic import plan_events
+from tests.sim.world import make_world
+
+TENANTS: Final = 10_000
+QUICK_TENANTS: Final = 1_000
+DAY_H: Final = 24.0
+FULL_STARTS_H: Final = 13.0
+"""Hour (UTC) at which the minutes at full rate begin: Europe's peak."""
+SPANS: Final = 144
+SLOW: Final = QuotaTimes(valid_s=60.0, horizon_s=30.0, sweep_interval_s=1.0, region_valid_s=60.0)
+"""Leases at a fraction of the rate: the longest that the settings allow, so that one still serves several requests."""
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.sim.admission", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, default=5, help="of everything that is drawn (default: %(default)s)")
+    parser.add_argument("--scale", type=float, default=0.01, help="part of the full rate (default: %(default)s)")
+    parser.add_argument("--hours", type=float, default=DAY_H, help="length of the scaled day (default: %(default)s)")
+    parser.add_argument("--minutes-full", type=float, default=5.0, help="minutes at full rate after it (default: 5)")
+    parser.add_argument("--png", type=Path, help="write a picture of the day there")
+    parser.add_argument("--quick", action="store_true", help="two hours of 1,000 tenants, and no full rate")
+    parsed = parser.parse_args(argv)
+    if not 0 < parsed.scale <= 1 or not 0 < parsed.hours <= DAY_H or parsed.minutes_full < 0:
+        parser.error("--scale is 0 to 1, --hours 0 to 24, --minutes-full at least 0")
+    if parsed.quick:
+        parsed.hours, parsed.minutes_full = min(parsed.hours, 2.0), 0.0
+    return parsed
+
+
+def fleet_plan(scale: float, tenants: int) -> FleetPlan:
+    """Return GPUs for that much traffic: at the mean rate about half of them are busy."""
+    rate = 1000 * scale * tenants / TENANTS
+    slots = 4 if rate < 100 else 16
+    busy = rate * 0.1
+    return FleetPlan(slots, least=max(1, round(0.7 * busy / slots)), most=max(3, round(4 * busy / slots)))
+
+
+def day(args: argparse.Namespace) -> RunResult:
+    """Run the scaled day, or the part of it that is asked for, around Europe's peak."""
+    tenants = QUICK_TENANTS if args.quick else TENANTS
+    world = make_world(tenants, args.scale, args.seed)
+    start_s = 0.0 if args.hours == DAY_H else max(0.0, FULL_STARTS_H - args.hours / 2) * 3600
+    length_s = args.hours * 3600
+    plan = RunPlan(
+        "scaled day", start_s, length_s, args.seed, SPANS, fleet_plan(args.scale, tenants), _store_slots(args.scale), SLOW
+    )
+    return Simulation(world, plan, plan_events(world, start_s, length_s, args.seed), say).run()
+
+
+def full(args: argparse.Namespace) -> RunResult:
+    """Run minutes at full rate, with the leases' default times."""
+    world = make_world(TENANTS, 1.0, args.seed)
+    start_s, length_s = FULL_STARTS_H * 3600, args.minutes_full * 60
+    plan = RunPlan("full rate", start_s, length_s, args.seed, 30, fleet_plan(1.0, TENANTS), _store_slots(1.0))
+    return Simulation(world, plan, plan_events(world, start_s, length_s, args.seed), say).run()
+
+
+def _store_slots(scale: float) -> int:
+    """Return slots of a region's vector store: twice what the day's peak needs."""
+    return max(8, round(1000 * scale * 0.036 * 4))
+
+
+def say(text: str) -> None:
+    """Tell progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run, draw and print; 1 if a law was broken."""
+    args = arguments(argv)
+    scaled = day(args)
+    if args.png is not None:
+        draw(scaled, make_world(3, args.scale, args.seed).tiers, args.png)
+        say(f"picture: {args.png}")
+    runs = [scaled]
+    if args.minutes_full:
+        runs.append(full(args))
+    for run in runs:
+        for example in run.laws.examples:
+            say(f"{run.plan.name}: {example}")
+    result: dict[str, Any] = result_of(args, runs)
+    print("RESULT " + json.dumps(result))
+    return 1 if result["violations"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""What must never happen, counted. Each kind of violation keeps a few examples, so that one can be looked into."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+KINDS: Final = (
+    "over_grant",
+    "over_day",
+    "over_pool",
+    "unpaid",
+    "lender_floor",
+    "over_slots",
+    "starved",
+    "idle_slot",
+    "lost_slot",
+)
+"""Tenant's bucket; tenant's day; pools and what may be lent of them; spent without a grant; a lender refused what it
+keeps for itself; more at once than there are slots; a rank that waits and gets less than half of its share; a free slot
+while somebody waits; a slot that nobody gave back."""
+_MAX_EXAMPLES: Final = 20
+
+
+class Laws:
+    """Counts violations by kind."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter({kind: 0 for kind in KINDS})
+        self.examples: list[str] = []
+
+    def broken(self, kind: str, at_s: float, what: str) -> None:
+        """Note one violation."""
+        assert kind in KINDS
+        self.counts[kind] += 1
+        if self.counts[kind] <= _MAX_EXAMPLES:
+            self.examples.append(f"{at_s:.3f} s: {kind}: {what}")
+
+    @property
+    def total(self) -> int:
+        """Violations of all kinds."""
+        return sum(self.counts.values())

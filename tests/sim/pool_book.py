@@ -1,0 +1,80 @@
+"""Independent account of one region's pools: what tiers draw, borrow, and how soon a lender has its own back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tests.sim.laws import Laws
+from tests.sim.quota_book import Meter
+from trunkline_tiers import TierFile
+
+MARGIN: Final = 1.0
+"""Requests that whole numbers may be off by."""
+
+
+class PoolBook:
+    """Three laws for each tier, as buckets that must never be overdrawn: all together draw no more than all pools hold;
+    a tier draws no more than its own pool and what it may borrow; and all others together leave a lender what it keeps
+    for itself. Each may be off by what a replica has drawn ahead and not handed out (`slack`)."""
+
+    def __init__(
+        self,
+        region: str,
+        tiers: TierFile,
+        *,
+        slack: float,
+        reclaim_bound_s: float,
+        laws: Laws,
+        clock: Callable[[], float],
+    ) -> None:
+        """`slack`: requests that a replica may hold of a pool's; `reclaim_bound_s`: in which a lender has its own back."""
+        self.reclaims_s: list[float] = []
+        """How long a tier was refused what its own pool had, each time it happened."""
+        self._region = region
+        self._laws = laws
+        self._clock = clock
+        self._bound_s = reclaim_bound_s
+        self._refused_since_s: dict[str, float] = {}
+        now_s, burst_s = clock(), tiers.pool_burst_s
+        rates = {name: tier.pool.requests_per_s for name, tier in tiers.tiers.items()}
+        lent = {name: tier.pool.lendable_percent / 100 for name, tier in tiers.tiers.items()}
+        borrowed = {name: tier.pool.borrowing_limit_percent / 100 for name, tier in tiers.tiers.items()}
+        total = sum(rates.values())
+
+        def meter(rate: float) -> Meter:
+            return Meter(rate, rate * burst_s + slack + MARGIN, now_s)
+
+        self._all = meter(total)
+        self._tier = {name: meter(rate * (1 + borrowed[name])) for name, rate in rates.items()}
+        self._others = {name: meter(total - rate * (1 - lent[name])) for name, rate in rates.items()}
+        self._own = {name: meter(rate) for name, rate in rates.items()}
+        self._kept = {name: meter(rate * (1 - lent[name])) for name, rate in rates.items()}
+
+    def granted(self, tier: str, requests: int, returned: int) -> None:
+        """Note requests granted to a tier's tenant, and what came back before."""
+        now_s = self._clock()
+        self._judge(self._all.take(requests, now_s, returned), "over_pool", f"{tier}: all pools together", now_s)
+        self._judge(self._tier[tier].take(requests, now_s, returned), "over_pool", f"{tier}: with what it borrows", now_s)
+        for name, meter in self._others.items():
+            if name != tier:
+                self._judge(meter.take(requests, now_s, returned), "over_pool", f"{tier}: deep into {name}'s", now_s)
+        self._own[tier].take(requests, now_s, returned)
+        self._kept[tier].take(requests, now_s, returned)
+        since_s = self._refused_since_s.pop(tier, None)
+        if since_s is not None:
+            self.reclaims_s.append(now_s - since_s)
+
+    def refused(self, tier: str) -> None:
+        """Note that a tier's pool refused one of its tenants."""
+        now_s = self._clock()
+        if self._own[tier].room(now_s) < 1 + MARGIN:
+            self._refused_since_s.pop(tier, None)  # it has had its own: others lent it nothing, and that is right
+            return
+        since_s = self._refused_since_s.setdefault(tier, now_s)
+        if self._kept[tier].room(now_s) >= 1 + MARGIN and now_s - since_s > self._bound_s:
+            self._laws.broken("lender_floor", now_s, f"{self._region}: {tier} refused {now_s - since_s:.1f} s in its own")
+
+    def _judge(self, left: float, kind: str, what: str, now_s: float) -> None:
+        if left < 0:
+            self._laws.broken(kind, now_s, f"{self._region}: {what}, {-left:.1f} too much")
