@@ -87,7 +87,7 @@ async def _show_account(out: Output, stack: LocalStack, tally: Tally) -> None:
             if limit.period == quota_pb.LIMIT_PERIOD_DAY and limit.unit == quota_pb.LIMIT_UNIT_REQUESTS:
                 out.line(f"   its day    {limit.used} of {limit.limit} requests used, kept in {limits.home_region}")
         async with asyncio.timeout(_WITHIN_S):
-            while not (account := await usage.usage(FLOODER)).lines:  # its journals are read every so often
+            while not (account := await usage.usage(FLOODER)).lines:  # noqa: ASYNC110  # it is another process's
                 await asyncio.sleep(_PAUSE_S)
     stages: Counter[str] = Counter()
     for line in account.lines:
