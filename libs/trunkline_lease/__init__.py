@@ -4,7 +4,7 @@ from trunkline_lease.asks import Answer, Ask, AskKeeper, Asks
 from trunkline_lease.bucket import TokenBucket
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.holder import LeaseHolder
-from trunkline_lease.opening import open_lease_holder
+from trunkline_lease.opening import open_holder, open_lease_holder
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.refused import Refused
 from trunkline_lease.spent import Spent, TokenSource
@@ -28,5 +28,6 @@ __all__ = [
     "Spent",
     "TokenBucket",
     "TokenSource",
+    "open_holder",
     "open_lease_holder",
 ]

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import grpc
 
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
+from trunkline_lease.asks import AskKeeper, Asks
 from trunkline_lease.holder import LeaseHolder
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.stream import LeaseStream
@@ -36,11 +37,20 @@ async def open_lease_holder(
     """
     options = options or LeaseOptions()
     stub = admission_grpc.AdmissionServiceStub(channel)
-    holder = LeaseHolder(
-        lambda keeper: LeaseStream(lambda: stub.Lease(metadata=tuple(credential())), keeper, options, clock),
-        options,
-        clock,
-    )
+
+    def stream(keeper: AskKeeper) -> LeaseStream:
+        return LeaseStream(lambda: stub.Lease(metadata=tuple(credential())), keeper, options, clock)
+
+    async with open_holder(stream, options, clock) as holder:
+        yield holder
+
+
+@asynccontextmanager
+async def open_holder(
+    open_asks: Callable[[AskKeeper], Asks], options: LeaseOptions, clock: Clock = MONOTONIC
+) -> AsyncIterator[LeaseHolder]:
+    """Hold leases over any way of asking. At the end unused quota is returned, within `close_timeout_s`."""
+    holder = LeaseHolder(open_asks, options, clock)
     async with background(holder.run()) as running:
         try:
             yield holder

@@ -18,7 +18,7 @@ from trunkline_admission.quota import (
 )
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_map.entries import TenantEntry
-from trunkline_map.home_region import home_region
+from trunkline_map.home_region import home_region, keeping_regions
 from trunkline_map.source import MapSource
 from trunkline_mesh.errors import ResidencyRouterOutside, TenantUnknown
 
@@ -46,6 +46,10 @@ class Homes:
             allowed = [each.region_id for each in snapshot.regions() if each.jurisdiction in entry.jurisdictions]
             raise ResidencyRouterOutside(metadata={"allowedRegions": ",".join(allowed[:8])})
         return entry
+
+    def regions_of(self, tenant_id: str) -> int:
+        """Return how many regions may keep the tenant's quota and can; at least 1. Raises as `require_inside`."""
+        return max(1, len(keeping_regions(self._source.snapshot, self.require_inside(tenant_id))))
 
     def of(self, tenant_id: str) -> str | None:
         """Return the region that keeps the tenant's quota, None if it is this one. Raises as `require_inside`."""
@@ -75,7 +79,7 @@ class HomeQuota:
         return await self._keeper(quota).take(quota, wanted, returned, key=key, advanced=advanced)
 
     async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
-        """As `QuotaAuthority.states`; of another region only what is known here."""
+        """As `QuotaAuthority.states`; of another region as that one tells them."""
         return await self._keeper(quota).states(quota, key)
 
     def _keeper(self, quota: TenantQuota) -> QuotaAuthority:

@@ -19,6 +19,7 @@ from trunkline_admission.quota import (
     TenantQuota,
     Unit,
 )
+from trunkline_admission.remote_states import AskStates
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.holder import LeaseHolder
 from trunkline_lease.refused import Refused
@@ -61,16 +62,21 @@ class RemoteQuota:
 
     def __init__(
         self,
+        home: str,
         holder: LeaseHolder,
         local: QuotaAuthority,
         regions_of: Callable[[str], int],
         advances: AdvancePolicy | None = None,
+        ask_states: AskStates | None = None,
     ) -> None:
-        """Lease through `holder`. `regions_of` tells how many regions may serve a tenant."""
+        """Lease from region `home` through `holder`. `regions_of` tells how many regions may keep a tenant's quota;
+        `ask_states` asks the home for the states of limits, which nobody knows here without it."""
+        self._home = home
         self._holder = holder
         self._local = local
         self._regions_of = regions_of
         self._advances = advances or AdvancePolicy()
+        self._ask_states = ask_states
 
     async def take(
         self,
@@ -100,8 +106,10 @@ class RemoteQuota:
         return _UNDER_WAY if drawn.refused is None else _refused(drawn.refused)
 
     async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
-        """Return nothing: the home region knows the states."""
-        return ()
+        """As `QuotaAuthority.states`, asked of the home region. Raises what that fails with."""
+        if self._ask_states is None:
+            return ()
+        return await self._ask_states(self._home, quota.tenant_id, key)
 
     async def _alone(self, quota: TenantQuota, wanted: Charge, key: str) -> Grant:
         share = quota.without_store_share / max(1, self._regions_of(quota.tenant_id))

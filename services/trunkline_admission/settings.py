@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -51,3 +52,12 @@ class AdmissionSettings(EtcdSettings, ServiceSettings):
         "its day's.",
     )
     max_local_tenants: PositiveInt = Field(20_000, description="Tenants with a local share while Redis is away.")
+    usage_dir: Path | None = Field(
+        None, description="Root of the usage journals of the region's routers; without it GetUsage tells nothing."
+    )
+    usage_ledger_path: Path | None = Field(
+        None, description="File of what was read of them, on a local disk; in memory, and read anew, without one."
+    )
+    prices_path: Path | None = Field(
+        None, description="Price file, read for its currency; routers count by theirs. The package's own without."
+    )
