@@ -26,6 +26,9 @@ class Action(IntEnum):
     """All: the promise is broken. As in a lockdown."""
 
 
+_ROUNDING: Final = 1e-9
+"""`1 - availability` is seldom exact: 900 of 1,000 failures are nine tenths all the same."""
+
 _STEPS: Final = ((1.0, Action.VIOLATED), (0.9, Action.LOCKDOWN), (0.75, Action.FREEZE), (0.5, Action.REVIEW))
 
 
@@ -41,4 +44,4 @@ def action_of(spent: float, errors: float) -> Action:
     """Return what a budget of which the part `spent` is spent, by so many failed calls, says about changes."""
     if errors < MIN_ACTION_ERRORS:
         return Action.NONE
-    return next((action for part, action in _STEPS if spent >= part), Action.NONE)
+    return next((action for part, action in _STEPS if spent >= part - _ROUNDING), Action.NONE)

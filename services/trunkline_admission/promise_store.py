@@ -39,7 +39,6 @@ ACCOUNT_TTL_S: Final = (WINDOW_DAYS + 3) * DAY_S
 MONTH_TTL_S: Final = 100 * DAY_S
 LEVELS_TTL_S: Final = 3600
 """Levels that nobody has renewed for so long are forgotten."""
-MAX_CLOCK_OFFSET_S: Final = 86_400.0
 
 
 class StoreClock:
@@ -123,16 +122,17 @@ class PromiseStore:
         body = _body(part, keys, self._key)
         with _sensible():
             counted, now_ms, *rest = await self._scripts.run("report", keys, (json.dumps(body),))
+            outcome = Counted(bool(counted), [int(micros) for micros in rest[0]] if rest else ())
             self.clock.learn(int(now_ms))
-            return Counted(bool(counted), [int(micros) for micros in rest[0]] if rest else ())
+            return outcome
 
     async def seen(self) -> Seen:
         """Return what there is to judge levels by."""
         keys = (self._key("levels"), self._key("routers"), *self._windows)
         with _sensible():
             now_ms, version, levels, routers, sums = await self._scripts.run("evidence", keys, (WINDOW_S, FRESH_S))
-            now_s = self.clock.learn(int(now_ms))
-            return Seen(now_s, _text(version), _text(levels), int(routers), _evidence(_pairs(sums)))
+            evidence = _evidence(_pairs(sums))
+            return Seen(self.clock.learn(int(now_ms)), _text(version), _text(levels), int(routers), evidence)
 
     async def keep_levels(self, version: str, new_version: str, levels: str) -> bool:
         """Keep new levels; return False if another replica was first."""
@@ -150,7 +150,7 @@ class PromiseStore:
             heard = _pairs(silence)
             at_ms = heard.pop("at_ms", None)
             return Accounts(
-                now_s=self.clock.learn(int(now_ms)),
+                now_s=int(now_ms) / 1000,
                 heard_at_s=None if at_ms is None else int(at_ms) / 1000,
                 downed=heard.pop("downed", "") == "1",
                 served={name.removeprefix("served:"): int(calls) for name, calls in heard.items()},
