@@ -39,9 +39,9 @@ def require_thawed(freeze: ChangeFreeze, state: MapState, plan: Plan, how: How, 
     Whose tier counts is told by the stored tenant, or by `source` where the decision did not read it.
     """
     for key, after in _changes(plan):
-        before = _stored(state, key)
+        before = state.readable(key)  # what cannot be read is removed or written anew, whatever it was
         freeze.require(
-            tenant=_owner(state, key, source),
+            tenant=_owner(state, key, after, source),
             urgent=how.urgent,
             operator=how.operator,
             emergency_kind=plan.restores or _helps(before, after),
@@ -53,17 +53,14 @@ def _changes(plan: Plan) -> Iterator[tuple[MapKey, Entry | None]]:
     yield from ((key, None) for key in plan.deletes)
 
 
-def _stored(state: MapState, key: MapKey) -> Entry | None:
-    # What cannot be read is removed or written anew, whatever it was.
-    return state.readable(key)
-
-
-def _owner(state: MapState, key: MapKey, source: MapSource) -> TenantEntry | None:
+def _owner(state: MapState, key: MapKey, after: Entry | None, source: MapSource) -> TenantEntry | None:
     if key.kind not in (Kind.TENANT, Kind.COLLECTION, Kind.POLICY):
         return None
     found = state.readable(MapKey(Kind.TENANT, key.name))
     if isinstance(found, TenantEntry):
         return found
+    if isinstance(after, TenantEntry):
+        return after
     return source.snapshot.tenant(key.name) if source.ready() else None
 
 

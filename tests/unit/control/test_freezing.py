@@ -133,7 +133,7 @@ async def test_the_tenant_whose_budget_counts_is_told() -> None:
     await side.collections.put(new_collection("docs", "eu-a"), OPERATOR, soon())
     asked.append(frost.asked)
 
-    assert asked == ["", "", "acme"]
+    assert asked == ["acme", "", "acme"]
 
 
 async def test_the_history_tells_what_was_urgent() -> None:
