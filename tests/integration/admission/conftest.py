@@ -6,14 +6,17 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
-from trunkline_admission.app import compose, open_quotas
-from trunkline_admission.settings import AdmissionSettings, TierSettings
+from trunkline_admission.app import open_over
+from trunkline_admission.settings import AdmissionSettings
+from trunkline_lease import Charge
 from trunkline_local.errors import BinaryMissingError
 from trunkline_local.host import ProcessHost
 from trunkline_local.identity import AUDIENCE, ISSUER, DevIdentity
@@ -22,12 +25,37 @@ from trunkline_local.valkey import Valkey, start_valkey
 from trunkline_map.testing import StaticMap, static_map, tenant
 from trunkline_mesh.serving import start
 
-TIERS = {
-    "free": TierSettings(rank=0, tokens_per_s=0.01, burst_tokens=20, guaranteed_share=0.0),
-    "pro": TierSettings(rank=1, tokens_per_s=0.01, burst_tokens=100, guaranteed_share=0.5),
-    "enterprise": TierSettings(rank=2, tokens_per_s=1000, burst_tokens=5000, guaranteed_share=1.0),
-}
-"""Slow tiers, so that what flows in while a test runs does not count."""
+TIERS = """
+version: 1
+tiers:
+  free: &free
+    rank: 0
+    tenant: &share
+      requests_per_day: 1000000
+      requests_per_minute: 0.6
+      burst_factor: 21
+      burst_s: 100
+      tokens_per_request: 1
+    pool: {requests_per_day: 1000000000, lendable_percent: 100}
+    capacity: {weight: 1, gpu_weight: 1, queue_length: 500, in_flight_per_key: 100, in_flight_per_instance: 100}
+    without_store_share: 0.0
+    objective: {p95_ms: 5000, availability: 0.95}
+  pro:
+    <<: *free
+    rank: 1
+    tenant: {<<: *share, burst_factor: 101}
+    without_store_share: 0.5
+  enterprise:
+    <<: *free
+    rank: 2
+    tenant: {<<: *share, requests_per_minute: 60000, burst_factor: 2, burst_s: 5}
+    without_store_share: 1.0
+levels:
+  reduced: {utilisation: 0.7, p95_ms: 1000, error_rate: 0.01}
+  emergency: {utilisation: 0.9, p95_ms: 2000, error_rate: 0.02}
+"""
+"""Slow tiers, so that what flows in while a test runs does not count: bursts of 20, 100 and 5,000 requests and as many
+tokens."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +76,28 @@ class Admission:
         """Return the metadata of a service credential."""
         return self._metadata(self.identity.mint(subject, roles=["service"]), "")
 
+    async def left_of(self, tenant_id: str) -> Charge:
+        """Take all that is left of a tenant's quota, and say how much it was."""
+        call = self.stub.Lease(metadata=self.as_router("auditor"), timeout=10)
+        wish = admission_pb.LeaseRequest(tenant_id=tenant_id, wanted_tokens=10_000, wanted_requests=10_000)
+        await call.write(wish)
+        answer = await call.read()
+        call.cancel()
+        assert isinstance(answer, admission_pb.LeaseResponse)
+        return Charge(answer.granted_requests, answer.granted_tokens)
+
     @staticmethod
     def _metadata(token: str, request_id: str) -> tuple[tuple[str, str], ...]:
         named = (("trunkline-request-id", request_id),) if request_id else ()
         return (("authorization", f"Bearer {token}"), *named)
 
 
+TENANTS = (
+    tenant("acme", "eu", tier="pro"),
+    tenant("poor", "eu", tier="free"),
+    tenant("rich", "eu", tier="enterprise"),
+    tenant("gone", "eu", suspended=True),
+)
 Serve = Callable[..., Awaitable[Admission]]
 
 
@@ -70,8 +114,16 @@ async def opened() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
+@pytest.fixture(scope="session")
+def tiers_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the tier file of these tests."""
+    path = tmp_path_factory.mktemp("tiers") / "tiers.yaml"
+    path.write_text(TIERS, encoding="utf-8")
+    return path
+
+
 @pytest.fixture
-def settings_of(identity: DevIdentity) -> Callable[..., AdmissionSettings]:
+def settings_of(identity: DevIdentity, tiers_path: Path) -> Callable[..., AdmissionSettings]:
     """Return settings with a key prefix of their own, and patience for a busy machine."""
 
     def make(redis_url: str, **changes: Any) -> AdmissionSettings:
@@ -79,7 +131,7 @@ def settings_of(identity: DevIdentity) -> Callable[..., AdmissionSettings]:
             "redis_url": redis_url,
             "redis_timeout_s": 1.0,
             "key_prefix": f"test:{secrets.token_hex(6)}",
-            "tiers": TIERS,
+            "tiers_path": tiers_path,
             "jwks": str(identity.jwks_path),
             "issuer": ISSUER,
             "audience": AUDIENCE,
@@ -95,16 +147,11 @@ def settings_of(identity: DevIdentity) -> Callable[..., AdmissionSettings]:
 def serve(identity: DevIdentity, opened: AsyncExitStack, settings_of: Callable[..., AdmissionSettings]) -> Serve:
     """Start the service with all stages over the store at a URL; keyword arguments are settings."""
 
-    async def start_one(redis_url: str, **changes: Any) -> Admission:
+    async def start_one(redis_url: str, source: StaticMap | None = None, **changes: Any) -> Admission:
         settings = settings_of(redis_url, **changes)
-        source = static_map(
-            tenant("acme", "eu", tier="pro"),
-            tenant("poor", "eu", tier="free"),
-            tenant("rich", "eu", tier="enterprise"),
-            tenant("gone", "eu", suspended=True),
-        )
-        quotas = await opened.enter_async_context(open_quotas(settings))
-        running = await start(compose(settings, source, quotas), settings, opened)
+        source = source or static_map(*TENANTS)
+        app = await opened.enter_async_context(open_over(settings, source))
+        running = await start(app, settings, opened)
         address = f"127.0.0.1:{running.port}"
         channel = await opened.enter_async_context(grpc.aio.insecure_channel(address))
         return Admission(address, source, admission_grpc.AdmissionServiceStub(channel), channel, identity)

@@ -11,7 +11,7 @@ import pytest
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
-from trunkline_lease import LeaseOptions, Spent, TokenSource, open_lease_holder
+from trunkline_lease import Charge, LeaseOptions, Spent, TokenSource, open_lease_holder
 from trunkline_local.child import Child, Command
 from trunkline_local.errors import BinaryMissingError
 from trunkline_local.etcd import start_etcd
@@ -90,8 +90,8 @@ async def test_it_serves_the_maps_tenants_and_ends_with_its_streams(
         stub = admission_grpc.AdmissionServiceStub(channel)
         metadata = (("authorization", f"Bearer {identity.mint('caller', tenant='acme')}"),)
         response = await stub.Admit(admission_pb.AdmitRequest(cost_tokens=5), metadata=metadata, timeout=10)
-        spent = await holder.spend("acme", 5, Deadline.after(30))
-        held = holder.held_tokens("acme")
+        spent = await holder.spend("acme", Charge(1, 5), Deadline.after(30))
+        held = holder.held("acme").tokens
 
         child.terminate()
 
@@ -99,5 +99,5 @@ async def test_it_serves_the_maps_tenants_and_ends_with_its_streams(
         assert spent == Spent(1, TokenSource.AUTHORITY)
         assert await child.wait() == 0
         assert held > 0
-        assert (await holder.spend("acme", held, Deadline.after(30))).rank == 1
-        assert (await holder.spend("acme", 1, Deadline.after(30))).source is TokenSource.LOCAL
+        assert (await holder.spend("acme", Charge(1, held), Deadline.after(30))).rank == 1
+        assert (await holder.spend("acme", Charge(1, 1), Deadline.after(30))).source is TokenSource.LOCAL

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from tests.integration.admission.conftest import identity, opened, serve, settings_of
+from tests.integration.admission.conftest import identity, opened, serve, settings_of, tiers_path
 
 from trunkline_local.ports import PortAllocator
 from trunkline_mesh.channels import ChannelPool
 
-__all__ = ["identity", "opened", "serve", "settings_of"]
+__all__ = ["identity", "opened", "serve", "settings_of", "tiers_path"]
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 from tests.integration.admission.conftest import Admission, Serve
 from tests.unit.lease.memory_service import eventually
 
-from trunkline.admission.v1 import admission_service_pb2 as admission_pb
-from trunkline_lease import LeaseHolder, LeaseOptions, Spent, TokenSource, open_lease_holder
+from trunkline_lease import Charge, LeaseHolder, LeaseOptions, Spent, TokenSource, open_lease_holder
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import QuotaExhausted
@@ -29,22 +28,16 @@ async def admission(serve: Serve, valkey_url: str) -> Admission:
     return await serve(valkey_url)
 
 
-async def left_of(admission: Admission, tenant_id: str) -> int:
-    """Take and return all that is left of a tenant's quota."""
-    call = admission.stub.Lease(metadata=admission.as_router("auditor"), timeout=10)
-    await call.write(admission_pb.LeaseRequest(tenant_id=tenant_id, wanted_tokens=10_000))
-    response = await call.read()
-    call.cancel()
-    assert isinstance(response, admission_pb.LeaseResponse)
-    return response.granted_tokens
+def one(tokens: int) -> Charge:
+    return Charge(1, tokens)
 
 
 async def test_a_router_spends_the_tenants_quota_and_no_more(admission: Admission) -> None:
     """100 tokens are spent one by one, with rank and source; the next spend is refused with a delay."""
     async with open_lease_holder(admission.channel, credential=admission.as_router, options=OPTIONS) as holder:
-        spends = [await holder.spend("acme", 1, soon()) for _ in range(100)]
+        spends = [await holder.spend("acme", one(1), soon()) for _ in range(100)]
         with pytest.raises(QuotaExhausted) as refusal:
-            await holder.spend("acme", 1, soon())
+            await holder.spend("acme", one(1), soon())
 
     assert set(spends) == {Spent(1, TokenSource.AUTHORITY)}
     assert refusal.value.retry_delay_s == pytest.approx(100, abs=20)
@@ -59,29 +52,29 @@ async def test_two_routers_share_one_quota(admission: Admission) -> None:
         nonlocal granted
         for _ in range(20):
             try:
-                await holder.spend("acme", 2, soon())
+                await holder.spend("acme", one(2), soon())
             except QuotaExhausted:
                 return
             granted += 2
 
     async with (
-        open_lease_holder(admission.channel, credential=lambda: admission.as_router("r1"), options=OPTIONS) as one,
-        open_lease_holder(admission.channel, credential=lambda: admission.as_router("r2"), options=OPTIONS) as other,
+        open_lease_holder(admission.channel, credential=lambda: admission.as_router("r1"), options=OPTIONS) as first,
+        open_lease_holder(admission.channel, credential=lambda: admission.as_router("r2"), options=OPTIONS) as second,
     ):
-        await asyncio.gather(*(spender(holder) for holder in (one, other) for _ in range(4)))
+        await asyncio.gather(*(spender(holder) for holder in (first, second) for _ in range(4)))
 
     assert granted <= 100
-    assert granted + await left_of(admission, "acme") in (100, 101)
+    assert granted + (await admission.left_of("acme")).tokens in (100, 101)
 
 
 async def test_unused_and_refunded_tokens_go_back_at_close(admission: Admission) -> None:
     """After the router's end the quota lacks exactly what was used."""
     async with open_lease_holder(admission.channel, credential=admission.as_router, options=OPTIONS) as holder:
         for _ in range(10):
-            await holder.spend("acme", 3, soon())
-        assert holder.refund("acme", 5) == 5
+            await holder.spend("acme", one(3), soon())
+        assert holder.refund("acme", Charge(0, 5)) == Charge(0, 5)
 
-    assert await left_of(admission, "acme") == 100 - 30 + 5
+    assert (await admission.left_of("acme")).tokens == 100 - 30 + 5
 
 
 async def test_a_tenants_credential_cannot_lease(admission: Admission) -> None:
@@ -92,7 +85,7 @@ async def test_a_tenants_credential_cannot_lease(admission: Admission) -> None:
     ) as holder:
         await eventually(lambda: not holder.healthy)
 
-        assert await holder.spend("acme", 1, soon()) == SAFE
+        assert await holder.spend("acme", one(1), soon()) == SAFE
         assert holder.stats.asks == 0
 
 
@@ -101,8 +94,8 @@ async def test_without_an_admission_service_routers_go_on_in_safe_mode(pool: Cha
     async with open_lease_holder(pool.get("127.0.0.1:1"), credential=lambda: (), options=OPTIONS) as holder:
         await eventually(lambda: not holder.healthy)
 
-        assert await holder.spend("acme", 1, soon()) == SAFE
-        assert await holder.spend("rich", 1, soon()) == SAFE
+        assert await holder.spend("acme", one(1), soon()) == SAFE
+        assert await holder.spend("rich", one(1), soon()) == SAFE
 
 
 async def test_a_service_that_accepts_and_never_speaks_is_like_none(pool: ChannelPool) -> None:
@@ -111,9 +104,9 @@ async def test_a_service_that_accepts_and_never_speaks_is_like_none(pool: Channe
     address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     options = LeaseOptions(refill_timeout_s=0.1, close_timeout_s=0.1)
     async with server, open_lease_holder(pool.get(address), credential=lambda: (), options=options) as holder:
-        assert await holder.spend("acme", 1, soon()) == SAFE
+        assert await holder.spend("acme", one(1), soon()) == SAFE
         assert not holder.healthy
-        assert await holder.spend("acme", 1, soon()) == SAFE
+        assert await holder.spend("acme", one(1), soon()) == SAFE
 
 
 async def test_the_service_is_used_again_when_it_comes_back(
@@ -126,13 +119,13 @@ async def test_the_service_is_used_again_when_it_comes_back(
     ) as holder:
         credential: tuple[tuple[str, str], ...] = ()
         await eventually(lambda: not holder.healthy)
-        assert await holder.spend("acme", 1, soon()) == SAFE
+        assert await holder.spend("acme", one(1), soon()) == SAFE
 
         admission = await serve(valkey_url, listen=f"127.0.0.1:{port}")
         credential = admission.as_router()
         await eventually(lambda: holder.healthy, within_s=20)
 
-        assert await holder.spend("acme", 1, soon()) == Spent(1, TokenSource.AUTHORITY)
+        assert await holder.spend("acme", one(1), soon()) == Spent(1, TokenSource.AUTHORITY)
 
 
 async def test_a_credential_that_cannot_be_read_is_like_no_service(admission: Admission) -> None:
@@ -149,7 +142,7 @@ async def test_a_credential_that_cannot_be_read_is_like_no_service(admission: Ad
         tokens.append(admission.as_router())
         await eventually(lambda: holder.healthy)
 
-        assert await holder.spend("acme", 1, soon()) == Spent(1, TokenSource.AUTHORITY)
+        assert await holder.spend("acme", one(1), soon()) == Spent(1, TokenSource.AUTHORITY)
 
 
 async def test_a_closed_channel_is_like_no_service(admission: Admission) -> None:
@@ -160,4 +153,4 @@ async def test_a_closed_channel_is_like_no_service(admission: Admission) -> None
     async with open_lease_holder(channel, credential=admission.as_router, options=OPTIONS) as holder:
         await eventually(lambda: not holder.healthy)
 
-        assert await holder.spend("acme", 1, soon()) == SAFE
+        assert await holder.spend("acme", one(1), soon()) == SAFE
