@@ -25,6 +25,7 @@ from trunkline_cli.commands.policy_group import policy_group
 from trunkline_cli.commands.stages import stage_group
 from trunkline_cli.commands.tenant_group import tenant_group
 from trunkline_cli.commands.tiers import tiers_group
+from trunkline_cli.commands.usage_group import audit_group, usage_group
 
 app = typer.Typer(
     name="trunkline",
@@ -106,3 +107,5 @@ app.add_typer(tiers_group(), name="tiers")
 app.add_typer(collection_group(), name="collection")
 app.add_typer(policy_group(), name="policy")
 app.add_typer(approval_group(), name="approval")
+app.add_typer(usage_group(), name="usage")
+app.add_typer(audit_group(), name="audit")

@@ -1,0 +1,1 @@
+"""Parts of `trunkline usage` and `trunkline audit searches`."""
