@@ -46,8 +46,12 @@ class _Look:
     slots: int
     at_s: float
 
+    def is_telling(self, used: float) -> bool:
+        """Return True if `used` slots differ enough from these to tell anything."""
+        return not TELLING_PART < used / self.used < 1 / TELLING_PART
+
     def waits_for_each_other(self, mean_s: float, used: float) -> bool:
-        """Return True if the change of the slots in use shows in the time, at least half as much as it would there."""
+        """Return True if the change of the slots in use shows in the time, by half of what is shared at least."""
         change = used / self.used
         responds = abs(mean_s / self.mean_s - 1.0) >= abs(change - 1.0) / 2
         return responds and (mean_s < self.mean_s) == (change < 1.0)
@@ -95,7 +99,7 @@ class AdaptiveLimit:
     def _judge(self, kind: str, window: LatencyWindow, wanted: float, now_s: float) -> None:
         if self._trial is not None:
             self._end_trial(self._trial, kind, window, now_s)
-        elif window.ratio() > TOLERANCE:
+        elif window.ratio() > TOLERANCE and window.used >= self._min:
             self._fall_or_rebase(kind, window, now_s)
         else:
             self._fall = None
@@ -107,19 +111,17 @@ class AdaptiveLimit:
         return max(1, round(math.sqrt(self.slots) * (0.5 + self._rng())))
 
     def _fall_or_rebase(self, kind: str, window: LatencyWindow, now_s: float) -> None:
-        """Let the limit fall; if enough of that did not help, other calls are not what they wait for."""
+        """Let the limit fall; if enough of that did not help, it is not for each other that calls wait."""
         before = self._fall
-        if before is None or before.kind != kind:
-            if before is None:
-                self._fall = _Look(kind, window.used, window.mean_s, self.slots, now_s)
-        elif window.used <= TELLING_PART * before.used:
-            if before.waits_for_each_other(window.mean_s, window.used):
-                self._fall = _Look(kind, window.used, window.mean_s, before.slots, now_s)
-            else:
+        if before is None or now_s - before.at_s > STALE_WINDOW_S:
+            self._fall = _Look(kind, window.used, window.mean_s, self.slots, now_s)
+        elif before.kind == kind and before.is_telling(window.used):
+            if not before.waits_for_each_other(window.mean_s, window.used):
                 window.rebase()
                 self._fall = None
                 self._set(before.slots, now_s)
                 return
+            self._fall = _Look(kind, window.used, window.mean_s, before.slots, now_s)
         if self.slots > self._min:
             self._set(int(min(self.slots, window.used) * DECREASE), now_s)
         elif now_s >= self._floor_trial_due_s:
@@ -147,7 +149,9 @@ class AdaptiveLimit:
                 self._stop_trial(before.slots, now_s)
             return
         fewer = self.slots < before.slots
-        if not before.waits_for_each_other(window.mean_s, window.used):
+        if not before.is_telling(window.used):
+            self._stop_trial(before.slots, now_s)
+        elif not before.waits_for_each_other(window.mean_s, window.used):
             if not fewer:
                 window.rebase()
             self._stop_trial(before.slots, now_s)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_mesh.method_policy import PolicyTable
 
 
@@ -45,6 +46,14 @@ class MeshApp:
     draining: Callable[[], bool] = never
     """True while callers should prefer another server: every answer says so in its trailing metadata
     (`request.DRAINING_KEY`), and all calls are served as always. Asked with each answer: cheap, and must not raise."""
+
+    rank_of: Callable[[str], int] | None = None
+    """Returns a tenant's rank, as `trunkline_map.rank_book.RankBook.rank_of`; cheap, and must not raise. Without it the
+    rank that the caller tells is believed: for services that have no map."""
+    rank_use: Literal["queue", "gpu"] = "queue"
+    """Whose weights the ranks have here: `gpu` where models run."""
+    on_limiter: Callable[[CapacityLimiter], None] | None = None
+    """Called once, with the server's limiter, before it serves."""
 
     def __post_init__(self) -> None:
         """Refuse names that health could not tell apart, and checks of services that it does not have."""

@@ -18,7 +18,14 @@ from trunkline_mesh.errors import (
     Overloaded,
     StepCancelled,
 )
-from trunkline_mesh.request import ATTEMPT_KEY, AUTHORIZATION_KEY, REQUEST_ID_KEY, TIMEOUT_KEY, current_request
+from trunkline_mesh.request import (
+    ATTEMPT_KEY,
+    AUTHORIZATION_KEY,
+    RANK_KEY,
+    REQUEST_ID_KEY,
+    TIMEOUT_KEY,
+    current_request,
+)
 from trunkline_mesh.status import from_rpc_error
 from trunkline_mesh.trailers import PeerState, peer_state
 
@@ -45,6 +52,8 @@ def forwarded_metadata(authorization: str | None = None) -> Metadata:
         authorization = f"Bearer {scope.principal.token}" if scope.principal is not None else ""
     head = ((AUTHORIZATION_KEY, authorization),) if authorization else ()
     traced = tracing.outgoing_metadata()
+    if scope.rank is not None:
+        head = (*head, (RANK_KEY, str(scope.rank)))
     return (*head, (REQUEST_ID_KEY, scope.request_id), (ATTEMPT_KEY, str(scope.attempt)), *traced)
 
 

@@ -27,6 +27,7 @@ from trunkline_mesh.refusal_log import RefusalLog
 from trunkline_mesh.request import (
     ATTEMPT_KEY,
     AUTHORIZATION_KEY,
+    RANK_KEY,
     REQUEST_ID_KEY,
     TIMEOUT_KEY,
     Principal,
@@ -41,6 +42,7 @@ log = get_logger("call")
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_ATTEMPT: Final = 99
+_RANK: Final = re.compile(r"[0-9]{1,4}")
 _TIMEOUT_US: Final = re.compile(r"[0-9]{1,12}")
 _REFUSALS = metrics.counter("refusals", "Refusals by method and reason.", ("method", "reason"))
 
@@ -51,7 +53,7 @@ def scope_stage(method: MethodStages, inner: Handler) -> Handler:
     cap_s = method.policy.cap_s if method.policy is not None else 1.0
 
     async def scoped(request: Any, context: Context) -> Any:
-        request_id, attempt, authorization = "", 1, ""
+        request_id, attempt, authorization, rank = "", 1, "", None
         asked_s = context.time_remaining()
         capped = asked_s is None or asked_s > cap_s
         left_s = cap_s if asked_s is None or asked_s > cap_s else asked_s
@@ -64,9 +66,12 @@ def scope_stage(method: MethodStages, inner: Handler) -> Handler:
                 attempt = min(int(value), _MAX_ATTEMPT)
             elif key == TIMEOUT_KEY and isinstance(value, str) and _TIMEOUT_US.fullmatch(value):
                 left_s = min(left_s, int(value) / 1_000_000)  # deadlines only shrink, gRPC's rounding included
+            elif key == RANK_KEY and isinstance(value, str) and _RANK.fullmatch(value):
+                rank = int(value)
         deadline = Deadline.after(left_s)
         scope = RequestScope(request_id or secrets.token_hex(8), attempt, name, deadline, capped)
         scope.authorization = authorization
+        scope.rank = rank
         enter_request(scope)
         return await inner(request, context)
 
@@ -170,18 +175,20 @@ def drain_stage(method: MethodStages, inner: Handler) -> Handler:
 
 
 def capacity_stage(method: MethodStages, inner: Handler) -> Handler:
-    """Wait for a slot in the fair queue, or refuse at once."""
+    """Wait for a slot in the fair queue, or refuse at once. The request's rank is found here, and kept for its hops."""
     policy, limiter, rank_of = method.policy, method.limiter, method.rank_of
     if policy is None or policy.weight == 0:
         return inner
-    weight = policy.weight
+    name, weight, preemptible = method.name, policy.weight, policy.preemptible
 
     async def admitted(request: Any, context: Context) -> Any:
         scope = current_request()
         tenant = (scope.principal.tenant_id if scope.principal is not None else None) or ""
-        async with limiter.slot(
-            tenant=tenant, rank=rank_of(tenant), weight=weight, deadline=scope.deadline
-        ) as waited_s:
+        rank = scope.rank = rank_of(tenant, scope.rank)
+        slot = limiter.slot(
+            tenant=tenant, rank=rank, weight=weight, deadline=scope.deadline, kind=name, preemptible=preemptible
+        )
+        async with slot as waited_s:
             scope.queue_wait_s = waited_s
             return await inner(request, context)
 

@@ -199,7 +199,7 @@ class CapacityLimiter:
         half_s = left_s / 2
         if mean_s > half_s:
             self.stats.unreachable += 1
-            lane.shed += 1
+            lane.refusals.inc()
             raise DeadlineUnreachable(retry_delay_s=self._hold.come_back_s(mean_s - half_s))
         self._make_room_for(lane, tenant, cost, now_s)
         predicted_s = max(MIN_PREDICTED_WAIT_S, PREDICTION_HEADROOM * mean_s)
@@ -226,7 +226,7 @@ class CapacityLimiter:
         if not loser.turn.done():
             losing = queue.lane_of(loser.rank)
             self.stats.pushed_out += 1
-            losing.shed += 1
+            losing.refusals.inc()
             loser.turn.set_result(Overloaded(retry_delay_s=self.come_back_s(losing)))
 
     def _dispatch(self) -> None:
@@ -259,7 +259,7 @@ class CapacityLimiter:
         lane = self._queue.lane_of(waiter.rank)
         if waiter.at_half:
             self.stats.unreachable += 1
-            lane.shed += 1
+            lane.refusals.inc()
             waiter.turn.set_result(DeadlineUnreachable(retry_delay_s=self.come_back_s(lane)))
         else:
             waiter.turn.set_result(self._overloaded(lane))
@@ -276,5 +276,5 @@ class CapacityLimiter:
     def _overloaded(self, lane: RankLane) -> Overloaded:
         """Count and build a refusal."""
         self.stats.overloaded += 1
-        lane.shed += 1
+        lane.refusals.inc()
         return Overloaded(retry_delay_s=self.come_back_s(lane))

@@ -3,6 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Twin(Protocol):
+    """A counter of the metrics page."""
+
+    def inc(self) -> None:
+        """Count one more."""
+        ...
+
+
+class Tally:
+    """A count, and its twin on the metrics page if it has one there."""
+
+    __slots__ = ("count", "twin")
+
+    def __init__(self) -> None:
+        """Begin with 0 and without a twin."""
+        self.count = 0
+        self.twin: Twin | None = None
+
+    def inc(self) -> None:
+        """Count one more."""
+        self.count += 1
+        if self.twin is not None:
+            self.twin.inc()
 
 
 @dataclass(slots=True)

@@ -54,6 +54,10 @@ class MethodPolicy:
     weight: float = 1.0
     """Slots of the capacity limiter that one call takes; 0 exempts it."""
 
+    preemptible: bool = True
+    """False for calls that must not be cut off half-way, such as writes. Others may be ended with PREEMPTED while they
+    run on slots that are promised to other ranks."""
+
     ends_at_drain: bool = False
     """True for streams that go on for ever: they end with DRAINING as soon as the server drains."""
 

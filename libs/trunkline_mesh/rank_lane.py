@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Final
 
 from trunkline_mesh.fair_queue import FairQueue
+from trunkline_mesh.limiter_stats import Tally
 from trunkline_mesh.waiter import Waiter
 from trunkline_tiers import RankShare
 
@@ -25,13 +26,13 @@ class RankLane:
         "in_use",
         "newest_first",
         "part",
-        "preempted",
+        "preemptions",
         "promised",
         "queue",
         "queue_length",
         "queue_share",
         "rank",
-        "shed",
+        "refusals",
         "start",
         "weight",
     )
@@ -47,10 +48,8 @@ class RankLane:
         """Units that nobody else keeps from it."""
         self.in_use = 0
         """Units that its calls hold."""
-        self.preempted = 0
-        """Calls of it that were ended for others, since the start."""
-        self.shed = 0
-        """Calls of it that were refused, since the start."""
+        self.preemptions: Final = Tally()
+        self.refusals: Final = Tally()
         self.queue: FairQueue[Waiter] = FairQueue()
         self.aging: OrderedDict[Waiter, None] = OrderedDict()
         """Who waits and has not had other work ended for it, oldest first."""
@@ -58,6 +57,16 @@ class RankLane:
         self.newest_first = False
         self.start = 0.0
         self.finish = 0.0
+
+    @property
+    def preempted(self) -> int:
+        """Calls of it that were ended for others, since the start."""
+        return self.preemptions.count
+
+    @property
+    def shed(self) -> int:
+        """Calls of it that were refused, since the start."""
+        return self.refusals.count
 
     def is_promised(self, cost: int) -> bool:
         """Return True if a further call of `cost` units is inside what this rank is promised."""

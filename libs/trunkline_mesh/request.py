@@ -17,6 +17,9 @@ TIMEOUT_KEY: Final = "trunkline-timeout-us"
 """What the calling hop has left, in microseconds. gRPC's own header may say more: it is rounded up, and an earlier
 value that is up to 3 % longer is sent again to save bytes."""
 AUTHORIZATION_KEY: Final = "authorization"
+RANK_KEY: Final = "trunkline-rank"
+"""The rank that the calling hop has found for the request's tenant. Services without a map believe it: whoever reaches
+them is one of ours. Those with a map find the rank themselves."""
 PRESSURE_KEY: Final = "trunkline-pressure"
 """Trailing metadata of every answer, refusals and grpc.health.v1.Health/Check included: the limiter's pressure when the
 answer leaves, 1 at capacity, with two decimals, at most `10.00`. It is sent always, also when it is low: absent means
@@ -64,6 +67,8 @@ class RequestScope:
     principal: Principal | None = None
     authorization: str = field(default="", repr=False)
     """The header as it came, before anybody has verified it; empty if there is none."""
+    rank: int | None = None
+    """Rank of the request among those who share servers, once it is known; told to every further hop."""
     queue_wait_s: float = 0.0
     """Time spent waiting for a slot of this server."""
 

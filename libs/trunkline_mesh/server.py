@@ -18,6 +18,7 @@ from trunkline_mesh.metrics import serve_metrics
 from trunkline_mesh.serving import Running, start
 from trunkline_mesh.settings import ServiceSettings, SettingsError
 from trunkline_mesh.tracing import configure_tracing, shutdown_tracing
+from trunkline_tiers import TierFileError
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 OpenApp = Callable[[SettingsT], AbstractAsyncContextManager[MeshApp]]
@@ -63,7 +64,7 @@ def run(parts: Sequence[tuple[type[ServiceSettings], OpenApp[Any]]], name: str) 
         log.info("settings", name=type(settings).__module__, settings=settings.redacted())
     try:
         asyncio.run(_until_signal(loaded))
-    except (BackendUnavailable, RuntimeError, OSError) as exc:
+    except (BackendUnavailable, RuntimeError, OSError, TierFileError) as exc:
         log.exception("could not serve", error_type=type(exc).__name__)
         sys.stderr.write(f"{name}: {exc}\n")
         sys.exit(EXIT_FAILED)

@@ -13,7 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
-from trunkline_mesh import metrics
+from trunkline_mesh import limiter_metrics
+from trunkline_mesh.adaptive import AdaptiveLimit
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.background import background
 from trunkline_mesh.channels import MAX_ANSWER_BYTES, SERVER_OPTIONS
@@ -27,14 +28,12 @@ from trunkline_mesh.method_policy import Access, MethodPolicy
 from trunkline_mesh.settings import ServiceSettings
 from trunkline_mesh.stage import MethodStages
 from trunkline_mesh.trailers import AnswerTrailers
+from trunkline_tiers import RankTable, rank_table, read_tiers
 
 _REFLECTION: Final = "grpc.reflection.v1alpha.ServerReflection"
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-_DEFAULT_RANK: Final = 0
 _CUT_AT: Final = 0.9
 """Part of the grace after which stragglers are told that the server drains; gRPC cuts them bare at its end."""
-_PRESSURE = metrics.gauge("limiter_pressure", "Slots held and asked for, as a part of the capacity.", ("service",))
-_WAITING = metrics.gauge("limiter_waiting", "Calls that wait for a slot.", ("service",))
 
 StagesOf: TypeAlias = Callable[[str, ServiceBinding], MethodStages]
 """Gives a method, by its full name, its stages."""
@@ -74,14 +73,17 @@ class Running:
 async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) -> Running:
     """Serve an application; what is opened here is closed by `stack`.
 
-    Raises BackendUnavailable if the key set cannot be read, RuntimeError if the port is taken.
+    Raises BackendUnavailable if the key set cannot be read, RuntimeError if the port is taken, TierFileError or OSError
+    if the tier file cannot be read.
     """
     keys = JwksKeys(settings.jwks)
     await keys.refresh()
-    limiter = _limiter(app, settings)
+    table = rank_table(read_tiers(settings.tiers_path), app.rank_use)
+    limiter = _limiter(app, settings, table)
     drain, trailers = Drain(), AnswerTrailers(limiter.pressure, app.draining)
     health = HealthPoller(app, trailers)
-    server = _server(app, settings, health, _stages(settings, keys, drain, limiter, trailers))
+    stages_of = _stages(settings, keys, drain, limiter, trailers, rank_by(app.rank_of, table))
+    server = _server(app, settings, health, stages_of)
     port = server.add_insecure_port(settings.listen)
     health.poll()
     await server.start()
@@ -106,20 +108,45 @@ def _server(app: MeshApp, settings: ServiceSettings, health: HealthPoller, stage
     return server
 
 
-def _limiter(app: MeshApp, settings: ServiceSettings) -> CapacityLimiter:
+def _limiter(app: MeshApp, settings: ServiceSettings, table: RankTable) -> CapacityLimiter:
     """Return the limiter that all methods of a server share, shown in the metrics."""
+    most = settings.max_concurrency
     limiter = CapacityLimiter(
-        max_concurrency=settings.max_concurrency,
+        max_concurrency=most,
         max_queue=settings.max_queue,
         max_queue_per_tenant=settings.max_queue_per_tenant,
+        table=table,
+        adaptive=AdaptiveLimit(min(settings.min_concurrency, most), most) if settings.adaptive_concurrency else None,
     )
-    _PRESSURE.labels(app.name).set_function(limiter.pressure)
-    _WAITING.labels(app.name).set_function(lambda: limiter.waiting)
+    limiter_metrics.show(limiter, app.name)
+    if app.on_limiter is not None:
+        app.on_limiter(limiter)
     return limiter
 
 
+def rank_by(rank_of: Callable[[str], int] | None, table: RankTable) -> Callable[[str, int | None], int]:
+    """Return what finds a call's rank from its tenant and from what its caller told.
+
+    Operators, and services on their own behalf, name no tenant: they rank highest, so that a flood of tenants' calls
+    does not lock out who must end it. Without `rank_of` the caller is believed, and who tells nothing ranks lowest.
+    """
+    lowest, highest = table.shares[0].rank, table.shares[-1].rank
+
+    def found(tenant_id: str, told: int | None) -> int:
+        if rank_of is not None:
+            return rank_of(tenant_id) if tenant_id else highest
+        return lowest if told is None else told
+
+    return found
+
+
 def _stages(
-    settings: ServiceSettings, keys: JwksKeys, drain: Drain, limiter: CapacityLimiter, trailers: AnswerTrailers
+    settings: ServiceSettings,
+    keys: JwksKeys,
+    drain: Drain,
+    limiter: CapacityLimiter,
+    trailers: AnswerTrailers,
+    rank_of: Callable[[str, int | None], int],
 ) -> StagesOf:
     """Return what gives each method its stages; all methods of a server share verifier, limiter and drain."""
     verifier = TokenVerifier(
@@ -138,7 +165,7 @@ def _stages(
             limiter=limiter,
             slow_call_s=settings.slow_call_s,
             access_log_ok_every=settings.access_log_ok_every,
-            rank_of=lambda _tenant: _DEFAULT_RANK,
+            rank_of=rank_of,
             drain=drain,
             trailers=trailers,
         )

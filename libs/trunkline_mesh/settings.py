@@ -37,6 +37,12 @@ class ServiceSettings(BaseSettings):
         None, description="Tier file: ranks, limits, promises. The package's own without one; the same everywhere."
     )
     max_concurrency: PositiveInt = Field(64, description="Calls that run at once; others wait in the fair queue.")
+    adaptive_concurrency: bool = Field(
+        True, description="Let fewer run at once while that makes them faster: found out by how long calls take."
+    )
+    min_concurrency: PositiveInt = Field(
+        8, description="So many run at once however long they take; without effect from `MAX_CONCURRENCY` on."
+    )
     max_queue: PositiveInt = Field(256, description="Calls that may wait, over all tenants.")
     max_queue_per_tenant: PositiveInt = Field(64, description="Calls of one tenant that may wait.")
     max_connections_rpcs: PositiveInt = Field(1024, description="Last-ditch cap of gRPC itself on concurrent calls.")

@@ -93,5 +93,5 @@ class Slot:
         others = self._task.uncancel()
         if others == 0 and exc_type is not None and issubclass(exc_type, asyncio.CancelledError):
             self._limiter.stats.preempted += 1
-            self.lane.preempted += 1
+            self.lane.preemptions.inc()
             raise Preempted(retry_delay_s=self._limiter.come_back_s(self.lane)) from None

@@ -23,7 +23,9 @@ Handler: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 class Limiter(Protocol):
     """What the capacity stage needs; trunkline_mesh.limiter.CapacityLimiter has it."""
 
-    def slot(self, *, tenant: str, rank: int, weight: float, deadline: Deadline) -> AbstractAsyncContextManager[float]:
+    def slot(
+        self, *, tenant: str, rank: int, weight: float, deadline: Deadline, kind: str, preemptible: bool
+    ) -> AbstractAsyncContextManager[float]:
         """Wait for a slot, hold it for the context's time, yield the seconds waited."""
         ...
 
@@ -40,7 +42,8 @@ class MethodStages:
     limiter: Limiter
     slow_call_s: float
     access_log_ok_every: int
-    rank_of: Callable[[str], int]
+    rank_of: Callable[[str, int | None], int]
+    """Takes the tenant (empty for none) and the rank that the caller told, if it did."""
     drain: Drain
     trailers: AnswerTrailers
 

@@ -50,6 +50,7 @@ async def open_app(settings: InferenceSettings) -> AsyncIterator[MeshApp]:
                 bindings=(binding,),
                 checks={"triton": probe.all_ready},
                 soft_checks={"redis": shared.available},
+                rank_use="gpu",
             )
         finally:
             await embed.aclose()

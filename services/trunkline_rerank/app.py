@@ -31,4 +31,4 @@ async def open_app(settings: RerankSettings) -> AsyncIterator[MeshApp]:
             register=rerank_grpc.add_RerankServiceServicer_to_server,
             policy=POLICY,
         )
-        yield MeshApp(name="rerank", bindings=(binding,), checks={"inference": scorer.reachable})
+        yield MeshApp(name="rerank", bindings=(binding,), checks={"inference": scorer.reachable}, rank_use="gpu")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from trunkline.retrieval.v1 import retrieval_service_pb2_grpc as retrieval_grpc
+from trunkline_map.rank_book import RankBook
 from trunkline_map.source import MapSource
 from trunkline_map.watcher import open_map_watcher
 from trunkline_mesh.app import MeshApp, ServiceBinding
@@ -20,6 +21,7 @@ from trunkline_retrieval.store import VectorStore
 from trunkline_retrieval.store_opening import StoreOpener
 from trunkline_retrieval.store_pool import StorePool
 from trunkline_retrieval.write import Write
+from trunkline_tiers import read_tiers
 
 
 @asynccontextmanager
@@ -42,7 +44,7 @@ async def open_store(settings: RetrievalSettings) -> AsyncIterator[StorePool]:
 
 
 def compose(settings: RetrievalSettings, source: MapSource, store: VectorStore) -> MeshApp:
-    """Wire the service around a map and a store. Does no I/O."""
+    """Wire the service around a map and a store. Does no I/O but to read the tier file."""
     placements = Placements(source, settings.region, jurisdiction=settings.jurisdiction)
     servicer = RetrievalServicer(
         Search(placements, store),
@@ -66,4 +68,5 @@ def compose(settings: RetrievalSettings, source: MapSource, store: VectorStore) 
         bindings=(binding,),
         checks={"map": source.ready, "stores": serves_some},
         soft_checks={"store": store.ready},
+        rank_of=RankBook(source, read_tiers(settings.tiers_path)).rank_of,
     )

@@ -9,6 +9,7 @@ from typing import Final
 
 from trunkline_map.blob import FileBlobStore
 from trunkline_map.etcd import open_etcd
+from trunkline_map.rank_book import RankBook
 from trunkline_map.source import MapSource
 from trunkline_map.watcher import watching
 from trunkline_mesh.app import MeshApp
@@ -56,7 +57,8 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
         # Without etcd the last good map answers reads, so losing it must not take this service out.
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}
         async with background(_set_up(maps)), _auditing(maps, settings), _freezing(freeze, watcher, settings):
-            yield MeshApp("routing-control", bindings, checks=checks, soft_checks=soft_checks)
+            rank_of = RankBook(watcher, tiers).rank_of
+            yield MeshApp("routing-control", bindings, checks=checks, soft_checks=soft_checks, rank_of=rank_of)
 
 
 @asynccontextmanager

@@ -74,7 +74,7 @@ _EXPORT_CAP_S: Final = 300.0
 
 CONTROL_POLICY: Final[Mapping[str, MethodPolicy]] = MappingProxyType(
     {
-        f"/trunkline.control.v1.{service}/{method}": MethodPolicy(access, _CAP_S, _FLOOR_S)
+        f"/trunkline.control.v1.{service}/{method}": MethodPolicy(access, _CAP_S, _FLOOR_S, preemptible=False)
         for service, methods in _SERVICES.items()
         for method, access in methods.items()
     }

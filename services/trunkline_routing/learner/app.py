@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from trunkline.routing.v1 import learning_service_pb2_grpc as learning_grpc
 from trunkline_map.blob import BlobPort, FileBlobStore
+from trunkline_map.rank_book import RankBook
 from trunkline_map.source import MapSource
 from trunkline_map.watcher import open_map_watcher
 from trunkline_mesh.app import MeshApp, ServiceBinding
@@ -38,6 +39,7 @@ from trunkline_routing.learner.suggesting import Suggesting
 from trunkline_routing.learner.trainer import ChildTrainer
 from trunkline_routing.learner.trying import Trying
 from trunkline_routing.settings import RoutingSettings
+from trunkline_tiers import read_tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ async def open_learner(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
                 bindings=(binding_of(learner.servicer),),
                 checks={"map": watcher.ready},
                 soft_checks={"etcd": watcher.connected},
+                rank_of=RankBook(watcher, read_tiers(settings.tiers_path)).rank_of,
             )
 
 
