@@ -271,9 +271,7 @@ def edge_app(
 
 
 def _reporter(settings: RoutingSettings, books: Books, send: Send) -> RegionReporter:
-    return RegionReporter(
-        send, books.sums, books.standing, books.utilisation, books.tiers, every_s=settings.report_every_s
-    )
+    return RegionReporter(send, books.sums, books.standing, books.utilisation, every_s=settings.report_every_s)
 
 
 def _service_credential(settings: RoutingSettings) -> Sequence[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import RegionEntry
-from trunkline_mesh.errors import DeadlineUnreachable, DomainError, Overloaded
+from trunkline_mesh.errors import DeadlineUnreachable, DomainError, Overloaded, Preempted
 from trunkline_routing.edge.candidates import Candidate
 from trunkline_routing.edge.trail import Known, add_attempt
 from trunkline_routing.errors import moves_on, none_left
@@ -180,7 +180,7 @@ class Course(Generic[T]):
 
     def _last_resorts(self) -> Iterator[tuple[Candidate, Outcome]]:
         """Who was put off, best first. After an answer of overload nobody is left who has too much to do, too."""
-        overloaded = isinstance(self.last, Overloaded | DeadlineUnreachable)
+        overloaded = isinstance(self.last, Overloaded | Preempted | DeadlineUnreachable)
         ranks = _PUT_OFF_HOME_FULL if self._home_full else _PUT_OFF
         left = (one for one in self._put_off if not overloaded or one[1] == _RAMP)
         yield from sorted(left, key=lambda one: ranks[one[1]])

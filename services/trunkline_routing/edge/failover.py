@@ -16,7 +16,7 @@ from trunkline_mesh.breaker import Breaker, BreakerState
 from trunkline_mesh.breaker_policy import BreakerPolicy
 from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DomainError, Draining, Overloaded
+from trunkline_mesh.errors import DomainError, Draining, Overloaded, Preempted
 from trunkline_mesh.retry_budget import RetryBudget
 from trunkline_routing.edge.candidates import Candidate
 from trunkline_routing.edge.course import Course, Lot, Outcome
@@ -244,7 +244,7 @@ class Failover:
         except DomainError as error:
             results = (error,) * len(courses)
         for result, course in zip(results, courses, strict=True):
-            if isinstance(result, Overloaded | Draining):
+            if isinstance(result, Overloaded | Preempted | Draining):
                 tenant = "" if isinstance(result, Draining) else course.lot.tenant_id
                 self._view.overloaded(self._dependency, region_id, tenant, result.retry_delay_s)
         return Ended(region, results, time.perf_counter() - began_s, known)

@@ -13,7 +13,6 @@ from trunkline_mesh.logs import get_logger
 from trunkline_routing.edge.report_sums import Span, Sums
 from trunkline_routing.edge.standing import Standing, Told
 from trunkline_routing.edge.utilisation import Utilisation
-from trunkline_tiers import TierFile
 
 LOOKS: Final = 10
 """Looks at the utilisation in one span: a single one would tell more of chance than of load."""
@@ -41,7 +40,6 @@ class RegionReporter:
         sums: Sums,
         standing: Standing,
         utilisation: Utilisation,
-        tiers: TierFile,
         *,
         every_s: float,
         rng: Callable[[], float] = random.random,
@@ -51,7 +49,6 @@ class RegionReporter:
         self._sums: Final = sums
         self._standing: Final = standing
         self._utilisation: Final = utilisation
-        self._ranks: Final = {name: tier.rank for name, tier in tiers.tiers.items()}
         self._every_s: Final = every_s
         self._rng: Final = rng
         self._pending: Span | None = None
@@ -67,9 +64,11 @@ class RegionReporter:
             await self.report()
 
     def look(self) -> None:
-        """Note how much of the servers each tier uses now."""
-        for tier, rank in self._ranks.items():
-            self._sums.used(tier, self._utilisation.of_rank(rank))
+        """Note how much of the servers each tier uses now, and what was refused before its tenant was known here."""
+        for tier, part in self._utilisation.by_tier():
+            self._sums.used(tier, part)
+        for tier, count in self._utilisation.newly_refused():
+            self._sums.shed(tier, count)
 
     async def report(self) -> None:
         """Send what is not acknowledged yet, else what was added up; a failure is counted, and nothing is lost."""

@@ -128,24 +128,23 @@ class TermsBook:
         reduced = level >= quota_pb.SERVICE_LEVEL_REDUCED
         emergency = level >= quota_pb.SERVICE_LEVEL_EMERGENCY
 
-        def cause(stage: trail_pb.StageName.ValueType, name: str, *, paid: bool, by_level: bool) -> Cause | None:
+        def cause(
+            stage: trail_pb.StageName.ValueType, name: str, *, priced: str = "", by_level: bool = False
+        ) -> Cause | None:
             if stage in off:
                 return Cause(_DISABLED, name)
-            if paid:
-                return Cause(_SPENT, name)
+            if spent and priced and not self._is_free(priced):
+                return Cause(_SPENT, priced)
             return Cause(_LEVEL, name) if by_level else None
 
-        def unpaid(stage: str) -> bool:
-            return spent and not self._is_free(stage)
-
-        embedding = cause(trail_pb.STAGE_NAME_EMBEDDING, "embedding", paid=unpaid("embedding"), by_level=emergency)
-        decision = cause(trail_pb.STAGE_NAME_DECISION, "decision", paid=False, by_level=False)
+        embedding = cause(trail_pb.STAGE_NAME_EMBEDDING, "embedding", priced="embedding", by_level=emergency)
+        decision = cause(trail_pb.STAGE_NAME_DECISION, "decision")
         return Terms(
             level=level,
-            search=cause(trail_pb.STAGE_NAME_RETRIEVAL, "retrieval", paid=unpaid("search"), by_level=False),
-            write=cause(trail_pb.STAGE_NAME_WRITE, "write", paid=unpaid("write"), by_level=False),
-            passages=cause(trail_pb.STAGE_NAME_EMBEDDING, "embedding", paid=False, by_level=False),
-            rerank=cause(trail_pb.STAGE_NAME_RERANK, "rerank", paid=unpaid("rerank"), by_level=reduced),
+            search=cause(trail_pb.STAGE_NAME_RETRIEVAL, "retrieval", priced="search"),
+            write=cause(trail_pb.STAGE_NAME_WRITE, "write", priced="write"),
+            passages=cause(trail_pb.STAGE_NAME_EMBEDDING, "embedding"),
+            rerank=cause(trail_pb.STAGE_NAME_RERANK, "rerank", priced="rerank", by_level=reduced),
             embedding=embedding,
             semantics=decision or _without_vectors(embedding),
             trusts_semantics=decision is None,

@@ -1,18 +1,13 @@
-"""How much of the region's servers each tier and those above it hold or want."""
+"""How much of the region's servers each tier and those above it hold or want, and what this one had to refuse."""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Iterator
+from typing import Final
 
+from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_routing.edge.region_view import RegionView
 from trunkline_tiers import TierFile
-
-
-class Limiter(Protocol):
-    """What is asked of this server's limiter; trunkline_mesh.limiter.CapacityLimiter has it."""
-
-    def utilisation_of(self, rank: int) -> float:
-        """Return the part of the slots that calls of `rank` and above hold or want."""
 
 
 class Utilisation:
@@ -26,15 +21,32 @@ class Utilisation:
         """Know no limiter yet."""
         self._view: Final = view
         self._region_id: Final = region_id
-        self._lowest_rank: Final = tiers.tiers[tiers.lowest].rank
-        self._limiter: Limiter | None = None
+        self._tier_of: Final = {tier.rank: name for name, tier in tiers.tiers.items()}
+        self._lowest_rank: Final = min(self._tier_of)
+        self._limiter: CapacityLimiter | None = None
+        self._refused: dict[int, int] = {}
 
-    def on_limiter(self, limiter: Limiter) -> None:
+    def on_limiter(self, limiter: CapacityLimiter) -> None:
         """Take this server's own limiter, once it has one."""
         self._limiter = limiter
 
-    def of_rank(self, rank: int) -> float:
-        """Return the largest part of any server's slots that calls of `rank` and above hold or want; 0 and more."""
+    def by_tier(self) -> Iterator[tuple[str, float]]:
+        """Yield each tier with the largest part of any server's slots that it and those above it hold or want."""
+        for rank, tier in self._tier_of.items():
+            yield tier, self._of_rank(rank)
+
+    def newly_refused(self) -> Iterator[tuple[str, int]]:
+        """Yield tiers with the calls of them that this server refused or ended for others since this was last asked."""
+        if self._limiter is None:
+            return
+        for lane in self._limiter.lanes:
+            refused = lane.shed + lane.preempted
+            new = refused - self._refused.get(lane.rank, 0)
+            if new > 0 and lane.rank in self._tier_of:
+                self._refused[lane.rank] = refused
+                yield self._tier_of[lane.rank], new
+
+    def _of_rank(self, rank: int) -> float:
         if self._limiter is None:
             return 0.0
         own = self._limiter.utilisation_of(rank)

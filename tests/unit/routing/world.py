@@ -111,12 +111,15 @@ class FakeInference:
     hanging: set[str] = field(default_factory=set)
     calls: list[tuple[str, tuple[str, ...], bool]] = field(default_factory=list)
     spaces: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the first call."""
 
     async def embed(
         self, region: RegionEntry, space: SpaceEntry, texts: Sequence[str], *, passages: bool, deadline: Deadline
     ) -> Sequence[Vector]:
         self.calls.append((region.region_id, tuple(texts), passages))
         self.spaces.append(space.space_id)
+        self.asked.set()
         if region.region_id in self.hanging:
             await asyncio.Event().wait()
         if region.region_id in self.failing:
