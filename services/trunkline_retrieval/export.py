@@ -44,14 +44,14 @@ class Export:
     async def run(self, command: ExportCommand, deadline: Deadline) -> AsyncGenerator[ScrollPage, None]:
         """Yield the collection's pages in the order of point ids, at least one; the last has no cursor.
 
-        Documents written or deleted meanwhile may be in it or not; all others come exactly once. Raises what
-        Placements.resolve and VectorStore.scroll raise.
+        Documents written or deleted meanwhile may be in it or not; all others come exactly once. The map is asked again
+        for each page, because a stream lives for minutes: a tenant that is suspended meanwhile reads no further one.
+        Raises what Placements.resolve and VectorStore.scroll raise.
         """
-        (ref,) = await self._placements.resolve(
-            command.tenant_id, (command.collection_id,), command.map_token, deadline
-        )
-        cursor = command.cursor
+        cursor, map_token = command.cursor, command.map_token
         while True:
+            (ref,) = await self._placements.resolve(command.tenant_id, (command.collection_id,), map_token, deadline)
+            map_token = b""  # the map only grows newer
             page = await self._store.scroll(
                 ref, cursor, command.page_size, until_store(deadline).within(PAGE_TIMEOUT_S)
             )

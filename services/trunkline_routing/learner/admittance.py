@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from trunkline_map.entries import RegionEntry, RegionState, TenantEntry
 from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.source import MapSource
-from trunkline_mesh.errors import MapNotReady, ResidencyRouterOutside, TenantUnknown
+from trunkline_mesh.errors import MapNotReady, ResidencyRouterOutside, TenantSuspended, TenantUnknown
+from trunkline_mesh.request import ROLE_OPERATOR, current_principal
 from trunkline_routing.control.access import readable_tenant
 from trunkline_routing.learner.duty import region_in_charge
 
@@ -32,13 +33,16 @@ class Admittance:
     def of(self, requested: str) -> Admitted:
         """Return the tenant of the current request: its own, or the one that an operator names.
 
-        Raises FieldInvalid, TenantMismatch, MapNotReady, TenantUnknown and ResidencyRouterOutside.
+        Raises FieldInvalid, TenantMismatch, MapNotReady, TenantUnknown, TenantSuspended for its own people, and
+        ResidencyRouterOutside.
         """
         tenant_id = readable_tenant(requested)
         snapshot = self._source.snapshot
         tenant = snapshot.tenant(tenant_id)
         if tenant is None:
             raise TenantUnknown
+        if tenant.suspended and not current_principal().has_role(ROLE_OPERATOR):
+            raise TenantSuspended
         own = snapshot.region(self._region_id)
         if own is None:
             raise MapNotReady("this learner's region is not in the map", retry_delay_s=1.0)

@@ -286,6 +286,26 @@ async def test_delete_and_export_obey_the_map() -> None:
     assert pages == [ScrollPage((), None)]
 
 
+async def test_an_export_ends_when_its_tenant_is_suspended() -> None:
+    """A stream lives for minutes; the map is asked again before each further page."""
+    world = the_map()
+
+    class LongStore(RecordingStore):
+        async def scroll(self, ref: CollectionRef, cursor: UUID | None, limit: int, deadline: Deadline) -> ScrollPage:
+            await super().scroll(ref, cursor, limit, deadline)
+            return ScrollPage((), UUID(int=len(self.calls)))
+
+    store = LongStore()
+    pages = Export(Placements(world, "eu-west"), store).run(ExportCommand("acme", "docs"), soon())
+    await anext(pages)
+    await anext(pages)
+    world.put(tenant("acme", "eu", "us", suspended=True))
+
+    with pytest.raises(TenantSuspended):
+        await anext(pages)
+    assert len(store.calls) == 2
+
+
 async def test_one_failing_collection_fails_the_search() -> None:
     """Of several collections, a failing one is told and not left out."""
 
