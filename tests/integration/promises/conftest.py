@@ -28,7 +28,7 @@ from trunkline_map.testing import StaticMap, region, static_map, tenant
 from trunkline_mesh.background import background
 from trunkline_tiers import TierFile, default_tiers
 
-QUICK = {"down_after_s": 0.001, "up_after_s": 0.001}
+QUICK = {"down_after_s": 1e-9, "up_after_s": 1e-9}
 """Levels that follow what is seen at once: how long they wait is a law of the pure rules."""
 
 

@@ -32,11 +32,11 @@ async def test_levels_follow_this_replicas_own_reports() -> None:
         await alone.keeper.tick()
 
     answer = await alone.desk.take(report(100, tier="free", utilisation=0.95))
-    assert [told.level for told in answer.levels] == [Level.EMERGENCY, Level.NORMAL, Level.NORMAL]
+    assert [Level(told.level) for told in answer.levels] == [Level.EMERGENCY, Level.NORMAL, Level.NORMAL]
     told = await LevelsAnswer(alone.keeper).answer()
     assert [each.tier for each in told.levels] == ["free", "pro", "enterprise"]
     assert told.routers == 1
-    assert LevelsAnswer(alone.keeper).level_of("unheard-of") == Level.NORMAL
+    assert Level(LevelsAnswer(alone.keeper).level_of("unheard-of")) is Level.NORMAL
 
 
 async def test_levels_stay_while_nobody_reports() -> None:
