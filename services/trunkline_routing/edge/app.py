@@ -12,6 +12,7 @@ from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from trunkline_lease import open_lease_holder
 from trunkline_map.blob import FileBlobStore
 from trunkline_map.entries import RegionState
+from trunkline_map.rank_book import RankBook
 from trunkline_map.source import MapSource
 from trunkline_map.watcher import open_map_watcher
 from trunkline_mesh import metrics
@@ -221,7 +222,7 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
             "reports": lambda: reporter.healthy,
             **books.soft_checks(),
         }
-        yield edge_app(servicer, watcher, settings.region, soft_checks)
+        yield edge_app(servicer, watcher, settings.region, books, soft_checks)
 
 
 @asynccontextmanager
@@ -257,9 +258,13 @@ def edge_app(
     servicer: RoutingServicer,
     source: MapSource,
     region_id: str,
+    books: Books,
     soft_checks: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
 ) -> MeshApp:
-    """Return the front door of a region, ready to be served. It tells its callers when its region does not serve."""
+    """Return the front door of a region, ready to be served. It tells its callers when its region does not serve.
+
+    `books` are those of the servicer: they have the tiers, and look at the server's limiter.
+    """
     return MeshApp(
         name="routing",
         bindings=(binding_of(servicer),),
@@ -267,6 +272,8 @@ def edge_app(
         soft_checks=soft_checks,
         service_checks={SERVICE: lambda: not leaving(source, region_id)},
         draining=lambda: leaving(source, region_id),
+        rank_of=RankBook(source, books.tiers).rank_of,
+        on_limiter=books.utilisation.on_limiter,
     )
 
 

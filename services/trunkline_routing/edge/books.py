@@ -28,6 +28,7 @@ from trunkline_usage.search_audit import SearchAudit, open_search_audit
 class Books:
     """All of it; made once for a process."""
 
+    tiers: TierFile
     standing: Standing
     terms: TermsBook
     in_flight: InFlight
@@ -64,6 +65,7 @@ def build_books(
         asked=sums.asked,
     )
     return Books(
+        tiers=tiers,
         standing=standing,
         terms=terms,
         in_flight=InFlight(tiers),

@@ -29,6 +29,7 @@ from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.serving import start
 from trunkline_routing.edge.app import build_embedding, build_servicer, edge_app, pressure_listener
+from trunkline_routing.edge.books import Books, open_books
 from trunkline_routing.edge.deciding import build_deciding
 from trunkline_routing.edge.inference_client import InferenceClient
 from trunkline_routing.edge.receipts import Receipts
@@ -89,6 +90,7 @@ class FrontDoor:
     view: RegionView
     breakers: BreakerRegistry
     proxies: dict[str, TcpProxy]
+    books: Books
 
     def token(self, **options: Any) -> str:
         """Mint a token of the tenant, or of whom the options say."""
@@ -203,6 +205,7 @@ async def open_front_door(
         breakers, view = BreakerRegistry(), RegionView()
         if probing:
             await stack.enter_async_context(background(RegionProber(source, channels, view).run()))
+        books = await stack.enter_async_context(open_books(made, view))
         embedding = build_embedding(InferenceClient(channels), breakers, view)
         blobs = FakeBlobs({hashlib.sha256(POLICY.encode()).hexdigest(): POLICY})
         store = FileFeedbackStore(folder / "feedback")
@@ -220,9 +223,10 @@ async def open_front_door(
             breakers,
             made,
             view,
+            books,
         )
-        app = edge_app(servicer, source, region)
+        app = edge_app(servicer, source, region, books)
         running = await start(app, made, stack)
         address = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-        yield FrontDoor(region, source, regions, identity, quota, channel, address, view, breakers, proxies)
+        yield FrontDoor(region, source, regions, identity, quota, channel, address, view, breakers, proxies, books)
