@@ -28,7 +28,7 @@ from trunkline_mesh.background import background
 from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.serving import start
-from trunkline_routing.edge.app import build_embedding, build_servicer, edge_app, pressure_listener
+from trunkline_routing.edge.app import edge_app, pressure_listener
 from trunkline_routing.edge.books import Books, open_books
 from trunkline_routing.edge.deciding import build_deciding
 from trunkline_routing.edge.inference_client import InferenceClient
@@ -38,6 +38,7 @@ from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.rerank_client import RerankClient
 from trunkline_routing.edge.retrieval_client import RetrievalClient
 from trunkline_routing.edge.sample_client import SampleClient
+from trunkline_routing.edge.wiring import build_embedding, build_servicer
 from trunkline_routing.feedback.journal import FileFeedbackStore
 from trunkline_routing.settings import RoutingSettings
 

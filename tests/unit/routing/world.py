@@ -25,7 +25,6 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DomainError, invalid_field
 from trunkline_mesh.request import RequestScope, enter_request
 from trunkline_mesh.retry_budget import RetryBudget
-from trunkline_routing.edge.app import build_servicer
 from trunkline_routing.edge.books import build_books
 from trunkline_routing.edge.budgets import StageBudgets
 from trunkline_routing.edge.choosers import Chooser
@@ -45,6 +44,7 @@ from trunkline_routing.edge.servicer import RoutingServicer
 from trunkline_routing.edge.spending import Spending
 from trunkline_routing.edge.standing import Budget, Told
 from trunkline_routing.edge.trail import TrailRecorder
+from trunkline_routing.edge.wiring import build_servicer
 from trunkline_routing.edge.write import Write
 from trunkline_routing.feedback.records import Record
 from trunkline_routing.settings import RoutingSettings
