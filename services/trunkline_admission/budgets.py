@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final, TypeVar
 
 from trunkline_admission.periods import Periods
+from trunkline_admission.tenant_limits import override_in_force
 from trunkline_map.entries import TenantEntry
 
 K = TypeVar("K")
@@ -60,10 +61,9 @@ def month_of(time_zone: str, now_s: float) -> Month:
 
 def budget_micros(entry: TenantEntry, now_s: float) -> int:
     """Return what the tenant may spend in a month, by the last override in force if that says so; 0 for no end."""
-    for override in reversed(entry.overrides):
-        if override.ends_at_s > now_s:
-            return override.limits.budget_micros_per_month or entry.limits.budget_micros_per_month
-    return entry.limits.budget_micros_per_month
+    override = override_in_force(entry, now_s)
+    own = entry.limits.budget_micros_per_month
+    return own if override is None else override.limits.budget_micros_per_month or own
 
 
 class Budgets:

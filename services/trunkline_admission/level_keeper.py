@@ -12,7 +12,8 @@ from typing import Any, Final
 from trunkline_admission.errors import AUTHORITY_AWAY
 from trunkline_admission.levels import Evidence, Level, TierState, advance_all
 from trunkline_admission.promise_metrics import LEVEL, LEVEL_CHANGES
-from trunkline_admission.promise_store import PromiseStore, Seen
+from trunkline_admission.promise_records import Seen
+from trunkline_admission.promise_store import PromiseStore
 from trunkline_admission.windows import ReportWindows
 from trunkline_mesh.logs import get_logger
 from trunkline_tiers import TierFile

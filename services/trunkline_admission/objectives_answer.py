@@ -18,7 +18,8 @@ from trunkline_admission.objectives import (
     with_outages,
 )
 from trunkline_admission.promise_metrics import BUDGET_SPENT, BURN_RATE
-from trunkline_admission.promise_store import MAX_TROUBLED, Accounts, PromiseStore
+from trunkline_admission.promise_records import MAX_TROUBLED, Accounts
+from trunkline_admission.promise_store import PromiseStore
 from trunkline_map.entries import RegionState
 from trunkline_map.source import MapSource
 from trunkline_mesh.clock import MONOTONIC, Clock

@@ -1,42 +1,32 @@
-"""Reports, levels and accounts of promises in the region's store: the scripts' keys, arguments and answers."""
+"""Reports, levels and accounts of promises in the region's store: one script for each."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from trunkline_admission.levels import FRESH_S, LATENCY_BUCKETS, WINDOW_S, Evidence
-from trunkline_admission.objectives import (
-    DAY_S,
-    RATE_HOURS,
-    SILENT_S,
-    WINDOW_DAYS,
-    Account,
-    Outage,
-    Tally,
+from trunkline_admission.levels import FRESH_S, WINDOW_S
+from trunkline_admission.promise_records import (
+    Accounts,
+    Counted,
+    Seen,
+    account_of,
+    evidence_of,
+    outage_of,
+    pairs_of,
+    report_body,
+    text_of,
 )
 from trunkline_admission.report_parts import Part
 from trunkline_admission.scripting import ScriptRunner
-from trunkline_admission.windows import MAX_ROUTERS
 from trunkline_mesh.clock import Clock
 from trunkline_mesh.errors import BackendUnavailable
 
 WINDOWS: Final = 16
 """Windows of one second that are kept; above WINDOW_S."""
-MAX_OUTAGES: Final = 100
-"""Outages that are remembered, the latest ones."""
-MAX_TROUBLED: Final = 500
-"""Tenants with failed calls that are remembered for the account of all, those with the latest ones."""
-TIER_HOURS: Final = 24 * (WINDOW_DAYS + 1) + RATE_HOURS
-"""Hours that a tier's account keeps: the window, and what tells the usual traffic before an outage at its beginning."""
-TENANT_HOURS: Final = 74
-"""Hours that a tenant's account keeps: three days for burn rates."""
-ACCOUNT_TTL_S: Final = (WINDOW_DAYS + 3) * DAY_S
-MONTH_TTL_S: Final = 100 * DAY_S
 LEVELS_TTL_S: Final = 3600
 """Levels that nobody has renewed for so long are forgotten."""
 
@@ -60,48 +50,6 @@ class StoreClock:
         return now_s
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What became of a part."""
-
-    counted: bool
-    """False where it had been counted before."""
-    spent_micros: Sequence[int]
-    """Of each tenant in its month, in the order of the part."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What all routers saw lately, and the levels that hold."""
-
-    now_s: float
-    version: str
-    """Of the levels; empty where none are kept."""
-    levels: str
-    """As they were kept."""
-    routers: int
-    evidence: Mapping[str, Evidence] | None
-    """By tier; None if nobody has reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accounts:
-    """Accounts of tiers or tenants, with the region's outages."""
-
-    now_s: float
-    heard_at_s: float | None
-    """When a router was last heard; None if none ever was."""
-    downed: bool
-    """True if since then the map has had the region down."""
-    served: Mapping[str, int]
-    """Calls by tier since then."""
-    outages: Sequence[Outage]
-    troubled: Sequence[str]
-    """Tenants with failed calls, the latest first."""
-    accounts: Sequence[Account]
-    """In the order of the names."""
-
-
 class PromiseStore:
     """The scripts' surface. All keys share one tag, so they share a cluster's slot: an account is added in one step.
 
@@ -119,7 +67,7 @@ class PromiseStore:
     async def count(self, part: Part) -> Counted:
         """Add one part of a report, unless it was added before."""
         keys = [self._key("routers"), self._key("sequences"), *self._silence, *self._windows]
-        body = _body(part, keys, self._key)
+        body = report_body(part, keys, self._key)
         with _sensible():
             counted, now_ms, *rest = await self._scripts.run("report", keys, (json.dumps(body),))
             outcome = Counted(bool(counted), [int(micros) for micros in rest[0]] if rest else ())
@@ -131,8 +79,8 @@ class PromiseStore:
         keys = (self._key("levels"), self._key("routers"), *self._windows)
         with _sensible():
             now_ms, version, levels, routers, sums = await self._scripts.run("evidence", keys, (WINDOW_S, FRESH_S))
-            evidence = _evidence(_pairs(sums))
-            return Seen(self.clock.learn(int(now_ms)), _text(version), _text(levels), int(routers), evidence)
+            evidence = evidence_of(pairs_of(sums))
+            return Seen(self.clock.learn(int(now_ms)), text_of(version), text_of(levels), int(routers), evidence)
 
     async def keep_levels(self, version: str, new_version: str, levels: str) -> bool:
         """Keep new levels; return False if another replica was first."""
@@ -147,16 +95,16 @@ class PromiseStore:
             now_ms, silence, outages, named, fields = await self._scripts.run(
                 "accounts", (*self._silence, *names), (troubled,)
             )
-            heard = _pairs(silence)
+            heard = pairs_of(silence)
             at_ms = heard.pop("at_ms", None)
             return Accounts(
                 now_s=int(now_ms) / 1000,
                 heard_at_s=None if at_ms is None else int(at_ms) / 1000,
                 downed=heard.pop("downed", "") == "1",
                 served={name.removeprefix("served:"): int(calls) for name, calls in heard.items()},
-                outages=[_outage(json.loads(text)) for text in outages],
-                troubled=[_text(name) for name in named],
-                accounts=[_account(_pairs(each)) for each in fields],
+                outages=[outage_of(text) for text in outages],
+                troubled=[text_of(name) for name in named],
+                accounts=[account_of(pairs_of(each)) for each in fields],
             )
 
     def _key(self, name: str) -> str:
@@ -170,107 +118,9 @@ class PromiseStore:
 
 
 @contextmanager
-def _sensible() -> Any:
+def _sensible() -> Iterator[None]:
     """Turn an answer that makes no sense into a store that cannot be asked."""
     try:
         yield
     except (TypeError, ValueError, KeyError, IndexError) as exc:
         raise BackendUnavailable("the store's answer makes no sense") from exc
-
-
-def _body(part: Part, keys: list[str], key_of: Any) -> dict[str, Any]:
-    """Return the script's argument; the keys that it names by place are added to `keys`."""
-    places: dict[str, int] = {}
-
-    def place(name: str) -> int:
-        if name not in places:
-            keys.append(key_of(name))
-            places[name] = len(keys)
-        return places[name]
-
-    tiers = [
-        {
-            "key": place(f"tier:{seen.tier}"),
-            "name": seen.tier,
-            "calls": seen.calls,
-            "errors": seen.errors,
-            "slow": seen.slow,
-            "utilisation": seen.utilisation,
-            "counts": {str(index): count for index, count in enumerate(seen.latency_counts) if count},
-        }
-        for seen in part.tiers
-    ]
-    tenants = [
-        {
-            "key": place(f"tenant:{row.seen.tenant_id}"),
-            "month": place(f"month:{row.month}"),
-            "name": row.seen.tenant_id,
-            "calls": row.seen.calls,
-            "errors": row.seen.errors,
-            "slow": row.seen.slow,
-            "cost_micros": row.seen.cost_micros,
-        }
-        for row in part.tenants
-    ]
-    return {
-        "router": part.router,
-        "sequence": part.sequence,
-        "part": part.index,
-        "fronts": part.fronts,
-        "late": part.late,
-        "down": part.down,
-        "planned": part.planned,
-        "tiers": tiers,
-        "tenants": tenants,
-        "silent_ms": round(SILENT_S * 1000),
-        "max_routers": MAX_ROUTERS,
-        "max_outages": MAX_OUTAGES,
-        "max_troubled": MAX_TROUBLED,
-        "tier_hours": TIER_HOURS,
-        "tenant_hours": TENANT_HOURS,
-        "tenant_days": WINDOW_DAYS + 1,
-        "account_ttl_s": ACCOUNT_TTL_S,
-        "month_ttl_s": MONTH_TTL_S,
-    }
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _pairs(flat: Iterable[Any]) -> dict[str, str]:
-    texts = [_text(each) for each in flat]
-    return dict(zip(texts[::2], texts[1::2], strict=True))
-
-
-def _evidence(sums: dict[str, str]) -> dict[str, Evidence] | None:
-    if not int(sums.pop("seconds")):
-        return None
-    numbers: dict[str, dict[str, float]] = {}
-    for field, text in sums.items():
-        kind, _, tier = field.partition("/")
-        numbers.setdefault(tier, {})[kind] = float(text)
-    return {
-        tier: Evidence(
-            calls=int(kinds.get("c", 0)),
-            errors=int(kinds.get("e", 0)),
-            latency_counts=tuple(int(kinds.get(str(index), 0)) for index in range(LATENCY_BUCKETS)),
-            utilisation=kinds.get("u"),
-        )
-        for tier, kinds in numbers.items()
-    }
-
-
-def _outage(kept: Mapping[str, Any]) -> Outage:
-    return Outage(kept["from_ms"] / 1000, kept["to_ms"] / 1000, dict(kept["served"]))
-
-
-_COLUMNS: Final = {"c": "calls", "e": "errors", "s": "slow"}
-
-
-def _account(fields: Mapping[str, str]) -> Account:
-    tables: dict[str, dict[int, dict[str, int]]] = {"h": {}, "d": {}}
-    for field, text in fields.items():
-        tables[field[0]].setdefault(int(field[2:]), {})[_COLUMNS[field[1]]] = int(text)
-    hours, days = ({index: Tally(**columns) for index, columns in tables[mark].items()} for mark in ("h", "d"))
-    return Account(hours, days)

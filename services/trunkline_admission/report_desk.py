@@ -10,7 +10,8 @@ from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline_admission.budgets import Budgets, month_of
 from trunkline_admission.level_keeper import LevelKeeper
 from trunkline_admission.promise_metrics import REPORTS
-from trunkline_admission.promise_store import Counted, StoreClock
+from trunkline_admission.promise_records import Counted
+from trunkline_admission.promise_store import StoreClock
 from trunkline_admission.report_messages import parse_report, report_response
 from trunkline_admission.report_parts import KnownReport, Part, TenantRow
 from trunkline_admission.report_queue import ReportQueue

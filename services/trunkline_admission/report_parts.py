@@ -8,8 +8,8 @@ from typing import Final
 
 from trunkline_admission.seen import Report, TenantSeen, TierSeen
 
-PART_TENANTS: Final = 250
-"""Tenants in one part: the store is busy with one for about a millisecond."""
+PART_TENANTS: Final = 100
+"""Tenants in one part: the store is busy with one for one or two milliseconds, and quotas wait in the same store."""
 
 
 @dataclass(frozen=True, slots=True)

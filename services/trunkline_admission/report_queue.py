@@ -10,7 +10,8 @@ from typing import Final
 
 from trunkline_admission.errors import AUTHORITY_AWAY
 from trunkline_admission.promise_metrics import REPORTS, REPORTS_WAITING
-from trunkline_admission.promise_store import Counted, PromiseStore
+from trunkline_admission.promise_records import Counted
+from trunkline_admission.promise_store import PromiseStore
 from trunkline_admission.report_parts import KnownReport, Part, parts_of
 from trunkline_mesh.clock import MONOTONIC, Clock
 

@@ -131,14 +131,17 @@ end
 for _, tier in ipairs(part.tiers) do
   account(KEYS[tier.key], tier, part.tier_hours, 0)
 end
-local spent = {}
+local spent, months = {}, {}
 for _, tenant in ipairs(part.tenants) do
   account(KEYS[tenant.key], tenant, part.tenant_hours, part.tenant_days)
   if tenant.errors > 0 then
     redis.call('ZADD', KEYS[5], now_s, tenant.name)
   end
   table.insert(spent, redis.call('HINCRBY', KEYS[tenant.month], tenant.name, whole(tenant.cost_micros)))
-  redis.call('EXPIRE', KEYS[tenant.month], part.month_ttl_s)
+  months[tenant.month] = true
+end
+for month in pairs(months) do
+  redis.call('EXPIRE', KEYS[month], part.month_ttl_s)
 end
 redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -part.max_troubled - 1)
 return { 1, now_ms, spent }
