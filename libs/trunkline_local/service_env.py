@@ -123,7 +123,8 @@ def _inference(seat: Seat, around: Surroundings) -> dict[str, str]:
 
 
 def _admission(seat: Seat, around: Surroundings) -> dict[str, str]:
-    return {"ETCD_ENDPOINTS": ",".join(around.etcd_endpoints), "REDIS_URL": seat.valkey_url}
+    own = {} if seat.usage_dir is None else {"USAGE_DIR": str(seat.usage_dir)}
+    return own | {"ETCD_ENDPOINTS": ",".join(around.etcd_endpoints), "REDIS_URL": seat.valkey_url}
 
 
 _OWN = {
