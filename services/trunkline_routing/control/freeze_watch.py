@@ -30,9 +30,7 @@ AT_ONCE: Final = 16
 Ask = Callable[[RegionEntry], Awaitable[Sequence[Promised]]]
 """Asks one region. Raises DomainError; bounds its time itself."""
 
-_FROZEN: Final = gauge(
-    "control_freeze", "What error budgets say about changes: 2 freeze, 3 lockdown, 4 violated.", ("tier",)
-)
+_FROZEN: Final = gauge("control_freeze", "What error budgets say about changes: 1 review to 4 violated.", ("tier",))
 
 log = get_logger("control.freeze")
 
