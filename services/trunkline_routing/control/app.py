@@ -26,12 +26,16 @@ from trunkline_routing.control.freeze import Freeze
 from trunkline_routing.control.freeze_watch import FreezeWatch, asker
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.policy_text import read_policy
+from trunkline_routing.control.refusal_writer import RefusalWriter
 from trunkline_routing.control.tiers import read_allowances
 from trunkline_routing.control.two_persons import SecondPerson, parse_acts
 from trunkline_routing.settings import RoutingSettings
 from trunkline_tiers import read_tiers
 
 _log = get_logger(__name__)
+
+REFUSALS_DIR: Final = "refusals"
+"""Folder of the account of refusals, in that of the audit log."""
 
 ATTEMPT_TIMEOUT_S: Final = 5.0
 """Bound of one attempt to set up a new etcd."""
@@ -53,23 +57,36 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
         rules = Rules(
             read_allowances(settings.tier_limits_path), SecondPerson(parse_acts(settings.two_person_acts)), tiers
         )
-        bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), read_policy, rules)
+        refusals = _refusals(watcher, settings)
+        note = refusals.note if refusals is not None else None
+        bindings = control_bindings(maps, FileBlobStore(settings.blob_dir), read_policy, rules, note)
         # Without etcd the last good map answers reads, so losing it must not take this service out.
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}
-        async with background(_set_up(maps)), _auditing(maps, settings), _freezing(freeze, watcher, settings):
+        async with background(_set_up(maps)), _auditing(maps, refusals, settings), _freezing(freeze, watcher, settings):
             rank_of = RankBook(watcher, tiers).rank_of
             yield MeshApp("routing-control", bindings, checks=checks, soft_checks=soft_checks, rank_of=rank_of)
 
 
 @asynccontextmanager
-async def _auditing(maps: MapStore, settings: RoutingSettings) -> AsyncIterator[None]:
-    """Write the audit log for the duration of the context, if there is to be one."""
-    if settings.audit_dir is None:
+async def _auditing(maps: MapStore, refusals: RefusalWriter | None, settings: RoutingSettings) -> AsyncIterator[None]:
+    """Write the audit log and the account of refusals for the duration of the context, if there are to be any."""
+    if settings.audit_dir is None or refusals is None:
         yield
         return
     writer = AuditWriter(maps, AuditFile(settings.audit_dir, settings.audit_file_bytes))
-    async with background(writer.run()):
+    async with background(writer.run()), background(refusals.run()):
         yield
+
+
+def _refusals(source: MapSource, settings: RoutingSettings) -> RefusalWriter | None:
+    """Return what writes the account of refusals, if there is to be one."""
+    if settings.audit_dir is None:
+        return None
+
+    def revision() -> int:
+        return source.snapshot.revision if source.ready() else 0
+
+    return RefusalWriter(settings.audit_dir / REFUSALS_DIR, settings.audit_file_bytes, revision)
 
 
 @asynccontextmanager

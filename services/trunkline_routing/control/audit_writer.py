@@ -87,7 +87,7 @@ class AuditWriter:
     async def _append(self, changes: Sequence[ChangeOfEntry], epoch: bytes) -> None:
         if not changes:
             return
-        await _in_thread(lambda: self._file.append([line_fields(change, epoch) for change in changes]))
+        await in_thread(lambda: self._file.append([line_fields(change, epoch) for change in changes]))
         AUDIT_LINES.inc(len(changes))
         AUDIT_REVISION.set(changes[-1].revision)
         await self._trim(changes)
@@ -122,7 +122,7 @@ async def _next_items(read: Read, probe: Callable[[], Awaitable[None]]) -> list[
             ]
 
 
-async def _in_thread(work: Callable[[], _T]) -> _T:
+async def in_thread(work: Callable[[], _T]) -> _T:
     """Run `work` in a thread, and wait for it even when cancelled: it uses a file that is closed afterwards."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trunkline.control.v1 import (
     approval_service_pb2_grpc,
@@ -30,6 +30,7 @@ from trunkline_routing.control.policy import CONTROL_POLICY
 from trunkline_routing.control.policy_blobs import PolicyBlobs
 from trunkline_routing.control.policy_heads import PolicyHeads
 from trunkline_routing.control.policy_texts import PolicyReader, PolicyTexts
+from trunkline_routing.control.refusals import Note, Noting
 from trunkline_routing.control.regions import Regions
 from trunkline_routing.control.rollouts import Rollouts
 from trunkline_routing.control.servicers.approval import ApprovalServicer
@@ -77,9 +78,13 @@ class ControlUseCases:
 
 
 def control_bindings(
-    maps: MapStore, blobs: BlobPort, read_policy: PolicyReader, rules: Rules | None = None
+    maps: MapStore,
+    blobs: BlobPort,
+    read_policy: PolicyReader,
+    rules: Rules | None = None,
+    note: Note | None = None,
 ) -> list[ServiceBinding]:
-    """Return the control role's services."""
+    """Return the control role's services; `note` takes what they refuse."""
     cases = ControlUseCases(maps, blobs, read_policy, rules or Rules())
     collections = CollectionMapServicer(cases.collections, cases.accounts)
     regions = RegionServicer(cases.regions, cases.accounts)
@@ -89,7 +94,7 @@ def control_bindings(
     approvals = ApprovalServicer(cases.accounts.approvals)
     imports = Imports(maps, cases.regions, cases.spaces, cases.tenants, cases.collections)
     whole_map = MapServicer(Status(maps), Export(maps), imports, Epoch(maps, cases.second), cases.accounts.approvals)
-    return [
+    bindings = [
         _bind(
             "CollectionMapService",
             collections,
@@ -102,6 +107,9 @@ def control_bindings(
         _bind("MapService", whole_map, map_service_pb2_grpc.add_MapServiceServicer_to_server),
         _bind("ApprovalService", approvals, approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server),
     ]
+    if note is None:
+        return bindings
+    return [replace(binding, servicer=Noting(binding.servicer, note)) for binding in bindings]
 
 
 def _bind(service: str, servicer: object, register: Callable[..., None]) -> ServiceBinding:

@@ -25,6 +25,7 @@ from trunkline_mesh.settings import ServiceSettings
 from trunkline_routing.control.bindings import Rules, control_bindings
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.policy_texts import PolicyReader
+from trunkline_routing.control.refusals import Note
 
 QUICK = WatchSettings(catch_up_every_s=0.02, backoff_max_s=0.2)
 
@@ -70,14 +71,19 @@ class Control:
 
 @asynccontextmanager
 async def serving(
-    etcd: EtcdServer, issuer: Issuer, blob_dir: Path, read: PolicyReader = read_words, rules: Rules | None = None
+    etcd: EtcdServer,
+    issuer: Issuer,
+    blob_dir: Path,
+    read: PolicyReader = read_words,
+    rules: Rules | None = None,
+    note: Note | None = None,
 ) -> AsyncIterator[Control]:
     """Serve the control role with every stage of the mesh."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_etcd([etcd.endpoint]))
         watcher = await stack.enter_async_context(watching(store, QUICK))
         maps = MapStore(store, watcher, whole=lambda: not watcher.feed.malformed)
-        bindings = control_bindings(maps, FileBlobStore(blob_dir), read, rules)
+        bindings = control_bindings(maps, FileBlobStore(blob_dir), read, rules, note)
         settings = ServiceSettings(
             jwks=str(issuer.jwks_path), issuer=ISSUER, audience=AUDIENCE, drain_settle_s=0.0, drain_grace_s=1.0
         )
