@@ -13,13 +13,15 @@ from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline_admission.budgets import Budget, Budgets, BudgetState
 from trunkline_admission.report_desk import COSTS_PREFIX
 from trunkline_admission.report_messages import MAX_TENANTS
-from trunkline_mesh.errors import DomainError
+from trunkline_mesh.errors import DomainError, FieldInvalid
 from trunkline_mesh.logs import get_logger
 
 FORWARD_S: Final = 5.0
 """Costs are told so often."""
 MAX_WAITING: Final = 20_000
 """Tenants whose costs wait, over all regions; beyond it they are not told, and this region's own sum stands."""
+
+_SPAN: Final = Duration(seconds=5)
 
 Send = Callable[[str, admission_pb.ReportRequest], Awaitable[admission_pb.ReportResponse]]
 """Sends a report to a region's admission service. Raises DomainError; bounds its time itself."""
@@ -66,8 +68,12 @@ class CostForwarder:
             request = self._under_way[region_id] = self._request(self._waiting.pop(region_id, {}), region_id)
         try:
             answer = await self._send(region_id, request)
+        except FieldInvalid:  # sent again it would be refused again, and hold up all that comes behind it
+            _LOG.warning("costs were refused by their home region", dependency=region_id)
+            del self._under_way[region_id]
+            return
         except DomainError as exc:
-            _LOG.info("costs wait for their home region", region=region_id, error_type=type(exc).__name__)
+            _LOG.info("costs wait for their home region", dependency=region_id, error_type=type(exc).__name__)
             return
         del self._under_way[region_id]
         self._learn(request, {told.tenant_id: told for told in answer.budgets})
@@ -81,7 +87,7 @@ class CostForwarder:
         return admission_pb.ReportRequest(
             router=self._name,
             sequence=self._sequence,
-            window=Duration(seconds=round(FORWARD_S)),
+            window=_SPAN,
             tenants=[admission_pb.TenantReport(tenant_id=name, cost_micros=micros) for name, micros in told],
         )
 

@@ -12,7 +12,7 @@ from trunkline_admission.budgets import Budgets
 from trunkline_admission.cost_forwarder import CostForwarder
 from trunkline_admission.report_messages import MAX_TENANTS, parse_report
 from trunkline_map.entries import TenantEntry, TenantLimits
-from trunkline_mesh.errors import BackendUnavailable
+from trunkline_mesh.errors import BackendUnavailable, FieldInvalid
 
 NOW_S = 1_800_000_000.0
 ENTRY = TenantEntry("acme", "pro", frozenset({"eu"}), limits=TenantLimits(budget_micros_per_month=100))
@@ -102,6 +102,25 @@ async def test_the_home_regions_budgets_hold_here() -> None:
     costs.add("eu-1", "acme", 5)
     await costs.forward()
     assert budgets.standing([ENTRY], NOW_S) == []
+
+
+async def test_a_refused_report_does_not_hold_up_the_next() -> None:
+    """A home region that knows other bounds refuses it again and again; what follows is told all the same."""
+    home = Home()
+    refused = [FieldInvalid(), None]
+
+    async def send(region_id: str, request: admission_pb.ReportRequest) -> admission_pb.ReportResponse:
+        error = refused.pop(0)
+        if error is not None:
+            raise error
+        return await home(region_id, request)
+
+    costs = CostForwarder(send, Budgets())
+    for cost in (5, 7):
+        costs.add("eu-1", "acme", cost)
+        await costs.forward()
+
+    assert home.total("acme") == 7
 
 
 async def test_what_waits_is_bounded() -> None:
