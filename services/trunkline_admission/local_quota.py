@@ -48,7 +48,7 @@ class LocalQuota:
 
     A rate keeps its bucket, smaller. A number for a day or month becomes a bucket that holds its part and refills over
     the period: what was used before is not known here, so an outage of t adds at most the part x (1 + t / period).
-    For at most `max_tenants` tenants and keys; one that is pushed out by others starts with full buckets when it comes back.
+    For at most `max_tenants` tenants and keys; one that others push out starts with full buckets when it comes back.
     """
 
     def __init__(self, *, replicas: int, max_tenants: int, clock: Clock = MONOTONIC) -> None:

@@ -64,7 +64,7 @@ def _window(zone: ZoneInfo, at_s: float) -> Window:
         tomorrow = datetime.fromordinal(local.toordinal() + 1)
         if not 2 <= local.year <= 9998:
             raise ValueError("outside the calendar")
-    except OverflowError as exc:
+    except (OverflowError, OSError) as exc:
         raise ValueError("outside the calendar") from exc
     return Window(
         _midnight(zone, local.year, local.month, local.day),

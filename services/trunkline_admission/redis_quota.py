@@ -91,19 +91,21 @@ class RedisQuota:
     ) -> Grant:
         """As `QuotaAuthority.take`. Raises BackendUnavailable and BackendTimeout.
 
-        What was advanced is drawn from the pool, too; what the pool does not have of it was spent all the same.
+        What was advanced is drawn from the pool, too, as far as the tenant may be in debt; what the pool does not have
+        of it was spent all the same.
         """
         wanted, returned, advanced = (each.at_most(_MOST) for each in (wanted, returned, advanced))
         tier = self._tiers.named(quota.tier)[0]
-        piece = await self._pools.draw(tier, advanced.requests + wanted.requests)
+        owed = min(advanced.requests, _most_owed(quota))
+        piece = await self._pools.draw(tier, owed + wanted.requests)
         try:
-            room = max(0, piece.total - advanced.requests)
+            room = max(0, piece.total - owed)
             dry = wanted.requests > 0 and room == 0
             if dry and not returned and not advanced:
                 return Grant(NOTHING, QuotaSource.AUTHORITY, self._pools.refusal(tier))
             asked = NOTHING if dry else Charge(min(wanted.requests, room), wanted.tokens)
             grant = await self._take(quota, key, tier, asked, returned, advanced)
-            drawn = advanced.requests + grant.granted.requests
+            drawn = owed + grant.granted.requests
             piece.take(drawn)
         finally:
             self._pools.give_back(tier, piece)
@@ -183,6 +185,12 @@ class RedisQuota:
 
 
 _MOST: Final = Charge(MAX_CHARGE, MAX_CHARGE)
+
+
+def _most_owed(quota: TenantQuota) -> int:
+    """Return the requests that a tenant may have spent before they were granted: a burst."""
+    bucket = quota.limits.requests
+    return MAX_CHARGE if bucket is None else int(bucket.burst)
 
 
 def _pair(charge: Charge) -> tuple[int, int]:

@@ -160,7 +160,7 @@ class LuaStore:
         answer = self._run(script, micros // 1_000_000, micros % 1_000_000, len(keys), *keys, *args)
         return _plain(answer)
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Return the names of what is stored and has not expired as of the last call."""
         return sorted(self._store.names().values())
 

@@ -1,142 +1,169 @@
-"""The local share as a keeper of quotas, and how large it is."""
+"""The local share: how large it is, in both currencies, and that its memory is bounded."""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-from tests.unit.admission.quota_contract import QuotaAuthorityContract, QuotaSubject
 
-from trunkline_admission.local_quota import MIN_BURST_TOKENS, LocalQuota
-from trunkline_admission.quota import Quota, QuotaSource
-from trunkline_mesh.errors import PermitUnknown, QuotaExhausted, RequestIdReused
+from trunkline_admission.local_quota import LocalQuota
+from trunkline_admission.quota import BucketLimit, CountLimit, Limits, Period, QuotaSource, Scope, TenantQuota, Unit
+from trunkline_lease.charge import NOTHING, Charge
 
-
-class LocalSubject(QuotaSubject):
-    """The local adapter on a clock of the test's."""
-
-    source = QuotaSource.LOCAL
-
-    def __init__(self) -> None:
-        self.now_s = 10_000.0
-        self.quotas: LocalQuota = local(clock=lambda: self.now_s)
-        self._numbers = itertools.count()
-
-    def quota(self, *, rate: float, burst: float, tenant_id: str = "") -> Quota:
-        # Half of what is guaranteed is granted here, so a full guarantee of twice the figures gives them.
-        return Quota(tenant_id or f"tenant-{next(self._numbers)}", "pro", 1, rate * 2, burst * 2, 1.0)
-
-    def pass_time(self, seconds: float) -> None:
-        self.now_s += seconds
+LIMITS = Limits(BucketLimit(100.0, 1000.0), BucketLimit(1000.0, 10_000.0))
 
 
-def local(*, replicas: int = 1, clock: object = None, max_tenants: int = 100, max_permits: int = 1000) -> LocalQuota:
-    return LocalQuota(
-        replicas=replicas,
-        permit_ttl_s=60.0,
-        max_tenants=max_tenants,
-        max_permits=max_permits,
-        clock=clock if callable(clock) else lambda: 0.0,
-    )
+def local(*, replicas: int = 1, clock: Callable[[], float] = lambda: 0.0, max_tenants: int = 100) -> LocalQuota:
+    return LocalQuota(replicas=replicas, max_tenants=max_tenants, clock=clock)
 
 
-class TestLocalQuota(QuotaAuthorityContract):
-    """The contract on the local share."""
-
-    @pytest.fixture
-    def subject(self) -> LocalSubject:
-        return LocalSubject()
-
-    async def outlive_permits(self, subject: QuotaSubject) -> None:
-        subject.pass_time(subject.permit_ttl_s)
+def quota_of(share: float, limits: Limits = LIMITS, name: str = "acme") -> TenantQuota:
+    return TenantQuota(name, "pro", 1, limits, share)
 
 
 @pytest.mark.parametrize(
     ("share", "replicas", "rate", "burst"),
-    [(1.0, 1, 50.0, 500), (0.8, 1, 40.0, 400), (0.8, 4, 10.0, 100), (0.2, 2, 5.0, 50), (0.01, 10, 0.05, 10)],
+    [(1.0, 1, 50.0, 500), (0.8, 1, 40.0, 400), (0.8, 4, 10.0, 100), (0.2, 2, 5.0, 50), (0.0001, 10, 0.0005, 1)],
 )
-async def test_a_replica_grants_half_of_the_guaranteed_share_over_the_replicas(
+async def test_a_replica_grants_half_of_the_share_over_the_replicas(
     share: float, replicas: int, rate: float, burst: int
 ) -> None:
-    """guaranteed share x 0.5 / replicas, with room for an ordinary search."""
+    """Share x 0.5 / replicas of the rate, with room for one search where there is a share at all."""
     now_s = [0.0]
-    quotas = local(replicas=replicas, clock=lambda: now_s[0])
-    quota = Quota("acme", "pro", 1, 100.0, 1000.0, share)
+    quotas, quota = local(replicas=replicas, clock=lambda: now_s[0]), quota_of(share)
 
-    first = await quotas.take(quota, 10_000, 0)
+    first = await quotas.take(quota, Charge(10_000, 0))
     now_s[0] = 20.0
-    second = await quotas.take(quota, 10_000, 0)
+    second = await quotas.take(quota, Charge(10_000, 0))
 
-    assert first.granted_tokens == burst
-    assert second.granted_tokens == min(burst, int(rate * 20))
+    assert (first.granted.requests, first.source) == (burst, QuotaSource.LOCAL)
+    assert second.granted.requests == min(burst, int(rate * 20))
 
 
-async def test_all_replicas_together_grant_at_most_half_of_the_guarantee() -> None:
-    """However tenants spread over replicas, the sum of rates is half of the guaranteed share."""
-    quota = Quota("acme", "pro", 1, 1000.0, 10_000.0, 0.6)
-    now_s = [0.0]
+async def test_all_replicas_together_grant_at_most_half_of_the_share() -> None:
+    """However tenants spread over replicas, the sum of rates is half of the share."""
+    quota, now_s = quota_of(0.6, Limits(BucketLimit(1000.0, 10_000.0), None)), [0.0]
     replicas = [local(replicas=5, clock=lambda: now_s[0]) for _ in range(5)]
     for quotas in replicas:
-        await quotas.take(quota, 10_000, 0)
+        await quotas.take(quota, Charge(10_000, 0))
     now_s[0] = 1.0
 
-    total = sum([(await quotas.take(quota, 10_000, 0)).granted_tokens for quotas in replicas])
+    assert sum([(await quotas.take(quota, Charge(10_000, 0))).granted.requests for quotas in replicas]) == 300
 
-    assert total == 300
+
+@pytest.mark.parametrize(("period", "days"), [(Period.DAY, 1), (Period.MONTH, 30)])
+async def test_a_days_number_holds_pro_rata(period: Period, days: int) -> None:
+    """Of 1,000 a period 100 are granted at once, and as many again over the period: an outage is worth little."""
+    limits, now_s = Limits(None, None, (CountLimit(period, Unit.REQUESTS, 1000, 0.8),)), [0.0]
+    quotas, quota = local(clock=lambda: now_s[0]), quota_of(0.2, limits)
+
+    first = await quotas.take(quota, Charge(500, 5))
+    now_s[0] = days * 43_200.0
+    half = await quotas.take(quota, Charge(500, 5))
+
+    assert (first.granted.requests, half.granted.requests) == (100, 50)
+    refused = await quotas.take(quota, Charge(1, 1))
+    assert refused.refusal is not None
+    assert (refused.refusal.scope, refused.refusal.period) == (Scope.TENANT, period)
 
 
 async def test_a_tier_without_a_share_gets_nothing_and_no_time_to_come_back() -> None:
     """A share of zero is honoured: no minimum burst is added to it."""
-    quota = Quota("acme", "free", 0, 100.0, 1000.0, 0.0)
+    grant = await local().take(quota_of(0.0), Charge(1, 1))
+
+    assert grant.granted == NOTHING
+    assert grant.refusal is not None
+    assert grant.refusal.retry_delay_s is None
+
+
+async def test_requests_without_tokens_are_no_grant_and_the_delay_is_exact() -> None:
+    """Where tokens lack, requests stay; after the told delay both are there."""
+    now_s = [0.0]
+    quotas, quota = local(clock=lambda: now_s[0]), quota_of(1.0, Limits(BucketLimit(9, 99), BucketLimit(1.0, 20.0)))
+    assert (await quotas.take(quota, Charge(1, 50))).granted == Charge(1, 10)
+
+    refused = await quotas.take(quota, Charge(1, 4))
+    assert refused.granted == NOTHING
+    assert refused.refusal is not None
+    assert refused.refusal.unit is Unit.TOKENS
+    now_s[0] = refused.refusal.retry_delay_s or 0
+
+    assert (await quotas.take(quota, Charge(1, 4))).granted == Charge(1, 4)
+
+
+async def test_returns_fill_to_the_burst_and_advances_make_a_debt_of_a_burst_at_most() -> None:
+    """As in the store."""
+    now_s = [0.0]
+    quotas, quota = local(clock=lambda: now_s[0]), quota_of(1.0, Limits(BucketLimit(2.0, 20.0), None))
+
+    assert (await quotas.take(quota, Charge(9, 0), Charge(500, 0))).granted.requests == 9
+    assert (await quotas.take(quota, NOTHING, advanced=Charge(10**9, 0))).granted == NOTHING
+    now_s[0] = 12.0
+    assert (await quotas.take(quota, Charge(9, 0))).granted.requests == 2
+
+
+async def test_a_key_has_a_share_of_its_own_limit() -> None:
+    """The key's refusal names the key; its tenant goes on."""
+    quota = replace(quota_of(1.0), keys={"a": Limits(BucketLimit(0.1, 4.0), None)})
     quotas = local()
 
-    with pytest.raises(QuotaExhausted) as refusal:
-        await quotas.reserve(quota, "r1", 1)
+    assert (await quotas.take(quota, Charge(9, 9), key="a")).granted.requests == 2
+    refused = await quotas.take(quota, Charge(9, 9), key="a")
 
-    assert refusal.value.retry_delay_s is None
-    assert (await quotas.take(quota, 5, 0)).granted_tokens == 0
+    assert refused.refusal is not None
+    assert refused.refusal.scope is Scope.KEY
+    assert (await quotas.take(quota, Charge(9, 9))).granted == Charge(9, 9)
+
+
+async def test_a_changed_quota_goes_on_with_what_is_left() -> None:
+    """A new entry in the map neither refills the bucket nor leaves more in it than it holds."""
+    quotas = local()
+    await quotas.take(quota_of(1.0), Charge(400, 0))
+
+    assert (await quotas.take(quota_of(1.0), Charge(900, 0))).granted.requests == 100
+    assert (await quotas.take(quota_of(0.2, name="b"), NOTHING)).granted == NOTHING
+    smaller = quota_of(1.0, Limits(BucketLimit(1.0, 10.0), None), name="b")
+    assert (await quotas.take(smaller, Charge(900, 0))).granted.requests == 5
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, -1e9])
+async def test_a_clock_that_steps_back_locks_nobody_out(jump_s: float) -> None:
+    """Requests flow at once at the usual rate."""
+    now_s = [0.0]
+    quotas, quota = local(clock=lambda: now_s[0]), quota_of(1.0)
+    await quotas.take(quota, Charge(9000, 0))
+
+    now_s[0] += jump_s
+    assert (await quotas.take(quota, Charge(9000, 0))).granted == NOTHING
+    now_s[0] += 1.0
+
+    assert (await quotas.take(quota, Charge(9000, 0))).granted.requests == 50
 
 
 async def test_tenants_are_bounded_and_the_least_recently_used_one_goes() -> None:
-    """One tenant too many pushes out the one that was not used lately."""
+    """However many names there are, so many are kept; one too many pushes out the one that was not used lately."""
     quotas = local(max_tenants=2)
-    quota = {name: Quota(name, "pro", 1, 0.001, 100.0, 1.0) for name in "abc"}
+    quota = {name: quota_of(1.0, Limits(BucketLimit(0.001, 100.0), None), name) for name in "abc"}
     for name in "abac":
-        await quotas.take(quota[name], 50, 0)
+        await quotas.take(quota[name], Charge(50, 0))
 
-    assert (await quotas.take(quota["a"], 50, 0)).granted_tokens == 0
-    assert (await quotas.take(quota["b"], 50, 0)).granted_tokens == 50
-
-
-async def test_permits_are_bounded_and_the_oldest_is_taken_as_spent() -> None:
-    """One permit too many ends the oldest as if it had expired."""
-    quotas = local(max_permits=2)
-    quota = Quota("acme", "pro", 1, 100.0, 1000.0, 1.0)
-    first, second, third = [await quotas.reserve(quota, f"r{number}", 1) for number in range(3)]
-
-    with pytest.raises(PermitUnknown):
-        await quotas.settle("acme", first.permit_id, 1)
-    for permit in (second, third):
-        assert await quotas.settle("acme", permit.permit_id, 0) == 1
+    assert (await quotas.take(quota["a"], Charge(50, 0))).granted == NOTHING
+    assert (await quotas.take(quota["b"], Charge(50, 0))).granted.requests == 50
+    for number in range(1000):
+        await quotas.take(quota_of(1.0, name=f"t{number}"), Charge(1, 1))
+    assert len(quotas._kept) == 2
 
 
-async def test_recall_finds_only_what_was_reserved_here() -> None:
-    """A request that holds a local permit is known, with its cost."""
+async def test_states_tell_the_share() -> None:
+    """Each limit with its local part, and that it is local."""
     quotas = local()
-    quota = Quota("acme", "pro", 1, 100.0, 1000.0, 1.0)
+    quota = quota_of(0.5, Limits(BucketLimit(10.0, 100.0), None, (CountLimit(Period.DAY, Unit.REQUESTS, 400, 0.8),)))
+    await quotas.take(quota, Charge(5, 5))
 
-    assert quotas.recall(quota, "r1", 5) is None
-    permit = await quotas.reserve(quota, "r1", 5)
-    assert quotas.recall(quota, "r1", 5) == permit
-    with pytest.raises(RequestIdReused):
-        quotas.recall(quota, "r1", 6)
+    states = await quotas.states(quota)
 
-
-async def test_a_small_share_still_lets_an_ordinary_search_through() -> None:
-    """The burst is at least `MIN_BURST_TOKENS` where there is a share at all."""
-    quotas = local(replicas=100)
-    quota = Quota("acme", "free", 0, 10.0, 20.0, 0.1)
-
-    permit = await quotas.reserve(quota, "r1", int(MIN_BURST_TOKENS))
-
-    assert permit.source is QuotaSource.LOCAL
+    assert [(s.period, s.limit, s.used, s.burst, s.source) for s in states] == [
+        (Period.RATE, 150, 5, 25, QuotaSource.LOCAL),
+        (Period.DAY, 100, 5, 0, QuotaSource.LOCAL),
+    ]
