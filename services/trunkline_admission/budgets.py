@@ -79,9 +79,9 @@ class Budgets:
         self._at_home: OrderedDict[str, Budget] = OrderedDict()
 
     def add(self, tenant_id: str, month: str, cost_micros: int) -> None:
-        """Add a cost that the store has not counted yet; below 0 for one that it turned out to have counted."""
+        """Add a cost that the store has not counted yet."""
         key = (tenant_id, month)
-        _keep(self._spent, key, max(0, self._spent.get(key, 0) + cost_micros))
+        _keep(self._spent, key, self._spent.get(key, 0) + cost_micros)
 
     def learn(self, tenant_id: str, month: str, spent_micros: int) -> None:
         """Take the store's sum for what it is."""

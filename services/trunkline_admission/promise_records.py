@@ -29,7 +29,7 @@ class Counted:
     """What became of a part."""
 
     counted: bool
-    """False where it had been counted before."""
+    """False where somebody else had counted it before."""
     spent_micros: Sequence[int]
     """Of each tenant in its month, in the order of the part."""
 

@@ -69,8 +69,10 @@ class PromiseStore:
         keys = [self._key("routers"), self._key("sequences"), *self._silence, *self._windows]
         body = report_body(part, keys, self._key)
         with _sensible():
-            counted, now_ms, *rest = await self._scripts.run("report", keys, (json.dumps(body),))
-            outcome = Counted(bool(counted), [int(micros) for micros in rest[0]] if rest else ())
+            counted, now_ms, spent = await self._scripts.run("report", keys, (json.dumps(body),))
+            outcome = Counted(bool(counted), [int(micros) for micros in spent])
+            if len(outcome.spent_micros) != len(part.tenants):
+                raise ValueError("an answer without all tenants")
             self.clock.learn(int(now_ms))
             return outcome
 

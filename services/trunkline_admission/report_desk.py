@@ -93,14 +93,11 @@ class ReportDesk:
 
     def counted(self, part: Part, counted: Counted) -> None:
         """Learn what the store has made of a part."""
-        if not counted.counted:
-            for row in part.tenants:
-                self._budgets.add(row.seen.tenant_id, row.month, -row.seen.cost_micros)
-            return
         for row, spent_micros in zip(part.tenants, counted.spent_micros, strict=True):
             self._budgets.learn(row.seen.tenant_id, row.month, spent_micros)
-            if self._costs is not None and part.fronts and row.home and row.seen.cost_micros:
-                self._costs.add(row.home, row.seen.tenant_id, row.seen.cost_micros)
+            costs = row.seen.cost_micros if counted.counted and part.fronts else 0
+            if self._costs is not None and row.home and costs:
+                self._costs.add(row.home, row.seen.tenant_id, costs)
 
     def _known(self, report: Report, snapshot: MapSnapshot) -> list[TenantEntry]:
         """Return the entries of the report's tenants that may be counted here, in its order."""

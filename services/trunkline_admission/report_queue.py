@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from trunkline_admission.errors import AUTHORITY_AWAY
@@ -14,6 +14,7 @@ from trunkline_admission.promise_records import Counted
 from trunkline_admission.promise_store import PromiseStore
 from trunkline_admission.report_parts import KnownReport, Part, parts_of
 from trunkline_mesh.clock import MONOTONIC, Clock
+from trunkline_mesh.errors import CircuitOpen
 
 MAX_WAITING: Final = 1000
 """Reports that wait for the store; the oldest one makes room."""
@@ -36,6 +37,8 @@ class _Waiting:
     since_s: float
     done: asyncio.Future[None]
     parts_done: int = 0
+    in_doubt: bool = False
+    """The next part may have been counted by an attempt whose answer was lost."""
 
 
 class ReportQueue:
@@ -81,10 +84,12 @@ class ReportQueue:
                 if part.index < first.parts_done:
                     continue
                 counted = await self._store.count(part)
-                first.parts_done = part.index + 1
-                outcome = outcome if counted.counted else "repeated"
-                self._on_counted(part, counted)
-        except AUTHORITY_AWAY:
+                ours = counted.counted or first.in_doubt
+                first.parts_done, first.in_doubt = part.index + 1, False
+                outcome = outcome if ours else "repeated"
+                self._on_counted(part, replace(counted, counted=ours))
+        except AUTHORITY_AWAY as exc:
+            first.in_doubt = first.in_doubt or not isinstance(exc, CircuitOpen)
             if age_s < MAX_AGE_S:
                 return False
             outcome = "dropped"

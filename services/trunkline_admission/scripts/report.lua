@@ -2,7 +2,7 @@
 --
 -- KEYS: routers (sorted by when they were last seen), sequences, silence, outages, troubled tenants, 16 windows of one second,
 -- and then those that ARGV names by their place. ARGV: the part as JSON, see promise_store.py.
--- Returns {1, now_ms, {spent micros of each tenant in its month}} or {0, now_ms} for a part that was counted before.
+-- Returns {1, now_ms, {spent micros of each tenant in its month}}, or 0 for the 1 of a part that was counted before.
 local part = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now_s = tonumber(time[1])
@@ -28,7 +28,11 @@ elseif part.sequence == sequence then
   due = parts
 end
 if part.part ~= due then
-  return { 0, now_ms }
+  local spent = {}
+  for _, tenant in ipairs(part.tenants) do
+    table.insert(spent, tonumber(redis.call('HGET', KEYS[tenant.month], tenant.name) or 0))
+  end
+  return { 0, now_ms, spent }
 end
 redis.call('HSET', KEYS[2], part.router, whole(part.sequence) .. ':' .. whole(part.part + 1))
 redis.call('ZADD', KEYS[1], now_s, part.router)

@@ -23,28 +23,43 @@ START_S = 1_800_000_000.0
 
 
 class Away:
-    """A store that cannot be reached, or answers what it is told to."""
+    """A store that cannot be reached, or fails and answers as it is told to."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
+        self.failures: list[Exception] = []
         self.asked: list[tuple[str, Sequence[str], Sequence[Any]]] = []
 
     async def run(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """Answer from `answers` by the script's name."""
         self.asked.append((script, keys, args))
+        if self.failures:
+            raise self.failures.pop(0)
         if script in self.answers:
             return self.answers[script]
         raise BackendUnavailable
 
 
-class Alone:
-    """One replica whose store is away."""
+class Costs:
+    """Notes what is to be told to home regions."""
 
     def __init__(self) -> None:
+        self.told: list[tuple[str, str, int]] = []
+
+    def add(self, region_id: str, tenant_id: str, cost_micros: int) -> None:
+        """Note it."""
+        self.told.append((region_id, tenant_id, cost_micros))
+
+
+class Alone:
+    """One replica in eu-1 whose store is away. `home` names the region that keeps all budgets."""
+
+    def __init__(self, home: str = "eu-1") -> None:
         self.now_s = START_S
         self.away = Away()
         self.source: StaticMap = static_map(
-            region("eu-1", "eu", admission="127.0.0.1:1"),
+            region("eu-1", "eu"),
+            region(home, "eu", admission="127.0.0.1:1"),
             tenant("acme", "eu"),
             tenant("foreign", "us"),
             TenantEntry(
@@ -56,7 +71,10 @@ class Alone:
         self.clock = StoreClock(lambda: self.now_s)
         self.store = PromiseStore(self.away, "test", self.clock)
         self.keeper = LevelKeeper(self.tiers, self.store, self.windows)
-        self.desk = ReportDesk(self.source, self.tiers, "eu-1", self.keeper, self.windows, self.budgets, self.clock)
+        self.costs = Costs()
+        self.desk = ReportDesk(
+            self.source, self.tiers, "eu-1", self.keeper, self.windows, self.budgets, self.clock, self.costs
+        )
         self.queue = ReportQueue(self.store, self.desk.counted, lambda: self.now_s)
         self.desk.bind(self.queue)
 

@@ -14,7 +14,7 @@ from trunkline_admission.levels import Level
 from trunkline_admission.levels_answer import LevelsAnswer
 from trunkline_admission.objectives_answer import STALE_S, ObjectivesAnswer
 from trunkline_mesh.background import background
-from trunkline_mesh.errors import BackendUnavailable, FieldInvalid, TenantUnknown
+from trunkline_mesh.errors import BackendTimeout, BackendUnavailable, FieldInvalid, TenantUnknown
 
 
 @pytest.fixture(autouse=True)
@@ -173,9 +173,26 @@ async def test_promises_are_told_from_the_last_answer_for_a_while() -> None:
         await objectives.answer("nobody")
 
 
+@pytest.mark.parametrize(("lost", "told"), [([BackendTimeout()], [("eu-2", "spender", 60)]), ([], [])])
+async def test_a_part_whose_answer_was_lost_was_counted_by_this_replica(
+    lost: list[Exception], told: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the store had counted before goes to the home region if that was an attempt of ours."""
+    monkeypatch.setattr(report_queue, "RETRY_S", 0.0)
+    alone = Alone("eu-2")
+    alone.away.failures = lost
+    alone.away.answers = {"report": [0, int(alone.now_s * 1000), [60]]}
+
+    await alone.desk.take(report(1, ("spender", 60)))
+    await counting(alone)
+
+    assert alone.costs.told == told
+    assert len(alone.queue) == 0
+
+
 async def counting(alone: Alone) -> dict[str, object]:
     """Let the queue bring its first report to the store; return what it brought."""
     async with background(alone.queue.run()):
-        for _ in range(10):
+        for _ in range(20):
             await asyncio.sleep(0)
     return dict(json.loads(str(next(args for script, _, args in alone.away.asked if script == "report")[0])))
