@@ -13,7 +13,7 @@ from trunkline_routing.edge.model import Query
 from trunkline_routing.edge.terms import Terms
 from trunkline_routing.edge.trail import TrailRecorder
 from trunkline_routing.settings import RoutingSettings
-from trunkline_usage.prices import PriceBook
+from trunkline_usage.prices import PriceBook, PriceList
 from trunkline_usage.records import StageUse, UsageRecord
 
 SEARCH: Final = "search"
@@ -100,27 +100,30 @@ class Meter:
         self._region: Final = region
         self._now: Final = now
 
-    def cost_micros(self, use: Use) -> int:
-        """Return what a use costs, in millionths of the price list's currency."""
-        return self._prices.at(self._now()).cost_micros(use.stage, use.count)
-
-    @property
-    def price_version(self) -> str:
-        """Version of the price list in force."""
-        return self._prices.at(self._now()).version
+    def prices(self) -> PriceList:
+        """Return the price list in force."""
+        return self._prices.at(self._now())
 
     def is_free(self, stage: str) -> bool:
         """Return True if a stage costs nothing by the price list in force."""
-        return self._prices.at(self._now()).is_free(stage)
+        return self.prices().is_free(stage)
 
-    def keep(self, tenant: TenantEntry, request_id: str, kind: str, uses: Sequence[Use], outcome: str) -> int:
+    def keep(
+        self,
+        tenant: TenantEntry,
+        request_id: str,
+        kind: str,
+        uses: Sequence[Use],
+        outcome: str,
+        prices: PriceList,
+    ) -> int:
         """Write the record of one request, if it used anything, before its answer leaves; return what it cost.
 
         A journal that fails stops no request: it is counted, and health and the log tell.
         """
-        stages = stage_uses(uses, self.cost_micros)
-        if not stages:
+        if not uses:
             return 0
+        stages = stage_uses(uses, prices)
         if self._journal is None:
             _OFF.inc()
         else:
@@ -133,7 +136,7 @@ class Meter:
                     kind=kind,
                     stages=stages,
                     labels=tenant.labels,
-                    price_version=self.price_version,
+                    price_version=prices.version,
                     outcome=outcome,
                     time_zone=tenant.time_zone,
                 )
@@ -142,7 +145,7 @@ class Meter:
         return sum(one.cost_micros for one in stages)
 
 
-def stage_uses(uses: Iterable[Use], cost_micros: Callable[[Use], int]) -> tuple[StageUse, ...]:
+def stage_uses(uses: Iterable[Use], prices: PriceList) -> tuple[StageUse, ...]:
     """Return the uses by stage and collection, what is of the same together.
 
     A search of several collections is one of each of them, and its tokens are split among them to the last one: sums
@@ -152,15 +155,18 @@ def stage_uses(uses: Iterable[Use], cost_micros: Callable[[Use], int]) -> tuple[
     sums: dict[tuple[str, str], list[int]] = {}
     for use in uses:
         places = use.places if use.places and (use.stage == SEARCH or len(use.places) == 1) else ("",)
-        amounts = (_split(amount, len(places)) for amount in (use.count, use.tokens, cost_micros(use)))
-        for place, *parts in zip(places, *amounts, strict=True):
+        micros, parts = prices.cost_micros(use.stage, use.count), len(places)
+        for index, place in enumerate(places):
             held = sums.setdefault((use.stage, place), [0, 0, 0])
-            for index, part in enumerate(parts):
-                held[index] += part
+            held[0] += _part(use.count, index, parts)
+            held[1] += _part(use.tokens, index, parts)
+            held[2] += _part(micros, index, parts)
     return tuple(StageUse(stage, place, *held) for (stage, place), held in sums.items())
 
 
-def _split(total: int, parts: int) -> list[int]:
-    """Split into whole parts that differ by at most 1, the larger ones first."""
+def _part(total: int, index: int, parts: int) -> int:
+    """Return one of several whole parts that differ by at most 1, the larger ones first, and are `total` together."""
+    if parts == 1:
+        return total
     each, over = divmod(total, parts)
-    return [each + (index < over) for index in range(parts)]
+    return each + (index < over)

@@ -99,26 +99,29 @@ class Bill:
     async def __aexit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:
         """Refund, tell in the trails, and keep the record."""
         spending, tenant = self._spending, self._gate.tenant
-        made_room = _made_room(exc, self._scope)
-        uses = [() if made_room else tuple(item.uses()) for item in self._items]
-        tokens = sum(use.tokens for used in uses for use in used)
-        counts = tokens > 0 and not isinstance(exc, asyncio.CancelledError)
-        charged = Charge(self._reserved.requests if counts or exc is None else 0, tokens).at_most(self._reserved)
-        unused = self._reserved.less(charged)
+        free = exc is not None and isinstance(first_domain_error(exc), Preempted)
+        uses = [() if free else tuple(item.uses()) for item in self._items]
+        unused = self._reserved.less(self._charged(exc, sum(use.tokens for used in uses for use in used)))
         if unused:
             spending.quota.refund(tenant.tenant_id, unused, key=self._key)
-        meter = spending.meter
+        prices = spending.meter.prices()
         for item, used in zip(self._items, uses, strict=True):
             item.trail.cost(
                 item.reserved_tokens,
                 sum(use.tokens for use in used),
-                micros=sum(map(meter.cost_micros, used)),
-                price_version=meter.price_version,
+                micros=sum(prices.cost_micros(use.stage, use.count) for use in used),
+                price_version=prices.version,
             )
         everything = [use for used in uses for use in used]
         outcome = OK if exc is None else outcome_of(exc)
-        micros = meter.keep(tenant, self._scope.request_id, self._kind, everything, outcome)
-        spending.costs(tenant.tenant_id, micros)
+        micros = spending.meter.keep(tenant, self._scope.request_id, self._kind, everything, outcome, prices)
+        if micros:
+            spending.costs(tenant.tenant_id, micros)
+
+    def _charged(self, exc: BaseException | None, tokens: int) -> Charge:
+        """Return what is charged for work that used `tokens` and ended with `exc`."""
+        counts = exc is None or (tokens > 0 and not isinstance(exc, asyncio.CancelledError))
+        return Charge(self._reserved.requests if counts else 0, tokens).at_most(self._reserved)
 
 
 def _limited_key(tenant: TenantEntry, scope: RequestScope) -> str:
@@ -127,8 +130,3 @@ def _limited_key(tenant: TenantEntry, scope: RequestScope) -> str:
         return ""
     subject = scope.principal.subject
     return subject if any(limit.subject == subject for limit in tenant.key_limits) else ""
-
-
-def _made_room(exc: BaseException | None, scope: RequestScope) -> bool:
-    """Return True for work that was ended, here or behind, because its capacity was promised to others."""
-    return exc is not None and isinstance(first_domain_error(exc), Preempted)

@@ -32,7 +32,7 @@ def test_a_search_of_several_collections_is_one_of_each() -> None:
     """What served them together is of none."""
     places = ("a", "b", "c")
     uses = [Use(SEARCH, places, 3, 1), Use(EMBEDDING, places, 1, 1), Use(RERANK, places, 1, 3)]
-    assert stage_uses(uses, price) == (
+    assert stage_uses(uses, PRICES.at(0)) == (
         StageUse(SEARCH, "a", 1, 1, 1),
         StageUse(SEARCH, "b", 1, 0, 1),
         StageUse(SEARCH, "c", 1, 0, 1),
@@ -44,7 +44,7 @@ def test_a_search_of_several_collections_is_one_of_each() -> None:
 def test_a_search_of_one_collection_is_all_of_it() -> None:
     """Embedding and reranking too; and a search that found no collection is of none."""
     uses = [Use(SEARCH, ("a",), 1, 1), Use(EMBEDDING, ("a",), 1, 1), Use(SEARCH, (), 0, 1)]
-    assert stage_uses(uses, price) == (
+    assert stage_uses(uses, PRICES.at(0)) == (
         StageUse(SEARCH, "a", 1, 1, 1),
         StageUse(EMBEDDING, "a", 1, 1, 2),
         StageUse(SEARCH, "", 0, 1, 0),
@@ -64,7 +64,7 @@ def test_a_search_of_one_collection_is_all_of_it() -> None:
 )
 def test_sums_over_collections_are_what_was_charged(uses: list[Use]) -> None:
     """To the last token and the last micro; each stage and collection once."""
-    found = stage_uses(uses, price)
+    found = stage_uses(uses, PRICES.at(0))
     assert sum(one.tokens for one in found) == sum(use.tokens for use in uses)
     assert sum(one.cost_micros for one in found) == sum(map(price, uses))
     assert len({(one.stage, one.collection) for one in found}) == len(found)
@@ -75,7 +75,7 @@ def test_a_record_is_priced_by_the_list_of_its_time() -> None:
     journal = FakeJournal()
     for at_s, version, micros in ((1.6e9, "old", 4), (2e9, "new", 40)):
         meter = Meter(PRICES, journal=journal, region=EU, now=itertools.repeat(at_s).__next__)
-        assert meter.keep(ACME, "r1", "write", [Use(WRITE, ("a",), 1, 1)], "ok") == micros
+        assert meter.keep(ACME, "r1", "write", [Use(WRITE, ("a",), 1, 1)], "ok", meter.prices()) == micros
         assert (journal.records[-1].price_version, journal.records[-1].at_s) == (version, at_s)
         assert meter.is_free(RERANK) == (version == "new")
 
@@ -83,6 +83,7 @@ def test_a_record_is_priced_by_the_list_of_its_time() -> None:
 def test_what_used_nothing_is_not_recorded() -> None:
     """A refusal costs nothing and leaves no line."""
     journal = FakeJournal()
-    assert Meter(PRICES, journal=journal, region=EU).keep(ACME, "r1", "search", [], "OVERLOADED") == 0
+    assert Meter(PRICES, journal=journal, region=EU).keep(ACME, "r1", "search", [], "OVERLOADED", PRICES.at(0)) == 0
     assert journal.records == []
-    assert Meter(PRICES, region=EU, now=lambda: 0.0).keep(ACME, "r1", "write", [Use(WRITE, ("a",), 2, 2)], "ok") == 8
+    uses = [Use(WRITE, ("a",), 2, 2)]
+    assert Meter(PRICES, region=EU).keep(ACME, "r1", "write", uses, "ok", PRICES.at(0)) == 8
