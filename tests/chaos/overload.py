@@ -101,7 +101,8 @@ class Overload:
 
     async def phase(self, name: str, flood: Sequence[Caller] = (), beside: Awaitable[None] | None = None) -> PhaseRun:
         """Run the others and a flood together."""
-        callers = [*self._stack.quiet(), *flood]
+        whole_tier = {each.tier for each in flood if each.tier == "free"}  # nobody of it is left who does not flood
+        callers = [*(each for each in self._stack.quiet() if each.tier not in whole_tier), *flood]
         calls = await generate(self._spec(callers, seconds=self._asked.seconds), beside)
         run = PhaseRun(name, callers, calls, self._asked.seconds)
         self.runs.append(run)

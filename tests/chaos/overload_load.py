@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import heapq
+import itertools
 import random
 import sys
 import time
@@ -25,6 +26,7 @@ from tests.bench.floor import OPTIONS
 from tests.chaos.overload_spec import NOT_SENT, OK, Call, OverloadSpec
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 
+DETAIL_CHARS: Final = 80
 METHOD: Final = "/trunkline.routing.v1.RoutingService/Search"
 
 
@@ -45,6 +47,10 @@ class Generator:
     def __init__(self, spec: OverloadSpec, methods: list[Any]) -> None:
         self._spec = spec
         self._methods = methods
+        """Of the flooders first, then one for each other caller."""
+        others = itertools.count(spec.flood_channels)
+        self._channel_of = {index: next(others) for index, caller in enumerate(spec.callers) if not caller.flooder}
+        self._turns = itertools.count()
         self._metadata = [(("authorization", f"Bearer {caller.token}"),) for caller in spec.callers]
         request = routing_pb.SearchRequest(text=spec.text, collections=[spec.collection], top_k=3)
         request.rerank.disabled = True
@@ -53,8 +59,11 @@ class Generator:
     async def ask(self, at_s: float, index: int) -> str:
         """Ask once; return and tell the outcome."""
         began_s, outcome = time.monotonic(), OK
-        method = self._methods[index % len(self._methods)]
-        timeout_s = self._spec.deadlines_s[self._spec.callers[index].tier]
+        caller = self._spec.callers[index]
+        # A single flooder has more calls under way than fit into one connection.
+        flooding = next(self._turns) % self._spec.flood_channels
+        method = self._methods[self._channel_of.get(index, flooding)]
+        timeout_s = self._spec.deadlines_s[caller.tier]
         try:
             await method(self._request, metadata=self._metadata[index], timeout=timeout_s)
         except grpc.aio.AioRpcError as exc:
@@ -99,13 +108,13 @@ class Generator:
 
 
 def reason_of(exc: grpc.aio.AioRpcError) -> str:
-    """Return the contract's reason, or the bare status."""
+    """Return the contract's reason; the bare status with its words where gRPC itself refused."""
     status = rpc_status.from_call(exc)
     for detail in status.details if status is not None else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
             return str(info.reason)
-    return exc.code().name
+    return f"{exc.code().name}: {(exc.details() or '')[:DETAIL_CHARS]}"
 
 
 async def run() -> None:
@@ -113,7 +122,7 @@ async def run() -> None:
     spec = OverloadSpec.model_validate_json(sys.stdin.buffer.readline())
     async with AsyncExitStack() as stack:
         methods: list[Any] = []
-        for number in range(spec.channels):
+        for number in range(spec.flood_channels + sum(not caller.flooder for caller in spec.callers)):
             options = [*OPTIONS, ("trunkline.channel", number)]  # else they would share one connection
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(spec.target, options=options))
             methods.append(channel.unary_unary(METHOD))

@@ -37,7 +37,9 @@ class OverloadSpec(_Frozen):
     seconds: PositiveFloat
     closed_in_flight: int = Field(0, ge=0, le=256, description="Above 0: a closed loop instead, to measure capacity.")
     max_in_flight: PositiveInt = Field(4096, description="Arrivals beyond it are not sent, and count as failed.")
-    channels: PositiveInt = 4
+    flood_channels: PositiveInt = Field(
+        8, description="Connections of all flooders. Everybody else has one alone: a connection is one caller's."
+    )
 
 
 class Call(NamedTuple):
@@ -50,7 +52,7 @@ class Call(NamedTuple):
     caller: int
     """Index in the specification."""
     outcome: str
-    """`OK`, the reason of the contract, the bare gRPC status, or `not_sent`."""
+    """`OK`, the reason of the contract, the bare gRPC status with its words, or `not_sent`."""
     late_ms: float
     """How much later the generator came to ask it."""
 
