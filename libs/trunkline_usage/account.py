@@ -81,7 +81,7 @@ def account(
     begin_s, end_s = reach(wanted.first_day or "1970-01-03", wanted.last_day or "2100-01-01")
     scan = Scan(roots, progress)
     lines = (
-        line
+        (record, line)
         for record, line in scan.records()
         if begin_s <= record.at_s < end_s and wanted.tenant_id in ("", record.tenant_id)
     )
@@ -104,36 +104,39 @@ def account(
 
 
 def _distinct(
-    lines: Iterable[bytes], size_bytes: int, part_bytes: int, spill: Path, tally: _Tally, depth: int = 0
+    lines: Iterable[tuple[UsageRecord, bytes]],
+    size_bytes: int,
+    part_bytes: int,
+    spill: Path,
+    tally: _Tally,
+    depth: int = 0,
 ) -> Iterator[UsageRecord]:
     """Yield of each request the record that counts. What has one request id is in one part, whatever its files."""
     if size_bytes <= part_bytes or depth == MAX_DEPTH:
-        yield from _winners(lines, tally)
+        yield from _winners((record for record, _ in lines), tally)
         return
     count = min(MAX_PARTS, -(-size_bytes // part_bytes) + 1)
     parts = [spill / f"{depth}-{index}" for index in range(count)]
     with ExitStack() as stack:
         files = [stack.enter_context(part.open("wb")) for part in parts]
-        for line in lines:
-            files[_part_of(line, depth, count)].write(line + b"\n")
+        for record, line in lines:
+            files[_part_of(record, depth, count)].write(line + b"\n")
     for part in parts:
         with part.open("rb") as file:
-            some = (line.rstrip(b"\n") for line in file)
+            some = ((record_of(line).record, line[:-1]) for line in file)
             yield from _distinct(some, part.stat().st_size, part_bytes, spill, tally, depth + 1)
         part.unlink()
 
 
-def _part_of(line: bytes, depth: int, count: int) -> int:
-    record = record_of(line).record
+def _part_of(record: UsageRecord, depth: int, count: int) -> int:
     key = f"{record.tenant_id}\0{record.request_id}".encode()
     return int.from_bytes(blake2b(key, digest_size=8, salt=bytes([depth])).digest(), "big") % count
 
 
-def _winners(lines: Iterable[bytes], tally: _Tally) -> Iterator[UsageRecord]:
+def _winners(records: Iterable[UsageRecord], tally: _Tally) -> Iterator[UsageRecord]:
     kept: dict[tuple[str, str], UsageRecord] = {}
     answers: dict[tuple[str, str], set[float]] = {}
-    for line in lines:
-        record = record_of(line).record
+    for record in records:
         key = record.tenant_id, record.request_id
         other = kept.setdefault(key, record)
         if other is record:

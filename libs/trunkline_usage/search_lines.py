@@ -74,7 +74,7 @@ def search_line_of(text: bytes) -> SearchLine:
         told["collections"] = tuple(told["collections"])
         line = SearchLine(**told)
         datetime.fromisoformat(line.time)
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise DamagedLineError("the line is none of a search audit") from exc
     texts: Sequence[object] = (*line[1:5], *line.collections, *line[6:])
     if type(line.number) is not int or not all(isinstance(each, str) for each in texts):
