@@ -21,7 +21,7 @@ from typing import Any, Final
 from tests.sim.fleet import FleetPlan
 from tests.sim.picture import draw
 from tests.sim.quota_parts import QuotaTimes
-from tests.sim.report import result_of
+from tests.sim.report import figures, result_of
 from tests.sim.simulation import RunPlan, RunResult, Simulation
 from tests.sim.traffic import plan_events
 from tests.sim.world import make_world
@@ -32,8 +32,10 @@ DAY_H: Final = 24.0
 FULL_STARTS_H: Final = 13.0
 """Hour (UTC) at which the minutes at full rate begin: Europe's peak."""
 SPANS: Final = 144
-SLOW: Final = QuotaTimes(valid_s=60.0, horizon_s=30.0, sweep_interval_s=1.0, region_valid_s=60.0)
-"""Leases at a fraction of the rate: the longest that the settings allow, so that one still serves several requests."""
+SLOW: Final = QuotaTimes(
+    valid_s=1800.0, horizon_s=900.0, sweep_interval_s=5.0, recheck_s=30.0, region_valid_s=1800.0, share_valid_s=60.0
+)
+"""Leases at a fraction of the rate: stretched, so that one still serves several requests."""
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

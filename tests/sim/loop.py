@@ -22,6 +22,10 @@ _MAX_CANCELLED: Final = 10_000
 """Cancelled timers that the heap may hold beyond the live ones, before it is rebuilt."""
 
 
+TICK_S: Final = 1e-6
+"""Shortest time that passes until a timer runs: what waits for a remainder that rounding left would stand still else."""
+
+
 class Deadlocked(RuntimeError):  # noqa: N818 - states what happened
     """Nothing is ready, no timer is set, and the main task still waits: virtual time cannot go on."""
 
@@ -66,7 +70,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> events.TimerHandle:
         """Run `callback` after `delay` seconds."""
-        return self.call_at(self._now_s + delay, callback, *args, context=context)
+        return self.call_at(self._now_s + max(delay, TICK_S), callback, *args, context=context)
 
     def sleep(self, delay_s: float) -> asyncio.Future[None]:
         """Return a future that is done after `delay_s`: what `asyncio.sleep` does, for a third of its price."""

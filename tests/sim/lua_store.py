@@ -34,9 +34,9 @@ function commands.TIME()
 end
 
 function commands.HMGET(key, ...)
-  local hash, found = alive(key), {}
-  for i = 1, select('#', ...) do
-    found[i] = hash and hash[(select(i, ...))] or false
+  local hash, found = alive(key), { ... }
+  for i = 1, #found do
+    found[i] = hash and hash[found[i]] or false
   end
   return found
 end
@@ -102,14 +102,11 @@ end
 
 function store.run(name, seconds, micros, key_count, ...)
   now_s, now_us = seconds, micros
-  local keys, args = {}, {}
+  local keys = {}
   for i = 1, key_count do
-    keys[i] = select(i, ...)
+    keys[i] = (select(i, ...))
   end
-  for i = key_count + 1, select('#', ...) do
-    args[i - key_count] = select(i, ...)
-  end
-  KEYS, ARGV = keys, args
+  KEYS, ARGV = keys, { select(key_count + 1, ...) }
   return scripts[name]()
 end
 
@@ -181,4 +178,4 @@ def _plain(value: Any) -> Any:
         return value.encode()
     if value is None:
         return None
-    return [_plain(each) for each in value.values()]
+    return [each if type(each) is int else _plain(each) for each in value.values()]

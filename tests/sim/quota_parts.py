@@ -47,13 +47,14 @@ ADVANCE: Final = 20
 
 @dataclass(frozen=True)
 class QuotaTimes:
-    """Times of the leases. Those of a run at a fraction of the rate are longer, so that a lease still serves several
-    requests; all are within what the services' settings allow."""
+    """Times of leases and pool shares; by default those of the services."""
 
     valid_s: float = 5.0
     horizon_s: float = 0.5
     sweep_interval_s: float = 0.25
+    recheck_s: float = 2.0
     region_valid_s: float = 30.0
+    share_valid_s: float = 2.0
 
 
 @dataclass
@@ -133,6 +134,7 @@ class QuotaBuilder:
             Trip(self._stores[number], self._loop),
             self._world.tiers,
             key_prefix="sim",
+            share_valid_s=self._times.share_valid_s,
             clock=self._loop.time,
             wall_clock=self._unix_s,
         )
@@ -156,7 +158,12 @@ class QuotaBuilder:
     def holder(self, number: int, authorities: Sequence[CheckedAuthority], far: dict[str, RemoteQuota]) -> LeaseHolder:
         """Return the lease holder of a region's router: its asks are answered at home, or from a region's lease."""
         quota = HomeQuota(Homes(REGIONS[number], self._world.source), authorities[number], far.__getitem__)
-        options = LeaseOptions(horizon_s=self._times.horizon_s, sweep_interval_s=self._times.sweep_interval_s)
+        options = LeaseOptions(
+            horizon_s=self._times.horizon_s,
+            sweep_interval_s=self._times.sweep_interval_s,
+            recheck_s=self._times.recheck_s,
+            return_margin_s=max(0.75, self._times.sweep_interval_s),
+        )
 
         def asks(keeper: AskKeeper) -> AuthorityAsks:
             return AuthorityAsks(keeper, self._tenants, quota, valid_s=self._times.valid_s, workers=FAR_WORKERS)
@@ -174,10 +181,11 @@ class QuotaBuilder:
 
         return LeaseHolder(asks, region_options(self._times.region_valid_s), self._loop.time)
 
-    def remote(self, holder: LeaseHolder) -> RemoteQuota:
+    def remote(self, home: str, holder: LeaseHolder) -> RemoteQuota:
         """Return what answers for a home that is another region."""
         regions = {tenant.tenant_id: len(tenant.regions) for tenant in self._world.tenants}
-        return RemoteQuota(holder, LocalQuota(replicas=1, clock=self._loop.time), regions.__getitem__)
+        local = LocalQuota(replicas=1, max_tenants=len(regions), clock=self._loop.time)
+        return RemoteQuota(home, holder, local, regions.__getitem__)
 
     def allow_advances(self) -> None:
         """Tell the book what each tenant's regions may hand out before its home answers."""
@@ -203,7 +211,7 @@ class QuotaBuilder:
                     if home != number:
                         between = self.far_holder(home, authorities)
                         await stack.enter_async_context(_running(between))
-                        far[name] = self.remote(between)
+                        far[name] = self.remote(name, between)
                 holders.append(self.holder(number, authorities, far))
             for holder in holders:
                 await stack.enter_async_context(_running(holder))

@@ -21,9 +21,9 @@ MIX: Final = {"free": 550, "pro": 400, "enterprise": 50}
 """Tenants of each tier in a thousand."""
 RPS_PER_REGION: Final = 1000.0
 """Mean of a day at full rate."""
-APPETITE: Final = {"free": 2.0, "pro": 0.77, "enterprise": 1.05}
-"""What a tier's tenants ask for in the mean, in their own days: free ones twice what they may have."""
-SPREAD: Final = {"free": 1.2, "pro": 1.0, "enterprise": 0.8}
+APPETITE: Final = {"free": 1.5, "pro": 0.5, "enterprise": 1.25}
+"""What a tier's tenants ask for in the mean, in their own days: free ones half as much again as they may have."""
+SPREAD: Final = {"free": 1.2, "pro": 1.2, "enterprise": 1.0}
 """Sigma of the lognormal appetites: a tenth of the tenants asks for about half of everything."""
 MOST: Final = 8.0
 """The hungriest tenant asks for at most this many times its tier's mean."""
