@@ -94,7 +94,7 @@ class RedisQuota:
         What was advanced is drawn from the pool, too, as far as the tenant may be in debt; what the pool does not have
         of it was spent all the same.
         """
-        wanted, returned, advanced = (each.at_most(_MOST) for each in (wanted, returned, advanced))
+        wanted, returned, advanced = _bounded(wanted), _bounded(returned), _bounded(advanced)
         tier = self._tiers.named(quota.tier)[0]
         owed = min(advanced.requests, _most_owed(quota))
         piece = await self._pools.draw(tier, owed + wanted.requests)
@@ -191,6 +191,10 @@ def _most_owed(quota: TenantQuota) -> int:
     """Return the requests that a tenant may have spent before they were granted: a burst."""
     bucket = quota.limits.requests
     return MAX_CHARGE if bucket is None else int(bucket.burst)
+
+
+def _bounded(charge: Charge) -> Charge:
+    return charge if charge.within(_MOST) else charge.at_most(_MOST)
 
 
 def _pair(charge: Charge) -> tuple[int, int]:

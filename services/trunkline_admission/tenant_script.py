@@ -23,6 +23,7 @@ KEY_LIMITS: Final = 10
 WRONG_WINDOW: Final = -1
 
 _COUNTS: Final = {kind: index for index, kind in enumerate(KINDS[2:])}
+_WHOLE: Final = frozenset((int,))
 _Numbers = tuple[int, ...]
 
 
@@ -75,4 +76,4 @@ def read_answer(raw: object, *, with_key: bool, with_trial: bool) -> TenantAnswe
 
 def is_numbers(raw: object) -> TypeGuard[list[int] | tuple[int, ...]]:
     """Return True for a list of whole numbers."""
-    return isinstance(raw, list | tuple) and all(type(number) is int for number in raw)
+    return isinstance(raw, list | tuple) and set(map(type, raw)) <= _WHOLE
