@@ -82,7 +82,7 @@ class ReportDesk:
         if self._windows.is_new(report.router, report.sequence, now_s):
             known = self._placed(report, entries, snapshot, now_s)
             if known.fronts:
-                self._windows.add(known.report.tiers, now_s)
+                self._windows.add(known.tiers, now_s)
             for row, entry in zip(known.rows, entries, strict=True):
                 self._budgets.add(entry.tenant_id, row.month, row.seen.cost_micros)
             assert self._queue is not None
@@ -120,9 +120,9 @@ class ReportDesk:
             month = month_of(entry.time_zone, now_s).label
             rows.append(TenantRow(seen_of[entry.tenant_id], month, away))
         return KnownReport(
-            report=Report(
-                report.router, report.sequence, report.window_s, self._known_tiers(report.tiers), report.tenants
-            ),
+            router=report.router,
+            sequence=report.sequence,
+            tiers=self._known_tiers(report.tiers),
             rows=tuple(rows),
             fronts=not report.router.startswith(COSTS_PREFIX),
             down=here is not None and here.state is RegionState.DOWN,

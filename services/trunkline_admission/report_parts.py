@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_admission.seen import Report, TenantSeen, TierSeen
+from trunkline_admission.seen import TenantSeen, TierSeen
 
 PART_TENANTS: Final = 100
 """Tenants in one part: the store is busy with one for one or two milliseconds, and quotas wait in the same store."""
@@ -25,9 +25,11 @@ class TenantRow:
 
 @dataclass(frozen=True, slots=True)
 class KnownReport:
-    """A report whose tiers and tenants are known here."""
+    """A report as far as its tiers and tenants are known here."""
 
-    report: Report
+    router: str
+    sequence: int
+    tiers: tuple[TierSeen, ...]
     rows: tuple[TenantRow, ...]
     fronts: bool
     """True for a router's; False for another region's costs."""
@@ -57,13 +59,13 @@ class Part:
 
 def parts_of(known: KnownReport, *, late: bool) -> Iterator[Part]:
     """Yield the parts of a report, at least one."""
-    report, rows = known.report, known.rows
+    rows = known.rows
     for index, first in enumerate(range(0, max(1, len(rows)), PART_TENANTS)):
         yield Part(
-            router=report.router,
-            sequence=report.sequence,
+            router=known.router,
+            sequence=known.sequence,
             index=index,
-            tiers=report.tiers if index == 0 else (),
+            tiers=known.tiers if index == 0 else (),
             tenants=rows[first : first + PART_TENANTS],
             fronts=known.fronts,
             down=known.down,

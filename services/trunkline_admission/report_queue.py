@@ -18,6 +18,8 @@ from trunkline_mesh.errors import CircuitOpen
 
 MAX_WAITING: Final = 1000
 """Reports that wait for the store; the oldest one makes room."""
+MAX_ROWS: Final = 200_000
+"""Lines of tenants in all of them, some 60 MB."""
 MAX_AGE_S: Final = 600.0
 """A report that the store has not taken by then is dropped."""
 LATE_S: Final = 2.0
@@ -50,6 +52,7 @@ class ReportQueue:
         self._on_counted = on_counted
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
+        self._rows = 0
         self._came = asyncio.Event()
 
     def __len__(self) -> int:
@@ -60,8 +63,9 @@ class ReportQueue:
         """Take a report; return what ends when it is counted or dropped."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(known, self._clock(), done))
-        if len(self._waiting) > MAX_WAITING:
-            self._end(self._waiting.popleft(), "dropped")
+        self._rows += len(known.rows)
+        while len(self._waiting) > MAX_WAITING or self._rows > MAX_ROWS:
+            self._end("dropped")
         self._came.set()
         REPORTS_WAITING.set(len(self._waiting))
         return done
@@ -94,12 +98,14 @@ class ReportQueue:
                 return False
             outcome = "dropped"
         if self._waiting and self._waiting[0] is first:
-            self._waiting.popleft()
-            self._end(first, outcome)
+            self._end(outcome)
         REPORTS_WAITING.set(len(self._waiting))
         return True
 
-    def _end(self, waiting: _Waiting, outcome: str) -> None:
+    def _end(self, outcome: str) -> None:
+        """Take the first report out of the queue."""
+        waiting = self._waiting.popleft()
+        self._rows -= len(waiting.known.rows)
         REPORTS.labels(outcome).inc()
         if not waiting.done.done():
             waiting.done.set_result(None)

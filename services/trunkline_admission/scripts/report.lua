@@ -19,7 +19,7 @@ local before = redis.call('HGET', KEYS[2], part.router)
 local sequence, parts = 0, 0
 if before then
   local kept_sequence, kept_parts = string.match(before, '^(%d+):(%d+)$')
-  sequence, parts = tonumber(kept_sequence), tonumber(kept_parts)
+  sequence, parts = tonumber(kept_sequence) or 0, tonumber(kept_parts) or 0
 end
 local due = -1
 if part.sequence > sequence then
@@ -53,7 +53,7 @@ local function listen()
     end
     return
   end
-  local silent_ms = at_ms and now_ms - tonumber(at_ms) or 0
+  local silent_ms = now_ms - (tonumber(at_ms or now_ms) or now_ms)
   if silent_ms > part.silent_ms and (downed or not before) and not part.planned then
     local outage = { '{"from_ms":' .. at_ms .. ',"to_ms":' .. whole(now_ms) .. ',"served":{' }
     local comma, fields = '', redis.call('HGETALL', KEYS[3])
