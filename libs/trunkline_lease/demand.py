@@ -12,8 +12,9 @@ CAP_GROWTH: Final = 2
 class Demand:
     """The recent rate of one currency, requests or tokens, and how much the authority gave lately.
 
-    The rate follows a rise at once and a fall by half with each ask. After an answer that fell short asks start small
-    again, and grow with each full one.
+    The rate follows a rise at once and a fall by half with each ask. Asks start small and double with each full answer,
+    so that a few quick requests do not take all that a small tenant has; after an answer that fell short they start
+    small again. What spenders wait for is always asked for.
     """
 
     __slots__ = ("_cap", "_first", "_most", "_rate_per_s", "_spent_before")
@@ -22,7 +23,7 @@ class Demand:
         """Ask for `first` while nothing is known, and never for more than `most`."""
         self._first = first
         self._most = most
-        self._cap = most
+        self._cap = first * CAP_GROWTH
         self._rate_per_s = 0.0
         self._spent_before = 0
 

@@ -83,12 +83,12 @@ async def test_a_spend_from_tokens_at_hand_does_not_wait(service: MemoryService)
 async def test_tokens_are_fetched_before_they_are_needed(service: MemoryService) -> None:
     """When less than half of the last grant is left, the next one is asked for in the background."""
     async with holding(service) as holder:
-        for _ in range(OPTIONS.first_ask_tokens // 2 + 1):
+        for _ in range(OPTIONS.first_ask_requests // 2 + 1):
             await holder.spend("acme", one(1), soon())
         await settle()
 
         assert len(service.requests) == 2
-        assert holder.held("acme").tokens > OPTIONS.first_ask_tokens / 2
+        assert holder.held("acme").requests > OPTIONS.first_ask_requests / 2
 
 
 async def test_one_refill_serves_all_who_wait(service: MemoryService) -> None:
@@ -118,7 +118,8 @@ async def test_never_more_is_spent_than_granted(service: MemoryService, clock: M
         await asyncio.gather(*(spender(tenant) for tenant in ("a", "b") for _ in range(5)))
 
         for tenant, tokens in spent.items():
-            assert service.burst - 1 <= tokens <= service.burst + service.rate * (clock.now_s - started_s)
+            # Up to one for each spender but the last may be held while the others lack what it was asked for with.
+            assert service.burst - 5 < tokens <= service.burst + service.rate * (clock.now_s - started_s)
             assert tokens <= service.granted[tenant]
 
 

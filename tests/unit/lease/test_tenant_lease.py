@@ -213,6 +213,7 @@ def test_a_full_grant_ends_a_refusal() -> None:
 def test_the_next_ask_follows_the_recent_rates() -> None:
     """100 requests of 4 tokens in a second ask for half a second of both; an idle tenant falls back in steps."""
     lease = lease_with((Charge(100, 400), 100.0, FULL))
+    answered(lease, Charge(100, 400), Charge(100, 400), None, 0.0)
     for _ in range(100):
         lease.spend(1, 4, 0.5)
 
@@ -221,6 +222,20 @@ def test_the_next_ask_follows_the_recent_rates() -> None:
     assert lease.ask(3.0) == Charge(13, 50)
     last = [lease.ask(4.0 + i) for i in range(9)][-1]
     assert last == Charge(OPTIONS.first_ask_requests, OPTIONS.first_ask_tokens)
+
+
+def test_asks_start_small_and_double() -> None:
+    """A few quick requests do not take all that a small tenant has; a lasting flow soon gets what it needs."""
+    lease, sizes = lease_with((Charge(10_000, 10_000), 100.0, FULL)), []
+    for number in range(6):
+        lease.spend(1000, 1000, float(number))
+        lease.withdraw(float(number))
+        wanted = lease.ask(float(number))
+        sizes.append(wanted.requests)
+        lease.grant(Charge(10_000, 10_000), 100.0, FULL)
+        answered(lease, wanted, wanted, None, float(number))
+
+    assert sizes == [8, 16, 32, 64, 128, 256]
 
 
 def test_what_is_held_in_plenty_is_not_asked_for() -> None:
