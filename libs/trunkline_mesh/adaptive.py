@@ -26,13 +26,20 @@ TOLERANCE: Final = 2.0
 CALM: Final = 1.5
 """Times the base up to which it may rise."""
 DECREASE: Final = 0.7
+LARGEST_DECREASE: Final = 0.4
+"""What is left of the limit when it falls, and at least is left however long calls took."""
 TRIAL_PART: Final = 0.5
 """Of the slots in use, what a trial leaves."""
-TELLING_PART: Final = 0.8
+TELLING_PART: Final = 0.6
 """Fewer slots than this part of former ones can tell whether calls wait for each other."""
+SURE_ERRORS: Final = 1.5
+"""Standard errors by which a difference must stand out to count."""
+SETTLING_MEANS: Final = 2.0
+"""After a change of the limit, what ends in so many times the mean is of the time before."""
 FIRST_TRIAL_S: Final = 180.0
 MAX_TRIAL_PAUSE_S: Final = 3600.0
 FLOOR_TRIAL_PAUSE_S: Final = 10.0
+MAX_SETTLING_S: Final = 5.0
 MAX_KINDS: Final = 64
 
 
@@ -43,18 +50,24 @@ class _Look:
     kind: str
     used: float
     mean_s: float
+    error_s: float
     slots: int
     at_s: float
 
-    def is_telling(self, used: float) -> bool:
-        """Return True if `used` slots differ enough from these to tell anything."""
-        return not TELLING_PART < used / self.used < 1 / TELLING_PART
+    def tells(self, window: LatencyWindow) -> bool | None:
+        """Return True if calls wait for each other, by what the change of the slots in use did to their time.
 
-    def waits_for_each_other(self, mean_s: float, used: float) -> bool:
-        """Return True if the change of the slots in use shows in the time, by half of what is shared at least."""
-        change = used / self.used
-        responds = abs(mean_s / self.mean_s - 1.0) >= abs(change - 1.0) / 2
-        return responds and (mean_s < self.mean_s) == (change < 1.0)
+        They do if it shows by half of what is shared at least. None if the change was too small, or if chance may have
+        made the difference.
+        """
+        change = window.used / self.used
+        if TELLING_PART < change < 1 / TELLING_PART:
+            return None
+        middle_s = self.mean_s * (1.0 + change) / 2
+        beyond_s = window.mean_s - middle_s if change > 1 else middle_s - window.mean_s
+        if abs(beyond_s) < SURE_ERRORS * math.hypot(window.error_s, self.error_s * middle_s / self.mean_s):
+            return None
+        return beyond_s > 0
 
 
 class AdaptiveLimit:
@@ -70,7 +83,7 @@ class AdaptiveLimit:
         self._max: Final = max_slots
         self._rng: Final = rng
         self._kinds: Final[dict[str, LatencyWindow]] = {}
-        self._changed_s = -math.inf
+        self._settled_s = -math.inf
         self._fall: _Look | None = None
         self._trial: _Look | None = None
         self._trial_pause_s = FIRST_TRIAL_S
@@ -81,10 +94,10 @@ class AdaptiveLimit:
         """Take in a call of `kind` that held its slot for `held_s` seconds until now; return the limit from now on.
 
         `wanted` counts slots held, this one included, and waited for. A failed call is evidence only if it took longer
-        than it may: that it was quick says nothing. Calls that began before the last change of the limit say nothing
-        either. Beyond MAX_KINDS kinds, others count as one.
+        than it may: that it was quick says nothing. Nor does what ends soon after a change of the limit. Beyond
+        MAX_KINDS kinds, others count as one.
         """
-        if self._min == self._max or now_s - held_s < self._changed_s:
+        if self._min == self._max or now_s < self._settled_s:
             return self.slots
         window = self._kinds.get(kind)
         if window is None:
@@ -114,16 +127,17 @@ class AdaptiveLimit:
         """Let the limit fall; if enough of that did not help, it is not for each other that calls wait."""
         before = self._fall
         if before is None or now_s - before.at_s > STALE_WINDOW_S:
-            self._fall = _Look(kind, window.used, window.mean_s, self.slots, now_s)
-        elif before.kind == kind and before.is_telling(window.used):
-            if not before.waits_for_each_other(window.mean_s, window.used):
+            self._fall = _Look(kind, window.used, window.mean_s, window.error_s, self.slots, now_s)
+        elif before.kind == kind and (told := before.tells(window)) is not None:
+            if not told:
                 window.rebase()
                 self._fall = None
                 self._set(before.slots, now_s)
                 return
-            self._fall = _Look(kind, window.used, window.mean_s, before.slots, now_s)
+            self._fall = _Look(kind, window.used, window.mean_s, window.error_s, before.slots, now_s)
         if self.slots > self._min:
-            self._set(int(min(self.slots, window.used) * DECREASE), now_s)
+            part = max(LARGEST_DECREASE, min(DECREASE, TOLERANCE / window.ratio()))
+            self._set(int(min(self.slots, window.used) * part), now_s)
         elif now_s >= self._floor_trial_due_s:
             # Nothing is left to take away: only with more at once can it be told what they wait for.
             self._floor_trial_due_s = now_s + FLOOR_TRIAL_PAUSE_S * (0.5 + self._rng())
@@ -139,19 +153,17 @@ class AdaptiveLimit:
             self._begin_trial(kind, window, int(window.used * TRIAL_PART), now_s)
 
     def _begin_trial(self, kind: str, window: LatencyWindow, slots: int, now_s: float) -> None:
-        self._trial = _Look(kind, window.used, window.mean_s, self.slots, now_s)
+        self._trial = _Look(kind, window.used, window.mean_s, window.error_s, self.slots, now_s)
         self._set(slots, now_s)
 
     def _end_trial(self, before: _Look, kind: str, window: LatencyWindow, now_s: float) -> None:
         """See what came of fewer, or more, at once."""
-        if kind != before.kind:
+        told = before.tells(window) if kind == before.kind else None
+        fewer = self.slots < before.slots
+        if told is None:
             if now_s - before.at_s > STALE_WINDOW_S:
                 self._stop_trial(before.slots, now_s)
-            return
-        fewer = self.slots < before.slots
-        if not before.is_telling(window.used):
-            self._stop_trial(before.slots, now_s)
-        elif not before.waits_for_each_other(window.mean_s, window.used):
+        elif not told:
             if not fewer:
                 window.rebase()
             self._stop_trial(before.slots, now_s)
@@ -171,6 +183,7 @@ class AdaptiveLimit:
         if slots == self.slots:
             return
         self.slots = slots
-        self._changed_s = now_s
+        longest_s = max((window.mean_s for window in self._kinds.values()), default=0.0)
+        self._settled_s = now_s + min(SETTLING_MEANS * longest_s, MAX_SETTLING_S)
         for window in self._kinds.values():
-            window.begin_anew(now_s)
+            window.begin_anew(self._settled_s)
