@@ -178,9 +178,12 @@ class AppendLog:
         self._synced = True
 
     def close(self) -> None:
-        """Write and sync what is left; nothing may be appended afterwards."""
+        """Write and sync what is left; nothing may be appended afterwards. What the disk does not take now is lost."""
         self.flush()
         with self._lock:
+            while self._backlog:
+                self._backlog.popleft()
+                self._lose()
             self._retire()
         self.sync()
 

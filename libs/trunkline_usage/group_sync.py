@@ -48,8 +48,11 @@ class GroupSync:
 
     def _run(self) -> None:
         while not self._closed:
-            self._written.wait(RETRY_S if not self._log.healthy else None)
-            self._urgent.wait(SYNC_EVERY_S if self._log.healthy else RETRY_S)
+            if self._log.healthy:
+                self._written.wait()
+                self._urgent.wait(SYNC_EVERY_S)
+            else:
+                self._urgent.wait(RETRY_S)
             self._urgent.clear()
             self._written.clear()
             self._log.flush()

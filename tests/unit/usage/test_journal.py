@@ -156,6 +156,20 @@ def test_what_is_lost_on_a_full_disk_shows(tmp_path: Path, monkeypatch: pytest.M
     assert scan.findings.missing == journal.lost
 
 
+def test_what_waits_at_the_end_is_lost_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could write it later."""
+    disk = Disk(monkeypatch)
+    log = AppendLog(tmp_path, SPEC, number=1, journal="")
+    journal = UsageJournal(log)
+    journal.append(record("a"))
+    disk.room = 0
+    journal.append(record("b"))
+    assert journal.lost == 0
+    log.close()
+    assert journal.lost == 1
+    assert ids_in(tmp_path) == ["a"]
+
+
 def test_a_record_that_is_none_is_lost_and_stops_nobody(tmp_path: Path) -> None:
     """Append raises nothing: a defect of the maker must not fail the request."""
     log = AppendLog(tmp_path, SPEC, number=1, journal="")
