@@ -23,8 +23,9 @@ from trunkline_tiers import TierFile
 
 MAX_CHARGE: Final = 10**9
 """More of anything at once counts as this much: numbers stay exact in the store's doubles."""
-RETURNS_LATE_S: Final = 60
-"""So long after a period's begin what comes back may be of the one before, and is not taken off the new counts."""
+RETURNS_LATE_S: Final = 120
+"""So long after a period's begin what comes back may be of the one before, and is not taken off the new counts: a
+permit's life, and those of the leases that it was spent from, another region's among them."""
 MAX_PREPARED: Final = 20_000
 """Tenants whose arguments are kept ready."""
 WINDOW_TRIES: Final = 2

@@ -234,7 +234,7 @@ class PeriodSuite:
         assert (await subject.quotas.take(quota, searches(50))).granted.requests == 20
 
     async def test_what_comes_back_after_midnight_is_of_the_day_before(self, subject: QuotaSubject) -> None:
-        """In the first minute of a day nothing is taken off its count."""
+        """In the first two minutes of a day nothing is taken off its count."""
         quota = subject.quota(limits=day_limits(20))
         await subject.quotas.take(quota, searches(20))
         subject.pass_time(DAY_S / 2 + 1)
