@@ -24,6 +24,12 @@ class PhaseRun:
     calls: Sequence[Call]
     seconds: float
 
+    @property
+    def answered_in_time(self) -> int:
+        """Answers that came before the phase's end: what a queue still holds then belongs to no second of it."""
+        end_s = min((call.at_s for call in self.calls), default=0.0) + self.seconds
+        return sum(call.outcome == OK and call.at_s + call.ms / 1000 <= end_s for call in self.calls)
+
 
 def jain(values: Iterable[float]) -> float:
     """Return Jain's index, (sum x)^2 / (n * sum x^2): 1 for equal shares, 1/n where one has all (Jain et al. 1984)."""
@@ -72,14 +78,13 @@ def _figures(calls: Sequence[Call], seconds: float, quiet_p95_ms: float | None) 
 
 def phase_figures(run: PhaseRun, capacity_rps: float, quiet_p95_ms: Mapping[str, float]) -> dict[str, Any]:
     """Return all figures of one phase."""
-    good = sum(call.outcome == OK for call in run.calls)
     flood = [call for call in run.calls if run.callers[call.caller].flooder]
     figures: dict[str, Any] = {
         "name": run.name,
         "offered_rps": round(len(run.calls) / run.seconds, 1),
         "tiers": by_tier(run, quiet_p95_ms),
         "jain": jain_of_equals(run),
-        "goodput_to_capacity": round(good / run.seconds / capacity_rps, 3),
+        "goodput_to_capacity": round(run.answered_in_time / run.seconds / capacity_rps, 3),
         "outcomes": dict(Counter(call.outcome for call in run.calls).most_common()),
         "generator_late_ms_p99": round(quantile(sorted(call.late_ms for call in run.calls), 0.99), 1),
     }
