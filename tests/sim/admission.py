@@ -60,7 +60,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def fleet_plan(scale: float, tenants: int) -> FleetPlan:
     """Return GPUs for that much traffic: at the mean rate about half of them are busy."""
     rate = 1000 * scale * tenants / TENANTS
-    slots = 4 if rate < 100 else 16
+    slots = 2 if rate < 100 else 16
     busy = rate * 0.1
     return FleetPlan(slots, least=max(1, round(0.7 * busy / slots)), most=max(3, round(4 * busy / slots)))
 
@@ -72,7 +72,14 @@ def day(args: argparse.Namespace) -> RunResult:
     start_s = 0.0 if args.hours == DAY_H else max(0.0, FULL_STARTS_H - args.hours / 2) * 3600
     length_s = args.hours * 3600
     plan = RunPlan(
-        "scaled day", start_s, length_s, args.seed, SPANS, fleet_plan(args.scale, tenants), _store_slots(args.scale), SLOW
+        "scaled day",
+        start_s,
+        length_s,
+        args.seed,
+        SPANS,
+        fleet_plan(args.scale, tenants),
+        _store_slots(args.scale),
+        SLOW,
     )
     return Simulation(world, plan, plan_events(world, start_s, length_s, args.seed), say).run()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,9 +54,9 @@ class Fleet:
     """Grows and shrinks by utilisation. Work goes to the GPU with the least pressure."""
 
     def __init__(
-        self, plan: FleetPlan, make: Callable[[int], Server], loop: VirtualLoop, rng: random.Random
+        self, plan: FleetPlan, busy_slots: float, make: Callable[[int], Server], loop: VirtualLoop, rng: random.Random
     ) -> None:
-        """`make` returns the server of the GPU of that number."""
+        """Begin with what `busy_slots` need. `make` returns the server of the GPU of that number."""
         self.gpus: list[Gpu] = []
         self.crunch = False
         """True while no new GPU can be had."""
@@ -71,8 +72,9 @@ class Fleet:
         self._made = 0
         self._utilisation = AIM
         self._idle_since_s: float | None = None
-        for _ in range(plan.least):
-            self._arrive(spot=False)
+        wanted = math.ceil(busy_slots / AIM / plan.slots_per_gpu)
+        for number in range(min(plan.most, max(plan.least, wanted))):
+            self._arrive(spot=number >= plan.least and rng.random() < plan.spot_part)
 
     @property
     def slots(self) -> int:
@@ -111,6 +113,9 @@ class Fleet:
     def begin_crunch(self) -> None:
         """Give every spot GPU its notice; no new GPU comes from now on."""
         self.crunch = True
+        for gpu in self.gpus:
+            if gpu.spot:
+                self._notice(gpu)
         for gpu in self.gpus:
             if gpu.spot:
                 self._notice(gpu)

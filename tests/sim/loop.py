@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from asyncio import events
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,6 +31,10 @@ class Deadlocked(RuntimeError):  # noqa: N818 - states what happened
     """Nothing is ready, no timer is set, and the main task still waits: virtual time cannot go on."""
 
 
+def _nobody(_number: int) -> None:
+    """Arrive where nobody is fed."""
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Runs callbacks and timers as asyncio's own loops do, but its time is a number that jumps."""
 
@@ -41,6 +46,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._order = 0
         self._cancelled = 0
         self._ready: deque[events.Handle]
+        self._arrivals: Sequence[float] = ()
+        self._arriving: Callable[[int], None] = _nobody
+        self._next_arrival = 0
+        self._due_at_s = math.inf
+        self._fed: asyncio.Future[None] = asyncio.Future(loop=self)
         self.before_jump: Callable[[], None] | None = None
         """Called each time everything of an instant is done, before the clock moves on."""
 
@@ -91,6 +101,32 @@ class VirtualLoop(asyncio.BaseEventLoop):
             handle = ready.popleft()
             if not handle._cancelled:  # type: ignore[attr-defined]
                 handle._run()
+        if self._due_at_s <= self._now_s:
+            self._arrive()
+
+    def feed(self, times_s: Sequence[float], arrive: Callable[[int], None]) -> asyncio.Future[None]:
+        """Call `arrive` with 0, 1, ... at the times given, which ascend; return a future that is done after the last.
+
+        As timers would, for a third of their price; one list at a time.
+        """
+        self._arrivals, self._arriving, self._next_arrival = times_s, arrive, 0
+        self._fed = asyncio.Future(loop=self)
+        self._due_at_s = times_s[0] if times_s else math.inf
+        if not times_s:
+            self._fed.set_result(None)
+        return self._fed
+
+    def _arrive(self) -> None:
+        times_s, number = self._arrivals, self._next_arrival
+        while number < len(times_s) and times_s[number] <= self._now_s:
+            self._arriving(number)
+            number += 1
+        self._next_arrival = number
+        if number < len(times_s):
+            self._due_at_s = times_s[number]
+        else:
+            self._due_at_s = math.inf
+            self._fed.set_result(None)
 
     def _jump(self) -> None:
         timers, ready = self._timers, self._ready
@@ -101,7 +137,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._cancelled > _MAX_CANCELLED:
             self._forget_cancelled()
         while timers and not ready:
-            self._now_s = when = max(self._now_s, timers[0][0])
+            when = max(self._now_s, timers[0][0])
+            if self._due_at_s <= when:
+                self._now_s = max(self._now_s, self._due_at_s)
+                return
+            self._now_s = when
             while timers and timers[0][0] <= when:
                 timer = heapq.heappop(timers)[2]
                 if isinstance(timer, events.TimerHandle):
@@ -112,7 +152,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
                         ready.append(timer)
                 elif not timer.done():
                     timer.set_result(None)
-        if not ready and not self._stopping:  # type: ignore[attr-defined]
+        if not ready and self._due_at_s < math.inf:
+            self._now_s = max(self._now_s, self._due_at_s)
+        elif not ready and not self._stopping:  # type: ignore[attr-defined]
             raise Deadlocked("nothing is left to happen, and somebody waits")
 
     def _forget_cancelled(self) -> None:

@@ -55,7 +55,9 @@ class PoolBook:
         """Note requests granted to a tier's tenant, and what came back before."""
         now_s = self._clock()
         self._judge(self._all.take(requests, now_s, returned), "over_pool", f"{tier}: all pools together", now_s)
-        self._judge(self._tier[tier].take(requests, now_s, returned), "over_pool", f"{tier}: with what it borrows", now_s)
+        self._judge(
+            self._tier[tier].take(requests, now_s, returned), "over_pool", f"{tier}: with what it borrows", now_s
+        )
         for name, meter in self._others.items():
             if name != tier:
                 self._judge(meter.take(requests, now_s, returned), "over_pool", f"{tier}: deep into {name}'s", now_s)
@@ -73,7 +75,9 @@ class PoolBook:
             return
         since_s = self._refused_since_s.setdefault(tier, now_s)
         if self._kept[tier].room(now_s) >= 1 + MARGIN and now_s - since_s > self._bound_s:
-            self._laws.broken("lender_floor", now_s, f"{self._region}: {tier} refused {now_s - since_s:.1f} s in its own")
+            self._laws.broken(
+                "lender_floor", now_s, f"{self._region}: {tier} refused {now_s - since_s:.1f} s in its own"
+            )
 
     def _judge(self, left: float, kind: str, what: str, now_s: float) -> None:
         if left < 0:

@@ -71,7 +71,7 @@ class QuotaParts:
 
 
 class Trip:
-    """A `ScriptRunner` at the end of a network: the store's script runs after half of the trip."""
+    """A `ScriptRunner` at the end of a network: the store's script runs at its end."""
 
     def __init__(self, store: LuaStore, loop: VirtualLoop) -> None:
         self._store = store
@@ -79,10 +79,8 @@ class Trip:
 
     async def run(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """As `ScriptRunner.run`."""
-        await self._loop.sleep(STORE_TRIP_S / 2)
-        answer = self._store.run_now(script, keys, args)
-        await self._loop.sleep(STORE_TRIP_S / 2)
-        return answer
+        await self._loop.sleep(STORE_TRIP_S)
+        return self._store.run_now(script, keys, args)
 
 
 class Far:
@@ -117,7 +115,13 @@ class QuotaBuilder:
     """Wires one run's parts."""
 
     def __init__(
-        self, world: World, times: QuotaTimes, book: QuotaBook, laws: Laws, loop: VirtualLoop, unix_s: Callable[[], float]
+        self,
+        world: World,
+        times: QuotaTimes,
+        book: QuotaBook,
+        laws: Laws,
+        loop: VirtualLoop,
+        unix_s: Callable[[], float],
     ) -> None:
         self._world = world
         self._times = times

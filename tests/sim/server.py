@@ -51,14 +51,14 @@ class Server:
     async def work(self, tenant_id: str, rank: int, deadline: VirtualDeadline, takes_s: float) -> None:
         """Do work that takes `takes_s` seconds in a slot; raises as the limiter does, or BackendUnavailable."""
         book, dirty = self.book, self._dirty
-        promised, started = book.asks(rank), False
-        dirty[self] = None
-        if book.running >= self.slots:
+        promised, started, free = book.asks(rank), False, book.running < self.slots
+        if not free:
             book.stays(rank)
+            dirty[self] = None
         try:
             async with self.limiter.slot(tenant=tenant_id, rank=rank, weight=1.0, deadline=deadline) as waited_s:
                 started = True
-                book.starts(rank, waited_s, promised=promised)
+                book.starts(rank, waited_s, promised=promised, free=free)
                 if self.gone:
                     raise BackendUnavailable("the server is gone")
                 work = self._loop.sleep(takes_s)
@@ -68,11 +68,12 @@ class Server:
                 finally:
                     self._running.pop(work, None)
         finally:
-            dirty[self] = None
             if started:
                 book.ends(rank)
             else:
                 book.leaves(rank)
+            if book.waiting:
+                dirty[self] = None
 
     def look(self) -> None:
         """Judge this instant."""

@@ -18,7 +18,7 @@ from tests.sim.quota_book import QuotaBook
 from tests.sim.quota_parts import QuotaParts, QuotaTimes, open_quota
 from tests.sim.region import DEADLINE_FACTOR, Region
 from tests.sim.server import Server
-from tests.sim.traffic import MINUTE_S, Event, EventKind, Traffic
+from tests.sim.traffic import MINUTE_S, Arrivals, Event, EventKind, Traffic, busy_slots
 from tests.sim.world import DAY_STARTS_S, REGIONS, World
 from trunkline_tiers import rank_table
 
@@ -82,7 +82,6 @@ class Simulation:
         self.outcomes: Final = Outcomes(world.tiers, plan.start_s, plan.length_s, plan.spans)
         self._dirty: dict[Server, None] = {}
         self._slots: list[dict[str, int]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._crash: BaseException | None = None
         homes = {tenant.tenant_id: (tenant.tier, world.time_zone(tenant)) for tenant in world.tenants}
         self.book: Final = QuotaBook(world.tiers, homes, self.laws, self.unix_s)
@@ -150,7 +149,7 @@ class Simulation:
             name,
             parts.holders[number],
             Server(f"{name}.store", plan.store_slots, queue_table, self.laws, self.loop, self._dirty, rng),
-            Fleet(plan.fleet, gpu, self.loop, rng),
+            Fleet(plan.fleet, busy_slots(self._world, name, plan.start_s), gpu, self.loop, rng),
             self.book,
             self.outcomes,
             {tier: DEADLINE_FACTOR * each.objective.p95_ms / 1000 for tier, each in tiers.tiers.items()},
@@ -165,19 +164,29 @@ class Simulation:
 
     async def _feed(self) -> None:
         """Start every search when it arrives."""
-        loop, tenants, regions, plan = self.loop, self._world.tenants, self.regions, self._plan
+        loop, regions, plan = self.loop, self.regions, self._plan
         traffic = Traffic(self._world, self._events, plan.seed)
         span_s, span_ends_s = plan.length_s / plan.spans, plan.start_s
         for minute, arrivals in enumerate(traffic.spans(plan.start_s, plan.length_s)):
             if plan.start_s + minute * MINUTE_S >= span_ends_s:
                 span_ends_s += span_s
                 self._slots.append({region.name: region.fleet.slots for region in regions})
-            for at_s, tenant, region, store_s, model_s, leaves_s in arrivals.rows():
-                if at_s > loop.time():
-                    await loop.sleep(at_s - loop.time())
-                task = loop.create_task(regions[region].search(tenants[tenant], store_s, model_s, leaves_s))
-                task.add_done_callback(self._ended)
+            await loop.feed(arrivals.at_s, self._starter(arrivals))
             self._check(minute)
+
+    def _starter(self, arrivals: Arrivals) -> Callable[[int], None]:
+        """Return what starts the search of a number."""
+        loop, tenants, regions, ended = self.loop, self._world.tenants, self.regions, self._ended
+        tenant_of, region_of, leaves_s = arrivals.tenant, arrivals.region, arrivals.leaves_after_s
+        store_s, model_s = arrivals.store_s, arrivals.model_s
+
+        def start(number: int) -> None:
+            search = regions[region_of[number]].search(
+                tenants[tenant_of[number]], store_s[number], model_s[number], leaves_s[number]
+            )
+            loop.create_task(search).add_done_callback(ended)
+
+        return start
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (exc := task.exception()) is not None:

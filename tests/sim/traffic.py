@@ -71,15 +71,17 @@ class Arrivals:
     leaves_after_s: list[float]
     """When the caller hangs up; infinite for nearly all."""
 
-    def rows(self) -> Iterator[tuple[float, int, int, float, float, float]]:
-        """Yield one arrival after the other, in the order of the fields."""
-        return zip(self.at_s, self.tenant, self.region, self.store_s, self.model_s, self.leaves_after_s, strict=True)
-
 
 def diurnal(region: str, at_s: float) -> float:
     """Return the traffic of a region relative to its mean, `at_s` seconds into the day (UTC)."""
     local_h = at_s / 3600 + UTC_OFFSET_H[region]
     return 1.0 + SWING * math.cos(2 * math.pi * (local_h - PEAK_HOUR) / 24)
+
+
+def busy_slots(world: World, region: str, at_s: float) -> float:
+    """Return how many GPU slots a region's traffic keeps busy on the mean, `at_s` seconds into the day."""
+    rps = float(world.pairs.rps[world.pairs.region == REGIONS.index(region)].sum()) * diurnal(region, at_s)
+    return rps * (1 - WITHOUT_MODELS) * MODEL_MS / 1000 * math.exp(NOISE**2 / 2)
 
 
 def plan_events(world: World, start_s: float, length_s: float, seed: int) -> tuple[Event, ...]:
@@ -97,9 +99,7 @@ def plan_events(world: World, start_s: float, length_s: float, seed: int) -> tup
         begins_s = start_s + part * length_s
         return begins_s, begins_s + lasts_s
 
-    viral = [
-        Event(EventKind.VIRAL, *at(part), (int(rng.choice(busy)),)) for part in (0.15, 0.35, 0.55, 0.75)
-    ]
+    viral = [Event(EventKind.VIRAL, *at(part), (int(rng.choice(busy)),)) for part in (0.15, 0.35, 0.55, 0.75)]
     swarm_of = tuple(int(one) for one in rng.choice(free, min(SWARM_TENANTS, len(free)), replace=False))
     # The crunch comes at the peak of the region that it hits: 14:00 in Europe is 13:00 UTC.
     return (
