@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from tests.fixtures.proxy import TcpProxy
+from tests.integration.routing.admission import Admission, open_admission
 from tests.integration.routing.backends import DIMENSION, Region, open_region
 from tests.unit.routing.world import FakeBlobs, FakeQuota
 
@@ -92,6 +93,7 @@ class FrontDoor:
     breakers: BreakerRegistry
     proxies: dict[str, TcpProxy]
     books: Books
+    admission: Admission | None = None
 
     def token(self, **options: Any) -> str:
         """Mint a token of the tenant, or of whom the options say."""
@@ -179,11 +181,18 @@ def built_map(regions: dict[str, Region], reached: Mapping[str, str] = MappingPr
 
 @asynccontextmanager
 async def open_front_door(
-    folder: Path, *, region: str = EU, probing: bool = False, proxied: bool = False, **settings: Any
+    folder: Path,
+    *,
+    region: str = EU,
+    probing: bool = False,
+    proxied: bool = False,
+    valkey_url: str = "",
+    **settings: Any,
 ) -> AsyncIterator[FrontDoor]:
     """Serve the front door of one region, with all regions behind it, which it probes if asked to.
 
-    `proxied` puts a proxy before each region's retrieval.
+    `proxied` puts a proxy before each region's retrieval. With `valkey_url` quota comes from the real admission service
+    over that store.
     """
     async with AsyncExitStack() as stack:
         regions = {name: await stack.enter_async_context(open_region(name)) for name in JURISDICTIONS}
@@ -202,6 +211,10 @@ async def open_front_door(
         }
         reached = {name: proxy.address for name, proxy in proxies.items()}
         source, quota = built_map(regions, reached), FakeQuota()
+        admission: Admission | None = None
+        if valkey_url:
+            opening = open_admission(source, identity, folder, region=region, valkey_url=valkey_url)
+            admission = await stack.enter_async_context(opening)
         channels = await stack.enter_async_context(ChannelPool())
         breakers, view = BreakerRegistry(), RegionView()
         if probing:
@@ -220,7 +233,7 @@ async def open_front_door(
             RetrievalClient(channels, pressure_listener(view)),
             RerankClient(channels),
             SampleClient(channels),
-            quota,
+            admission.holder if admission is not None else quota,
             breakers,
             made,
             view,
@@ -230,4 +243,6 @@ async def open_front_door(
         running = await start(app, made, stack)
         address = f"127.0.0.1:{running.port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-        yield FrontDoor(region, source, regions, identity, quota, channel, address, view, breakers, proxies, books)
+        yield FrontDoor(
+            region, source, regions, identity, quota, channel, address, view, breakers, proxies, books, admission
+        )
