@@ -44,7 +44,7 @@ def _refused(response: admission_pb.LeaseResponse) -> Refused:
 
 
 def _unit(response: admission_pb.LeaseResponse) -> quota_pb.LimitUnit.ValueType:
-    """Return what the refusing limit counts: the answer has it as one of its notes."""
+    """Return what the refusing limit counts: the answer has it as the first of its notes that fits."""
     for note in response.limit_notes:
         if not note.shadow and (note.scope, note.period) == (response.refused_scope, response.refused_period):
             return note.unit

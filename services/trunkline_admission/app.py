@@ -28,6 +28,7 @@ from trunkline_lease.asks import AskKeeper
 from trunkline_lease.holder import LeaseHolder
 from trunkline_lease.opening import open_holder
 from trunkline_lease.options import LeaseOptions
+from trunkline_map.rank_book import RankBook
 from trunkline_map.source import MapSource
 from trunkline_map.watcher import open_map_watcher
 from trunkline_mesh.app import MeshApp, ServiceBinding
@@ -89,6 +90,7 @@ async def open_over(settings: AdmissionSettings, source: MapSource) -> AsyncIter
             checks={"map": source.ready},
             # Without Redis the service still answers, so Redis decides nothing about readiness.
             soft_checks={"redis": authority.quotas.authority_ready},
+            rank_of=RankBook(source, tiers).rank_of,
         )
 
 

@@ -131,16 +131,22 @@ def lease_response(ask: Ask, leased: LeaseGrant, valid: Duration) -> admission_p
 
 
 def _tell_refusal(response: admission_pb.LeaseResponse, refused: Refused) -> None:
+    """Tell a refusal. The unit of the limit that refused has no field of its own: it stands first in the notes."""
     if refused.retry_delay_s is not None:
         response.retry_delay.FromMicroseconds(max(1, round(refused.retry_delay_s * 1e6)))
     response.refused_scope = refused.scope
     response.refused_period = refused.period
+    told = (refused.scope, refused.period, refused.unit, False)
+    used_up = quota_pb.LimitNote(scope=refused.scope, period=refused.period, unit=refused.unit, used_part=1.0)
+    first, others = [used_up], []
     for note in response.limit_notes:
-        if (note.scope, note.period, note.unit, note.shadow) == (refused.scope, refused.period, refused.unit, False):
-            return
-    # The unit of the limit that refused has no field of its own: it stands in the notes, as used up.
-    del response.limit_notes[MAX_NOTES - 1 :]
-    response.limit_notes.add(scope=refused.scope, period=refused.period, unit=refused.unit, used_part=1.0)
+        if (note.scope, note.period, note.unit, note.shadow) == told:
+            first = [note]
+        else:
+            others.append(note)
+    notes = [*first, *others][:MAX_NOTES]
+    del response.limit_notes[:]
+    response.limit_notes.extend(notes)
 
 
 def _out_of(*numbers: tuple[str, int, int, int]) -> list[FieldViolation]:

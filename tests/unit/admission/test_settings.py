@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
@@ -13,30 +11,13 @@ from trunkline_mesh.method_policy import Access
 from trunkline_mesh.settings import SettingsError
 
 
-def test_the_default_tiers_rise_in_rank_and_guarantee(monkeypatch: pytest.MonkeyPatch) -> None:
-    """free < pro < enterprise, as the fair queue's weights expect ranks 0, 1, 2."""
-    tiers = AdmissionSettings().tiers
-
-    assert [tiers[name].rank for name in ("free", "pro", "enterprise")] == [0, 1, 2]
-    shares = [tiers[name].guaranteed_share for name in ("free", "pro", "enterprise")]
-    assert shares == sorted(shares)
-
-
-def test_tiers_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiers are configured, not an enum."""
-    gold = {"rank": 7, "tokens_per_s": 12.5, "burst_tokens": 30, "guaranteed_share": 0.5}
-    monkeypatch.setenv("TRUNKLINE_ADMISSION_TIERS", json.dumps({"gold": gold}))
-
-    assert AdmissionSettings.load().tiers["gold"].model_dump() == gold
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("TIERS", "{}"),
-        ("TIERS", '{"gold": {"rank": 1, "tokens_per_s": 0, "burst_tokens": 1, "guaranteed_share": 0}}'),
-        ("TIERS", '{"gold": {"rank": 1, "tokens_per_s": 1, "burst_tokens": 1, "guaranteed_share": 2}}'),
-        ("TIERS", '{"gold": {"rank": 1, "tokens_per_s": 1, "burst_tokens": 1, "guaranteed_share": 0, "rate": 1}}'),
+        ("ADVANCE_REQUESTS", "0"),
+        ("REGION_LEASE_VALID_S", "61"),
+        ("MAX_PERMITS", "0"),
         ("REPLICAS", "0"),
         ("REDIS_TIMEOUT_S", "0"),
         ("REDDIS_URL", "redis://127.0.0.1:6379"),
