@@ -24,8 +24,8 @@ ABOVE_DAY_RESERVE: Final = 0.5
 """Part of a full pool that tenants beyond their daily number leave to the others of their tier."""
 DRY_S: Final = 0.25
 """An empty pool is not asked again for at most this long: what others return must be found soon."""
-DRAW_TRIES: Final = 2
-"""One that another caller began, and one of one's own."""
+DRAW_TRIES: Final = 4
+"""Draws that one ask waits for: one under way, one with its own wish, and two more where others were quicker."""
 
 
 @dataclass(slots=True)
@@ -39,6 +39,8 @@ class _Standing:
     back_at_s: float = 0.0
     """When an empty pool holds one again."""
     refused_by: Scope = Scope.TIER
+    waiting: int = 0
+    """Requests that asks wait for: the next draw is for all of them."""
     drawing: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
 
@@ -86,7 +88,7 @@ class PoolShares:
                 missing = most - piece.total
                 if missing <= 0 or self._clock() < standing.dry_until_s:
                     break
-                await asyncio.shield(standing.drawing or self._start(tier, missing))
+                await self._wait(tier, missing)
                 piece.add(standing.share.take(missing))
         except BaseException:
             self.give_back(tier, piece)
@@ -99,7 +101,7 @@ class PoolShares:
         standing.share.note(requests, now_s)
         low = 2 * standing.share.held < standing.share.ahead
         if low and standing.drawing is None and now_s >= standing.dry_until_s:
-            self._start(tier, 0)
+            self._start(tier)
 
     def give_back(self, tier: str, piece: Piece) -> None:
         """Keep what was not needed for the next ask; what nobody asks for goes back to its pool."""
@@ -138,9 +140,17 @@ class PoolShares:
             if standing.timer is not None:
                 standing.timer.cancel()
 
-    def _start(self, tier: str, missing: int) -> asyncio.Task[None]:
+    async def _wait(self, tier: str, missing: int) -> None:
         standing = self._standings[tier]
-        task = standing.drawing = asyncio.ensure_future(self._draw(tier, missing))
+        standing.waiting += missing
+        try:
+            await asyncio.shield(standing.drawing or self._start(tier))
+        finally:
+            standing.waiting -= missing
+
+    def _start(self, tier: str) -> asyncio.Task[None]:
+        standing = self._standings[tier]
+        task = standing.drawing = asyncio.ensure_future(self._draw(tier))
         task.add_done_callback(partial(self._drawn, standing))
         return task
 
@@ -150,11 +160,11 @@ class PoolShares:
         if not task.cancelled():
             task.exception()  # taken note of: nobody may have waited
 
-    async def _draw(self, tier: str, missing: int) -> None:
+    async def _draw(self, tier: str) -> None:
         standing = self._standings[tier]
         share = standing.share
         due = share.turn(self._clock())
-        wanted = missing + max(0, share.ahead - share.held)
+        wanted = max(0, standing.waiting + share.ahead - share.held)
         answer = await self._ask("take", tier, wanted, due)
         now_s, names = self._clock(), self._config.names
         taken = dict(zip(names, answer[4::2], strict=True))

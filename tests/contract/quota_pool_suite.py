@@ -180,3 +180,26 @@ class PoolSuite:
         assert calls.count("tenant") == 200
         assert calls.count("pool") <= 60
         await quotas.aclose()
+
+    async def test_many_that_ask_at_once_share_a_draw(self, subject: QuotaSubject) -> None:
+        """Nobody is refused for being late while the pool has plenty, and nobody draws for himself alone."""
+        tiers = pool_tiers({"low": {"per_s": 1e5}})
+        quotas, quota = subject.replica(tiers), tenant_of(subject, "low")
+
+        grants = await asyncio.gather(*(quotas.take(quota, searches(50)) for _ in range(200)))
+
+        assert {grant.granted.requests for grant in grants} == {50}
+        await quotas.aclose()
+
+    async def test_many_that_ask_at_once_get_what_a_scarce_pool_has(self, subject: QuotaSubject) -> None:
+        """All of it is granted, no more, and the others are told the tier's refusal with a time to come back."""
+        tiers = pool_tiers({"low": {"per_s": SLOW}}, burst_s=10_000, service_per_s=1)
+        quotas, quota = subject.replica(tiers), tenant_of(subject, "low")
+
+        grants = await asyncio.gather(*(quotas.take(quota, searches(7)) for _ in range(40)))
+
+        assert sum(grant.granted.requests for grant in grants) == 100
+        refusals = [grant.refusal for grant in grants if not grant.granted]
+        assert {refusal and refusal.scope for refusal in refusals} == {Scope.TIER}
+        assert all(refusal and 90 <= (refusal.retry_delay_s or 0) <= 101 for refusal in refusals)
+        await quotas.aclose()
