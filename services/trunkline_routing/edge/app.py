@@ -111,7 +111,7 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
         AsyncExitStack() as stack,
     ):
         books = await stack.enter_async_context(open_books(settings, view))
-        reporter = _reporter(settings, books, ReportClient(channels.get(settings.admission_endpoints), credential))
+        reporter = _reporter(settings, books, ReportClient(channels, settings.admission_endpoints, credential))
         await stack.enter_async_context(background(reporter.run()))
         embedding = build_embedding(InferenceClient(channels), breakers, view)
         deciding = await stack.enter_async_context(open_deciding(embedding, breakers, settings))

@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import grpc
-
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline_mesh.calls import call
+from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.deadline import Deadline
 from trunkline_routing.edge.report_sums import Span, TenantSum, TierSum
 from trunkline_routing.edge.standing import Budget, Spending, Told
+from trunkline_routing.edge.targets import Stubs
 from trunkline_routing.edge.trail import set_seconds
 
 TIMEOUT_S: Final = 1.0
@@ -28,9 +28,12 @@ _STATES: Final[Mapping[int, Spending]] = {
 class ReportClient:
     """Sends reports to the admission service of this region; implements `region_report.Send`."""
 
-    def __init__(self, channel: grpc.aio.Channel, credential: Callable[[], Sequence[tuple[str, str]]]) -> None:
-        """Call over `channel`, which stays the caller's; `credential` returns a service credential's metadata."""
-        self._stub = admission_grpc.AdmissionServiceStub(channel)
+    def __init__(
+        self, channels: ChannelPool, endpoints: str, credential: Callable[[], Sequence[tuple[str, str]]]
+    ) -> None:
+        """Call `endpoints`, separated by commas; `credential` returns a service credential's metadata."""
+        self._stubs = Stubs(channels, admission_grpc.AdmissionServiceStub)
+        self._endpoints = (endpoints,)
         self._credential = credential
         self._router = f"router-{secrets.token_hex(8)}"
 
@@ -43,8 +46,8 @@ class ReportClient:
             tenants=[_tenant(name, one) for name, one in span.tenants.items()],
         )
         set_seconds(request.window, span.window_s)
-        deadline = Deadline.after(TIMEOUT_S)
-        return _told(await call(self._stub.Report, request, deadline=deadline, metadata=tuple(self._credential())))
+        stub, deadline = self._stubs.of(self._endpoints), Deadline.after(TIMEOUT_S)
+        return _told(await call(stub.Report, request, deadline=deadline, metadata=tuple(self._credential())))
 
 
 def _tier(name: str, one: TierSum) -> admission_pb.TierReport:

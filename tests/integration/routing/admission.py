@@ -15,6 +15,7 @@ from trunkline_admission.settings import AdmissionSettings
 from trunkline_lease import LeaseHolder, open_lease_holder
 from trunkline_local.identity import AUDIENCE, ISSUER, DevIdentity
 from trunkline_map.testing import StaticMap
+from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.serving import start
 from trunkline_routing.edge.report_client import ReportClient
 
@@ -56,4 +57,5 @@ async def open_admission(
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         credential = (("authorization", f"Bearer {token.read_text()}"),)
         holder = await stack.enter_async_context(open_lease_holder(channel, credential=lambda: credential))
-        yield Admission(holder, ReportClient(channel, lambda: credential))
+        channels = await stack.enter_async_context(ChannelPool())
+        yield Admission(holder, ReportClient(channels, address, lambda: credential))

@@ -26,6 +26,7 @@ from trunkline_admission.report_queue import ReportQueue
 from trunkline_admission.windows import ReportWindows
 from trunkline_map.entries import TenantLimits
 from trunkline_mesh.background import background
+from trunkline_mesh.channels import ChannelPool
 from trunkline_routing.edge.region_report import RegionReporter
 from trunkline_routing.edge.report_client import ReportClient
 from trunkline_tiers import default_tiers
@@ -99,8 +100,8 @@ async def open_path(door: FrontDoor, url: str) -> AsyncIterator[Path]:
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         stack.push_async_callback(server.stop, 0)
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
-        send = ReportClient(channel, lambda: (("credential", "the service's own"),))
+        channels = await stack.enter_async_context(ChannelPool())
+        send = ReportClient(channels, f"127.0.0.1:{port}", lambda: (("credential", "the service's own"),))
         books = door.books
         reporter = RegionReporter(send, books.sums, books.standing, books.utilisation, every_s=1.0)
         yield Path(door, reporter, reports, keeper)
