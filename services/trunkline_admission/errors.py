@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from trunkline_mesh.errors import BackendTimeout, BackendUnavailable, CircuitOpen, FieldInvalid, QuotaExhausted
+from trunkline_mesh.errors import BackendTimeout, BackendUnavailable, CircuitOpen, FieldInvalid
 from trunkline_mesh.errors import invalid_field as _invalid_field
 
 AUTHORITY_AWAY = (BackendUnavailable, BackendTimeout, CircuitOpen)
 """The store cannot be asked; the local share answers instead."""
-
-
-def quota_exhausted(cost_tokens: int, burst_tokens: float, retry_delay_s: float | None) -> QuotaExhausted:
-    """Return the refusal of `cost_tokens`; without a delay it never fits into the burst."""
-    if retry_delay_s is not None:
-        return QuotaExhausted(retry_delay_s=retry_delay_s)
-    burst = str(int(burst_tokens))
-    return QuotaExhausted(
-        f"{cost_tokens} tokens at once are more than the quota's burst of {burst}",
-        metadata={"costTokens": str(cost_tokens), "burstTokens": burst},
-    )
 
 
 def charged_too_much(reserved_tokens: int) -> FieldInvalid:
