@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from trunkline.admission.v1 import usage_service_pb2 as usage_pb
@@ -46,7 +47,9 @@ class FreezeWatch:
         self._told: dict[str, Action] = {}
 
     async def run(self) -> None:
-        """Ask every POLL_S seconds until cancelled."""
+        """Ask every POLL_S seconds until cancelled, first as soon as there is a map."""
+        with suppress(DomainError):
+            await self._source.at_least(b"", Deadline.after(POLL_S))
         while True:
             await self.poll()
             await asyncio.sleep(POLL_S)

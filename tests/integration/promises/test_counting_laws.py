@@ -24,7 +24,7 @@ def known(router: int, sequence: int) -> KnownReport:
 
 
 async def send(replicas: list[Replica], router: int, rng: random.Random) -> int:
-    """Send a router's reports in order, each to several replicas at once or again; return how many parts were counted."""
+    """Send a router's reports in order, each to several replicas at once or again; return the parts counted."""
     counted = 0
     for sequence in range(1, REPORTS + 1):
         report = known(router, sequence)

@@ -12,12 +12,18 @@ from pathlib import Path
 import grpc
 import pytest
 import yaml
+from tests.integration.control.caller import Caller, Refused
+from tests.integration.map.etcd_server import running_etcd
 from tests.integration.promises.conftest import QUICK, report, spending
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline.admission.v1 import usage_service_pb2 as usage_pb
 from trunkline.admission.v1 import usage_service_pb2_grpc as usage_grpc
+from trunkline.control.v1 import changes_pb2 as changes_pb
+from trunkline.control.v1 import map_entries_pb2 as entries_pb
+from trunkline.control.v1 import region_service_pb2 as region_pb
+from trunkline.control.v1 import tenant_service_pb2 as tenant_pb
 from trunkline_admission import cost_forwarder
 from trunkline_admission.app import open_over
 from trunkline_admission.settings import AdmissionSettings
@@ -29,8 +35,11 @@ from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.errors import ChangesFrozen
 from trunkline_mesh.identity import ServiceToken
 from trunkline_mesh.serving import start
+from trunkline_routing.control import freeze_watch
+from trunkline_routing.control.app import open_control
 from trunkline_routing.control.freeze import Freeze
 from trunkline_routing.control.freeze_watch import FreezeWatch, asker
+from trunkline_routing.settings import RoutingSettings
 from trunkline_tiers import default_tiers, default_tiers_text
 
 REGIONS = ("eu-1", "eu-2")
@@ -178,3 +187,56 @@ async def test_a_budget_is_one_over_two_regions(open_service: Open, monkeypatch:
 
     assert [each.state for each in told.budgets] == [admission_pb.BUDGET_STATE_SPENT]
     assert [each.used_part for each in at_home.budgets] == [1.1]
+
+
+async def test_a_change_waits_at_the_control_role_and_passes_when_it_is_urgent(
+    open_service: Open, identity: DevIdentity, token_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over real servers: the spent budget of a tier stops a tenant's new tier, not its suspension."""
+    monkeypatch.setattr(freeze_watch, "POLL_S", 0.05)
+    service = await open_service("eu-1", static_map(tenant("acme", "eu")))
+    async with running_etcd(tmp_path) as etcd, AsyncExitStack() as stack:
+        settings = RoutingSettings(
+            role="control",
+            etcd_endpoints=etcd.endpoint,
+            blob_dir=tmp_path / "blobs",
+            service_token_path=token_path,
+            jwks=str(identity.jwks_path),
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            drain_settle_s=0.0,
+            drain_grace_s=0.5,
+        )
+        running = await start(await stack.enter_async_context(open_control(settings)), settings, stack)
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{running.port}"))
+        op = Caller(channel, identity.mint("olga", roles=["operator"]))
+        placed = entries_pb.Region(
+            region_id="eu-1",
+            jurisdiction="eu",
+            endpoints=entries_pb.RegionEndpoints(admission=[service.address]),
+            state=entries_pb.REGION_STATE_SERVING,
+        )
+        await op(op.regions.PutRegion, region_pb.PutRegionRequest(region=placed))
+        entry = entries_pb.Tenant(tenant_id="acme", tier="pro", jurisdictions=["eu"])
+        entry = (await op(op.tenants.PutTenant, tenant_pb.PutTenantRequest(tenant=entry))).tenant
+        await service.report(report(1, tier="pro", calls=1000, errors=100))
+
+        for number in range(200):
+            entry.quota_tokens_per_s = number + 1
+            try:
+                entry = (await op(op.tenants.PutTenant, tenant_pb.PutTenantRequest(tenant=entry))).tenant
+            except Refused as exc:
+                refusal = exc
+                break
+            await asyncio.sleep(0.05)
+        urgent = tenant_pb.PutTenantRequest(tenant=entry, options=changes_pb.ChangeOptions(urgent=True))
+        entry = (await op(op.tenants.PutTenant, urgent)).tenant
+        entry.state = entries_pb.TENANT_STATE_SUSPENDED
+        suspended = await op(op.tenants.PutTenant, tenant_pb.PutTenantRequest(tenant=entry))
+
+    assert (refusal.reason, refusal.metadata["name"], refusal.metadata["action"]) == (
+        "CHANGES_FROZEN",
+        "pro",
+        "VIOLATED",
+    )
+    assert suspended.tenant.state == entries_pb.TENANT_STATE_SUSPENDED
