@@ -172,15 +172,16 @@ def put_policy(
     file: Annotated[Path, typer.Argument(help="YAML, as the guide describes it.", exists=True, dir_okay=False)],
     tenant: TenantName,
     at: At,
+    how: How,
 ) -> None:
     """Check and replace a tenant's policy; `trunkline policy apply` lints it first and shows what it changes."""
-    text = _policy_text(file)
+    text, options = _policy_text(file), how.to_client()
 
     async def change(client: ControlClient) -> Versioned[policies_pb.Policy]:
         found = await if_known(client.policy(tenant))
         entry = policies_pb.Policy(tenant_id=tenant) if found is None else found.value
         entry.yaml = text
-        return await client.put_policy(entry)
+        return await client.put_policy(entry, options)
 
     show_entry(at.out(), at.ask(change))
 

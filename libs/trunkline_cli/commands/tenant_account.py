@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 
 import typer
+from rich.console import Console
 
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline_cli.exits import Exit
 from trunkline_cli.groups import At
 from trunkline_cli.output import Output
-from trunkline_cli.tenant.account import Account, added_up
+from trunkline_cli.tenant.account import Account, added_up, write_csv
 from trunkline_cli.tenant.promise_view import regions_data, show_levels, show_limits, show_objectives
 from trunkline_cli.tenant.regions import Told, allowed_regions, ask_regions, show_problems
 from trunkline_cli.tenant.words import money
@@ -23,6 +25,7 @@ TenantArgument = Annotated[str, typer.Argument(help="Tenant.")]
 FromOption = Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD, in the tenant's time zone; today.")]
 ToOption = Annotated[str, typer.Option("--to", help="Last day; the first one without.")]
 LabelOption = Annotated[str, typer.Option("--label", help="Name of a label to tell apart by.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV with a header line; money in millionths.")]
 KeyOption = Annotated[str, typer.Option("--key", help="Subject of a credential whose own limits are told, too.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="Ask this region alone.")]
 
@@ -32,12 +35,22 @@ AnswerT = TypeVar("AnswerT")
 
 
 def usage(
-    name: TenantArgument, at: At, first_day: FromOption = "", last_day: ToOption = "", label: LabelOption = ""
+    name: TenantArgument,
+    at: At,
+    first_day: FromOption = "",
+    last_day: ToOption = "",
+    label: LabelOption = "",
+    as_csv: CsvOption = False,
 ) -> None:
     """Sum up what a tenant used, by day, stage and collection, over all regions that it may use."""
     told = _ask(at, name, None, lambda client: client.usage(name, first_day=first_day, last_day=last_day, label=label))
     account = added_up([each.answer for each in told if each.answer is not None])
     out = at.out()
+    if as_csv:
+        write_csv(sys.stdout, account)
+        missing = show_problems(Output(False, Console(stderr=True, highlight=False)), told)
+        _end(missing=missing)
+        return
     _show_account(out, account)
     missing = show_problems(out, told)
     out.data(

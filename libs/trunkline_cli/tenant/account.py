@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import astuple, dataclass, fields
+from typing import IO, NamedTuple
 
 from trunkline.admission.v1 import usage_service_pb2 as usage_pb
 
@@ -68,3 +69,11 @@ def added_up(answers: Sequence[usage_pb.GetUsageResponse]) -> Account:
 
 def _lines(answers: Iterable[usage_pb.GetUsageResponse]) -> Iterable[usage_pb.UsageLine]:
     return (line for answer in answers for line in answer.lines)
+
+
+def write_csv(stream: IO[str], account: Account) -> None:
+    """Write the lines as CSV (RFC 4180, but with plain line ends) with a header; money in millionths."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*LineName._fields, *(each.name for each in fields(LineSum)), "currency"])
+    currency = "/".join(account.currencies)
+    writer.writerows([*name, *astuple(sums), currency] for name, sums in account.lines.items())

@@ -12,12 +12,19 @@ from typing import Any
 
 import grpc
 import pytest
+from pydantic import SecretStr
 from tests.integration.cli.command import Map
+from tests.integration.control.conftest import Control
+from tests.integration.map.etcd_server import EtcdServer
+from tests.integration.mesh.credentials import AUDIENCE, ISSUER
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import usage_service_pb2 as usage_pb
 from trunkline.admission.v1 import usage_service_pb2_grpc as usage_grpc
 from trunkline.common.v1 import quota_pb2 as quota_pb
+from trunkline_admission.app import open_app
+from trunkline_admission.settings import AdmissionSettings
+from trunkline_mesh.serving import start
 
 
 @dataclass
@@ -166,6 +173,7 @@ async def test_usage_is_added_up_over_the_regions_of_a_tenant(trunkline: Map, ad
     days = ("--from", "2026-05-01", "--to", "2026-05-31", "--label", "team")
     both = await trunkline.run("tenant", "usage", "acme", *days, "--json")
     plain = await trunkline.run("tenant", "usage", "acme", "--from", "2026-05-01")
+    table = await trunkline.run("tenant", "usage", "acme", "--from", "2026-05-01", "--csv")
     await trunkline.run("tenant", "create", "europe", "--jurisdiction", "eu")
     inside = await trunkline.run("tenant", "usage", "europe", "--json")
     await trunkline.run("region", "put", "us-east", "--endpoint", "admission=127.0.0.1:9")
@@ -179,6 +187,7 @@ async def test_usage_is_added_up_over_the_regions_of_a_tenant(trunkline: Map, ad
         "acme", "2026-05-01", "2026-05-31", "team",
     )  # fmt: skip
     assert "2026-05-01\tsearch\tdocs\t\t6\t10\t0.003 EUR\t2026-01" in plain.out
+    assert table.out.splitlines()[1] == "2026-05-01,search,docs,,2026-01,6,10,3000,EUR"
     assert list(inside.data["regions"]) == ["eu-west"]
     assert (partial.code, partial.data["complete"], partial.data["requests"]) == (1, False, 3)
     assert "problem" in partial.data["regions"]["us-east"]
@@ -199,6 +208,45 @@ async def test_limits_promises_and_levels_are_asked_for(trunkline: Map, admissio
     ]
     assert list(levels.data["regions"]) == ["eu-west"]
     assert levels.data["regions"]["eu-west"][0]["level"] == "SERVICE_LEVEL_EMERGENCY"
+
+
+async def test_a_real_admission_service_answers(
+    trunkline: Map, control: Control, map_etcd: EtcdServer, tmp_path: Path
+) -> None:
+    """Without Redis it tells its local share, of pro a quarter; no journal is there, so nothing was used."""
+    token = tmp_path / "service.jwt"
+    token.write_text(control.issuer.token(tenant=None, roles=["service"]))
+    settings = AdmissionSettings(
+        region="us-east",
+        etcd_endpoints=map_etcd.endpoint,
+        jwks=str(control.issuer.jwks_path),
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        service_token_path=token,
+        redis_url=SecretStr("redis://127.0.0.1:1/0"),
+        drain_settle_s=0.0,
+        drain_grace_s=1.0,
+    )
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(open_app(settings))
+        running = await start(app, settings, stack)
+        await trunkline.run("region", "put", "us-east", "--endpoint", f"admission=127.0.0.1:{running.port}")
+        await trunkline.run("tenant", "create", "vesta", "--tier", "pro", "--jurisdiction", "us")
+        await trunkline.run("tenant", "set", "vesta", "--requests-per-day", "500", "--key", "ci=7")
+        limits = await trunkline.run("tenant", "limits", "vesta", "--key", "ci")
+        usage = await trunkline.run("tenant", "usage", "vesta", "--json")
+        levels = await trunkline.run("levels", "--region", "us-east")
+
+    assert "vesta in us-east: pro, rank 1, level normal" in limits.out
+    assert "kept here, of this replica alone" in limits.out
+    assert "tenant\tday\trequests\t125\t" in limits.out
+    assert "key\trate\trequests\t" in limits.out
+    assert (usage.data["requests"], usage.data["lines"]) == (0, [])
+    assert [line.split("\t")[1:3] for line in levels.out.splitlines()] == [
+        ["free", "normal"],
+        ["pro", "normal"],
+        ["enterprise", "normal"],
+    ]
 
 
 async def test_tier_files_are_shown_and_checked(trunkline: Map, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.integration.control.caller import Refused
 from tests.integration.control.conftest import Control
 from tests.integration.control.entries import collection, furnish, region, space, tenant
 
+from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline.control.v1 import collection_map_service_pb2 as collection_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline.control.v1 import map_service_pb2 as map_pb
@@ -284,6 +285,39 @@ async def test_fields_of_a_newer_version_survive_a_change(control: Control) -> N
     assert NEWER_FIELD in rewritten
     got = await op(op.tenants.GetTenant, tenant_pb.GetTenantRequest(tenant_id="acme"))
     assert list(got.tenant.jurisdictions) == ["apac", "eu", "us"]
+
+
+async def test_everything_of_a_tenant_is_kept_and_told(control: Control) -> None:
+    """Limits, overrides, trials, keys, zone, labels and switches come back, are in the history and survive a change."""
+    op = control.operator
+    limits = entries_pb.TenantLimits(requests_per_day=50, budget_micros_per_month=7, soft_percent=90)
+    override = entries_pb.LimitOverride(limits=limits, note="a fair")
+    override.end_time.FromJsonString("2099-01-01T00:00:00.25Z")
+    wanted = tenant(
+        "acme",
+        "eu",
+        limits=limits,
+        overrides=[override],
+        shadow_limits=entries_pb.TenantLimits(requests_per_minute=5),
+        key_limits=[entries_pb.KeyLimit(subject="ci", requests_per_minute=3)],
+        time_zone="Europe/Berlin",
+        labels={"team": "search"},
+        disabled_stages=[trail_pb.STAGE_NAME_RERANK],
+        state=entries_pb.TENANT_STATE_ACTIVE,
+    )
+    made = (await op(op.tenants.PutTenant, wanted)).tenant
+    read = (await op(op.tenants.GetTenant, tenant_pb.GetTenantRequest(tenant_id="acme"))).tenant
+    again = tenant_pb.PutTenantRequest(tenant=read)
+    again.tenant.state = entries_pb.TENANT_STATE_SUSPENDED
+    await op(op.tenants.PutTenant, again)
+    changes = (await op(op.tenants.ListTenantChanges, tenant_pb.ListTenantChangesRequest(tenant_id="acme"))).changes
+
+    wanted.tenant.revision = made.revision
+    assert made == read == wanted.tenant
+    before, after = changes[0].before.tenant, changes[0].after.tenant
+    assert (before.state, after.state) == (entries_pb.TENANT_STATE_ACTIVE, entries_pb.TENANT_STATE_SUSPENDED)
+    before.state, after.revision = after.state, before.revision
+    assert before == after
 
 
 async def test_a_malformed_entry_is_told_and_can_be_removed(control: Control) -> None:

@@ -10,7 +10,7 @@ from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import usage_service_pb2 as usage_pb
 from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline_cli.output import Output
-from trunkline_cli.tenant.account import LineName, added_up
+from trunkline_cli.tenant.account import LineName, added_up, write_csv
 from trunkline_cli.tenant.promise_view import regions_data, show_levels, show_limits, show_objectives
 from trunkline_cli.tenant.regions import Told, show_problems
 
@@ -53,6 +53,20 @@ def test_an_account_is_complete_only_as_far_as_every_region_says() -> None:
     assert added_up([silent, other]).complete_until_s is None
     assert added_up([silent, other]).truncated
     assert added_up([]).complete_until_s is None
+
+
+def test_an_account_is_written_as_csv() -> None:
+    """One line for each, what is in a name quoted where it has to be."""
+    odd = line()
+    odd.label_value = 'a,"b"'
+    stream = io.StringIO()
+
+    write_csv(stream, added_up([usage_pb.GetUsageResponse(lines=[odd], currency="EUR")]))
+
+    assert stream.getvalue() == (
+        "day,stage,collection,label_value,price_version,count,tokens,cost_micros,currency\n"
+        '2026-05-01,search,docs,"a,""b""",1,1,2,3,EUR\n'
+    )
 
 
 def limits(home: str, used: int = 40) -> usage_pb.GetLimitsResponse:
