@@ -3,49 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from redis.asyncio import Redis
-from tests.unit.admission.test_local_quota import local
 
 from trunkline_admission.guarded_quota import GuardedQuota
-from trunkline_admission.quota import Grant, Quota, QuotaSource
-from trunkline_admission.redis_quota import RedisQuota, open_redis
+from trunkline_admission.local_quota import LocalQuota
+from trunkline_admission.quota import BucketLimit, Limits, QuotaSource, TenantQuota
+from trunkline_admission.redis_quota import RedisQuota
+from trunkline_admission.redis_scripts import RedisScripts, open_redis
+from trunkline_lease.charge import Charge
 from trunkline_local.host import ProcessHost
 from trunkline_local.ports import HOST
 from trunkline_local.readiness import redis_ping, wait_ready
 from trunkline_local.valkey import Valkey, valkey_command
 from trunkline_mesh.breaker import Breaker
 from trunkline_mesh.breaker_policy import QUOTA_POLICY
+from trunkline_tiers import default_tiers
 
-QUOTA = Quota("acme", "pro", 1, 1000.0, 100.0, 1.0)
+QUOTA = TenantQuota("acme", "pro", 1, Limits(BucketLimit(1000.0, 1000.0), None), 1.0)
 ASKED_BEFORE_IT_OPENS = QUOTA_POLICY.consecutive_failures or 0
 
 
-class CountingQuota(RedisQuota):
-    """Counts the wishes that reach the store's client."""
+class CountingScripts(RedisScripts):
+    """Counts the wishes of tenants that reach the store's client."""
 
     asked = 0
 
-    async def take(self, quota: Quota, wanted_tokens: int, returned_tokens: int) -> Grant:
-        self.asked += 1
-        return await super().take(quota, wanted_tokens, returned_tokens)
+    async def run(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
+        self.asked += script == "tenant"
+        return await super().run(script, keys, args)
 
 
 class Guarded:
     """The service's guard over a Valkey of the test's own; the breaker's rest passes when the test says so."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, store: CountingScripts) -> None:
         self.now_s = 0.0
-        self.store = CountingQuota(client, key_prefix="test", permit_ttl_s=60)
+        self.store = store
+        self.authority = RedisQuota(self.store, default_tiers(), key_prefix="test")
         self.breaker = Breaker("redis", QUOTA_POLICY, clock=lambda: self.now_s)
-        self.quotas = GuardedQuota(self.store, local(), self.breaker)
+        self.quotas = GuardedQuota(self.authority, LocalQuota(replicas=1, max_tenants=9), self.breaker)
 
     async def sources(self, count: int) -> list[QuotaSource]:
         """Wish `count` times, one after the other."""
-        return [(await self.quotas.take(QUOTA, 1, 0)).source for _ in range(count)]
+        return [(await self.quotas.take(QUOTA, Charge(1, 1))).source for _ in range(count)]
 
     async def recovers(self) -> bool:
         """Let rests pass until the store answers again."""
@@ -60,7 +64,10 @@ class Guarded:
 @pytest.fixture
 async def guarded(own_valkey: Valkey) -> AsyncIterator[Guarded]:
     async with open_redis(own_valkey.url, timeout_s=0.05, max_connections=8) as client:
-        yield Guarded(client)
+        guarded = Guarded(CountingScripts(client, timeout_s=0.05))
+        yield guarded
+        await guarded.quotas.aclose()
+        await guarded.authority.aclose()
 
 
 async def test_a_frozen_store_is_asked_a_few_times_and_then_left_alone(guarded: Guarded, own_valkey: Valkey) -> None:
@@ -72,7 +79,8 @@ async def test_a_frozen_store_is_asked_a_few_times_and_then_left_alone(guarded: 
     sources = await guarded.sources(200)
 
     assert sources == [QuotaSource.LOCAL] * 200
-    assert guarded.store.asked - before == ASKED_BEFORE_IT_OPENS
+    assert guarded.store.asked - before <= ASKED_BEFORE_IT_OPENS
+    assert not guarded.quotas.authority_ready()
     own_valkey.child.resume()
     assert await guarded.recovers()
 
