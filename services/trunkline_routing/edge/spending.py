@@ -69,8 +69,9 @@ class Spending:
 class Bill:
     """One request's quota, from reserving to the record; a context manager around its work, used once.
 
-    However the work ends, what it did not use goes back. The request itself goes back, too, if it ended before anything
-    was used, or its caller gave it up. Work that had to make room for others costs nothing at all.
+    However the work ends, what it did not use goes back. The request itself (of a batch, each query's) goes back, too,
+    if it ended before anything was used, or its caller gave it up. Work that had to make room for others, in a server
+    behind this one, costs nothing at all.
     """
 
     def __init__(self, spending: Spending, gate: Gate, scope: RequestScope, kind: str, items: Sequence[Item]) -> None:
@@ -101,7 +102,7 @@ class Bill:
         spending, tenant = self._spending, self._gate.tenant
         free = exc is not None and isinstance(first_domain_error(exc), Preempted)
         uses = [() if free else tuple(item.uses()) for item in self._items]
-        unused = self._reserved.less(self._charged(exc, sum(use.tokens for used in uses for use in used)))
+        unused = self._reserved.less(self._charged(exc, uses))
         if unused:
             spending.quota.refund(tenant.tenant_id, unused, key=self._key)
         prices = spending.meter.prices()
@@ -118,10 +119,12 @@ class Bill:
         if micros:
             spending.costs(tenant.tenant_id, micros)
 
-    def _charged(self, exc: BaseException | None, tokens: int) -> Charge:
-        """Return what is charged for work that used `tokens` and ended with `exc`."""
-        counts = exc is None or (tokens > 0 and not isinstance(exc, asyncio.CancelledError))
-        return Charge(self._reserved.requests if counts else 0, tokens).at_most(self._reserved)
+    def _charged(self, exc: BaseException | None, uses: Sequence[Sequence[Use]]) -> Charge:
+        """Return what is charged for work that ended with `exc`, and for each query used what `uses` has."""
+        requests = len(uses)
+        if exc is not None:
+            requests = 0 if isinstance(exc, asyncio.CancelledError) else sum(map(bool, uses))
+        return Charge(requests, sum(use.tokens for used in uses for use in used)).at_most(self._reserved)
 
 
 def _limited_key(tenant: TenantEntry, scope: RequestScope) -> str:

@@ -95,6 +95,18 @@ async def test_what_failed_after_work_pays_for_it() -> None:
     assert world.journal.records[0].outcome == "NO_ALLOWED_REGION"
 
 
+async def test_a_batch_that_failed_counts_the_queries_that_did_something() -> None:
+    """Those that were refused before it go back."""
+    world = World()
+    with pytest.raises(ExceptionGroup):
+        await world.ask(query("axis 0", collections=("both",)), query("axis 1", collections=("nothing",)))
+    assert world.quota.total == Charge(1, 2)
+    assert world.journal.records[0].stages == (
+        StageUse("search", "both", 1, 1, 0),
+        StageUse("embedding", "both", 1, 1, 20),
+    )
+
+
 async def test_a_search_that_had_to_make_room_costs_nothing() -> None:
     """Here or behind: its capacity was promised to others."""
     world = World()
