@@ -14,10 +14,10 @@ REPORT_CAP_S: Final = 2.0
 """Longest that Report and a batch of settlements may take."""
 
 POLICY: Final[Mapping[str, MethodPolicy]] = {
-    f"/{SERVICE}/Admit": MethodPolicy(Access.TENANT, cap_s=ADMIT_CAP_S, floor_s=0.001),
-    f"/{SERVICE}/Settle": MethodPolicy(Access.TENANT, cap_s=ADMIT_CAP_S, floor_s=0.001),
-    f"/{SERVICE}/SettleBatch": MethodPolicy(Access.TENANT, cap_s=REPORT_CAP_S, floor_s=0.001),
-    f"/{SERVICE}/Report": MethodPolicy(Access.SERVICE, cap_s=REPORT_CAP_S, floor_s=0.001),
+    f"/{SERVICE}/Admit": MethodPolicy(Access.TENANT, cap_s=ADMIT_CAP_S, floor_s=0.001, preemptible=False),
+    f"/{SERVICE}/Settle": MethodPolicy(Access.TENANT, cap_s=ADMIT_CAP_S, floor_s=0.001, preemptible=False),
+    f"/{SERVICE}/SettleBatch": MethodPolicy(Access.TENANT, cap_s=REPORT_CAP_S, floor_s=0.001, preemptible=False),
+    f"/{SERVICE}/Report": MethodPolicy(Access.SERVICE, cap_s=REPORT_CAP_S, floor_s=0.001, preemptible=False),
     # A stream lives for an hour and waits most of it: it must not hold a slot of the limiter.
     f"/{SERVICE}/Lease": MethodPolicy(Access.SERVICE, cap_s=3600.0, floor_s=0.0, weight=0.0, ends_at_drain=True),
 }
