@@ -29,6 +29,7 @@ from tests.unit.routing.world import (
     stage_names,
 )
 
+from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline.common.v1 import search_options_pb2 as options_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_lease.charge import Charge
@@ -42,6 +43,7 @@ from trunkline_routing.edge.model import Hit
 from trunkline_routing.edge.retrieving import MAX_SPACES
 
 DOWN = errors.BackendUnavailable()
+EMERGENCY = quota_pb.SERVICE_LEVEL_EMERGENCY
 
 
 async def test_an_answer_is_found_merged_and_accounted_for() -> None:
@@ -500,6 +502,7 @@ async def test_a_batch_that_cannot_be_embedded_is_searched_by_keywords() -> None
     collections=st.lists(st.sampled_from(["both", "europe", "states"]), unique=True, max_size=3),
     text=st.sampled_from(["axis 0", "axis 1", "axis 2", "gdpr", "hipaa", "nothing"]),
     partial=st.booleans(),
+    level=st.sampled_from([quota_pb.SERVICE_LEVEL_NORMAL, quota_pb.SERVICE_LEVEL_REDUCED, EMERGENCY]),
 )
 async def test_whatever_fails_data_and_text_stay_inside_and_the_books_balance(
     failing: frozenset[str],
@@ -508,9 +511,11 @@ async def test_whatever_fails_data_and_text_stay_inside_and_the_books_balance(
     collections: list[str],
     text: str,
     partial: bool,
+    level: quota_pb.ServiceLevel.ValueType,
 ) -> None:
-    """The laws of a search: residency, one domain error or an answer, and a bill that adds up."""
+    """The laws of a search: residency, one domain error or an answer, and a bill and a record that add up."""
     world = World(EU)
+    world.told(level)
     world.retrieval.failing = dict.fromkeys(failing, DOWN)
     world.inference.failing = dict.fromkeys(no_inference, DOWN)
     world.rerank.failing = dict.fromkeys(no_rerank, DOWN)
@@ -525,6 +530,9 @@ async def test_whatever_fails_data_and_text_stay_inside_and_the_books_balance(
     allowed = {"both": {EU, US}, "europe": {EU, NORTH}}
     assert all(region in allowed[collection] for collection, region in world.retrieval.asked)
     assert AP not in {region for region, _, _ in [*world.inference.calls, *world.rerank.calls]}
-    assert 0 <= world.quota.charged <= 5
+    assert world.quota.total.within(Charge(1, 5))
+    billed = [use for record in world.journal.records for use in record.stages]
+    assert sum(use.tokens for use in billed) == world.quota.charged
+    assert level < EMERGENCY or not world.inference.calls
     assert (charged is None) == (refused is not None)
     assert charged is None or charged == world.quota.charged
