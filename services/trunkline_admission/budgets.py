@@ -95,6 +95,14 @@ class Budgets:
         """Learn that the home region has nothing to say of the tenant's budget."""
         self._at_home.pop(tenant_id, None)
 
+    def used_part(self, tenant_id: str, month: Month, allowed_micros: int, now_s: float) -> float:
+        """Return the spent part of a budget above 0, as far as it is known here."""
+        part = self._spent.get((tenant_id, month.label), 0) / allowed_micros
+        at_home = self._at_home.get(tenant_id)
+        if at_home is not None and at_home.resets_at_s > now_s:
+            return max(part, at_home.used_part)
+        return part
+
     def standing(self, entries: Sequence[TenantEntry], now_s: float) -> list[Budget]:
         """Return the budgets that are nearly or wholly spent."""
         found = []
@@ -103,10 +111,7 @@ class Budgets:
             if allowed <= 0:
                 continue
             month = month_of(entry.time_zone, now_s)
-            part = self._spent.get((entry.tenant_id, month.label), 0) / allowed
-            at_home = self._at_home.get(entry.tenant_id)
-            if at_home is not None and at_home.resets_at_s > now_s:
-                part = max(part, at_home.used_part)
+            part = self.used_part(entry.tenant_id, month, allowed, now_s)
             if part >= WARNED_PART:
                 state = BudgetState.SPENT if part >= 1 else BudgetState.WARNED
                 found.append(Budget(entry.tenant_id, state, part, month.ends_at_s))

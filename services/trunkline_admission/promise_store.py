@@ -109,6 +109,11 @@ class PromiseStore:
                 accounts=[account_of(pairs_of(each)) for each in fields],
             )
 
+    async def spent_micros(self, tenant_id: str, month: str) -> int:
+        """Return what a tenant's month has cost so far."""
+        with _sensible():
+            return int(await self._scripts.run("spent", (self._key(f"month:{month}"),), (tenant_id,)))
+
     def _key(self, name: str) -> str:
         return self._tag + name
 

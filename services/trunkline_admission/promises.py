@@ -11,12 +11,14 @@ import grpc
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
+from trunkline_admission.budget_states import BudgetStates
 from trunkline_admission.budgets import Budgets
 from trunkline_admission.cost_forwarder import CostForwarder, Send
 from trunkline_admission.level_keeper import LevelKeeper
 from trunkline_admission.levels_answer import LevelsAnswer
 from trunkline_admission.objectives_answer import ObjectivesAnswer
 from trunkline_admission.promise_store import PromiseStore, StoreClock
+from trunkline_admission.quota import QuotaAuthority
 from trunkline_admission.report_desk import ReportDesk
 from trunkline_admission.report_queue import ReportQueue
 from trunkline_admission.scripting import ScriptRunner
@@ -43,6 +45,12 @@ class Promises:
     desk: ReportDesk
     levels: LevelsAnswer
     objectives: ObjectivesAnswer
+    store: PromiseStore
+    budgets: Budgets
+
+    def with_budgets(self, quotas: QuotaAuthority) -> BudgetStates:
+        """Return `quotas` with tenants' budgets among the states."""
+        return BudgetStates(quotas, self.store, self.budgets)
 
 
 class GuardedScripts:
@@ -86,7 +94,8 @@ async def open_promises(
         await stack.enter_async_context(background(queue.run()))
         if costs is not None:
             await stack.enter_async_context(background(costs.run()))
-        yield Promises(desk, LevelsAnswer(keeper), ObjectivesAnswer(store, tiers, source, region))
+        objectives = ObjectivesAnswer(store, tiers, source, region)
+        yield Promises(desk, LevelsAnswer(keeper), objectives, store, budgets)
 
 
 def sender(channels: ChannelPool, source: MapSource, token: ServiceToken) -> Send:

@@ -20,6 +20,7 @@ from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline.admission.v1 import usage_service_pb2 as usage_pb
 from trunkline.admission.v1 import usage_service_pb2_grpc as usage_grpc
+from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline.control.v1 import changes_pb2 as changes_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline.control.v1 import region_service_pb2 as region_pb
@@ -61,6 +62,12 @@ class Service:
     async def report(self, request: admission_pb.ReportRequest) -> admission_pb.ReportResponse:
         """Send a router's report."""
         return await self.admission.Report(request, metadata=self.as_router(), timeout=10)
+
+    async def budget(self, tenant_id: str) -> usage_pb.LimitState:
+        """Return the tenant's budget among its limits."""
+        request = usage_pb.GetLimitsRequest(tenant_id=tenant_id)
+        answer = await self.usage.GetLimits(request, metadata=self.as_router(), timeout=10)
+        return next(each for each in answer.limits if each.unit == quota_pb.LIMIT_UNIT_MICROS)
 
 
 Open = Callable[[str, StaticMap], Awaitable[Service]]
@@ -184,9 +191,12 @@ async def test_a_budget_is_one_over_two_regions(open_service: Open, monkeypatch:
             break
         await asyncio.sleep(0.05)
     at_home = await services[home].report(report(2, tenants=(spending("spender", 0),)))
+    told_limits = await asyncio.gather(*(each.budget("spender") for each in services.values()))
 
     assert [each.state for each in told.budgets] == [admission_pb.BUDGET_STATE_SPENT]
     assert [each.used_part for each in at_home.budgets] == [1.1]
+    for limit in told_limits:
+        assert (limit.limit, limit.used, limit.period) == (1000, 1100, quota_pb.LIMIT_PERIOD_MONTH)
 
 
 async def test_a_change_waits_at_the_control_role_and_passes_when_it_is_urgent(
