@@ -73,7 +73,8 @@ class LeaseHolder:
         """Spend all of `charge` (not NOTHING, at most 10,000 of each); usually at once, else after one refill.
 
         Waits at most `refill_timeout_s` and half of the deadline. Raises QuotaExhausted, with the time until enough is
-        back, `scope`, `period` and `unit` where they are known; Overloaded if too many spenders wait already.
+        back, `scope`, `period` and `unit` where they are known; Overloaded if too many spenders wait already, and where
+        there is no safe mode while the one who grants does not answer.
         """
         if not charge or max(charge.requests, charge.tokens) > self._options.max_ask:
             raise ValueError(f"a spend is something, and at most {self._options.max_ask} of each: {charge}")
@@ -161,7 +162,9 @@ class LeaseHolder:
             lease.waiting_tokens -= charge.tokens
 
     def _spend_safely(self, lease: TenantLease, charge: Charge) -> Spent:
-        """Spend from the tenant's safe share; raise QuotaExhausted if that is empty too."""
+        """Spend from the tenant's safe share. Raises QuotaExhausted if that is empty too, Overloaded if there is none."""
+        if self._options.safe_burst_requests == 0:
+            raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
         now_s = self._clock()
         if lease.safe is None:
             lease.safe = SafeShare(self._options, now_s)

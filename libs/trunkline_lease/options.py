@@ -66,7 +66,7 @@ class LeaseOptions:
     safe_requests_per_s: float = 2.0
     """Safe mode: requests that each tenant may spend a second while the admission service is away."""
     safe_burst_requests: int = 10
-    """Safe mode: requests at hand when it begins."""
+    """Safe mode: requests at hand when it begins. With 0 there is no safe mode: spenders are refused as OVERLOADED."""
     safe_tokens_per_s: float = 5.0
     """Safe mode: tokens a second."""
     safe_burst_tokens: int = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline.admission.v1 import usage_service_pb2_grpc as usage_grpc
@@ -39,6 +40,9 @@ from trunkline_mesh.identity import ServiceToken
 from trunkline_mesh.request import AUTHORIZATION_KEY
 from trunkline_tiers import TierFile, read_tiers
 from trunkline_usage.prices import read_prices
+
+OWN_REFILL_S: Final = 0.5
+"""Longest that Admit waits for the authority: its time limit, several times over, for callers that came before."""
 
 
 @asynccontextmanager
@@ -83,7 +87,7 @@ async def open_over(settings: AdmissionSettings, source: MapSource) -> AsyncIter
             promises.levels.level_of,
             replica=settings.replica,
         )
-        limits = LimitsAnswer(tenants, quotas, source, promises.levels.level_of)
+        limits = LimitsAnswer(tenants, promises.with_budgets(quotas), source, promises.levels.level_of)
         yield MeshApp(
             name="admission",
             bindings=(_admission(servicer), _usage(limits, usage, promises, source)),
@@ -120,8 +124,12 @@ async def open_home_quota(
 async def open_own_holder(
     settings: AdmissionSettings, tenants: TenantQuotas, quotas: HomeQuota
 ) -> AsyncIterator[LeaseHolder]:
-    """Hold leases in this replica, for Admit; what is unused at the end goes back to the quota's keeper."""
-    options = LeaseOptions()
+    """Hold leases in this replica, for Admit; what is unused at the end goes back to the quota's keeper.
+
+    It has no safe mode: the authority itself falls back to a share without the store, so one that does not answer at
+    all is a replica that is too busy.
+    """
+    options = LeaseOptions(refill_timeout_s=OWN_REFILL_S, safe_burst_requests=0, safe_burst_tokens=0)
 
     def asks(keeper: AskKeeper) -> AuthorityAsks:
         return AuthorityAsks(

@@ -300,6 +300,16 @@ async def test_without_the_service_each_tenant_has_the_safe_rate(service: Memory
         assert refusal.value.retry_delay_s == pytest.approx(1 / OPTIONS.safe_tokens_per_s, abs=0.001)
 
 
+async def test_without_a_safe_mode_spenders_are_refused_as_overload(service: MemoryService) -> None:
+    """A holder beside its authority has no share of its own to give."""
+    service.up = False
+    async with holding(service, replace(OPTIONS, safe_burst_requests=0)) as holder:
+        await eventually(lambda: not holder.healthy)
+
+        with pytest.raises(Overloaded):
+            await holder.spend("acme", one(1), soon())
+
+
 async def test_what_was_granted_is_spent_first_when_the_service_goes(service: MemoryService) -> None:
     """Losing the service costs nothing while tokens are at hand, and keeps the tenant's rank after that."""
     async with holding(service) as holder:
