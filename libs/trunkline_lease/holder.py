@@ -162,7 +162,7 @@ class LeaseHolder:
             lease.waiting_tokens -= charge.tokens
 
     def _spend_safely(self, lease: TenantLease, charge: Charge) -> Spent:
-        """Spend from the tenant's safe share. Raises QuotaExhausted if that is empty too, Overloaded if there is none."""
+        """Spend from the safe share. Raises QuotaExhausted if that is empty too, Overloaded if there is none."""
         if self._options.safe_burst_requests == 0:
             raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
         now_s = self._clock()
