@@ -10,8 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +18,9 @@ from typing import Final
 
 from trunkline_mesh import metrics
 from trunkline_mesh.logs import get_logger
+from trunkline_usage.backlog import Backlog
 from trunkline_usage.segments import Header, Segment, segment_name, segments_of
 
-MAX_BACKLOG_BYTES: Final = 4 << 20
-"""Lines that wait in memory while the disk takes none; further ones are lost, and counted."""
-_RETRY_BYTES: Final = 256 << 10
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 _FAILURES: Final = metrics.counter(
@@ -68,8 +65,7 @@ class AppendLog:
         self._period = 0
         self._retired: list[int] = []
         self._new_name = False
-        self._backlog: deque[tuple[int, bytes]] = deque()
-        self._backlog_bytes = 0
+        self._backlog = Backlog()
         self._synced = True
         self.stir: Callable[[], None] = lambda: None
         """Called after something was written that is not synced."""
@@ -83,11 +79,6 @@ class AppendLog:
     def healthy(self) -> bool:
         """False while lines wait for the disk, or the last sync failed."""
         return self._synced and not self._backlog
-
-    @property
-    def waits(self) -> bool:
-        """True while lines wait in memory."""
-        return bool(self._backlog)
 
     def append(self, line: bytes) -> bool:
         """Hand a line, with its end, to the kernel; keep it in memory if the disk takes none. False if it is lost.
@@ -110,47 +101,15 @@ class AppendLog:
         """Try to write what waits in memory. Raises nothing."""
         while self._backlog:
             with self._lock:
-                some = self._some()
-                lines = b"".join(line for _, line in some)
+                some = self._backlog.first()
                 try:
-                    self._write(lines, some[0][0])
+                    self._write(b"".join(each.line for each in some), some[0].number)
                 except OSError as exc:
                     self._failed(exc)
                     return
-                for _ in some:
-                    self._backlog.popleft()
-                self._backlog_bytes -= len(lines)
+                self._backlog.drop(len(some))
             if not self._backlog:
                 log.info("a usage log is written again", name=self._spec.log, count=self.lost)
-
-    def _take(self, line: bytes) -> bool:
-        if not self._backlog:
-            try:
-                self._write(line, self.next_number)
-            except OSError as exc:
-                self._failed(exc)
-            else:
-                return True
-        if self._backlog_bytes + len(line) > MAX_BACKLOG_BYTES:
-            self._lose()
-            return False
-        self._backlog.append((self.next_number, line))
-        self._backlog_bytes += len(line)
-        return True
-
-    def _some(self) -> list[tuple[int, bytes]]:
-        """Return the first lines that wait, about as many as go into one write."""
-        some, size = [], 0
-        for each in self._backlog:
-            some.append(each)
-            size += len(each[1])
-            if size >= _RETRY_BYTES:
-                break
-        return some
-
-    def _lose(self) -> None:
-        self.lost += 1
-        _LOST.labels(self._spec.log).inc()
 
     def sync(self) -> None:
         """Make what was written durable, and close files that are done. Raises nothing."""
@@ -159,12 +118,7 @@ class AppendLog:
             fd, new_name, self.unsynced_bytes = self._fd, self._new_name, 0
             self._new_name = False
         try:
-            try:
-                for each in done:
-                    os.fdatasync(each)
-            finally:
-                for each in done:
-                    os.close(each)
+            _sync_and_close(done)
             if fd >= 0:
                 os.fdatasync(fd)
             if new_name:
@@ -181,11 +135,28 @@ class AppendLog:
         """Write and sync what is left; nothing may be appended afterwards. What the disk does not take now is lost."""
         self.flush()
         with self._lock:
-            while self._backlog:
-                self._backlog.popleft()
+            for _ in range(len(self._backlog)):
                 self._lose()
+            self._backlog = Backlog()
             self._retire()
         self.sync()
+
+    def _take(self, line: bytes) -> bool:
+        if not self._backlog:
+            try:
+                self._write(line, self.next_number)
+            except OSError as exc:
+                self._failed(exc)
+            else:
+                return True
+        if self._backlog.add(self.next_number, line):
+            return True
+        self._lose()
+        return False
+
+    def _lose(self) -> None:
+        self.lost += 1
+        _LOST.labels(self._spec.log).inc()
 
     def _write(self, lines: bytes, number: int) -> None:
         """Write whole lines, the first of which has that number. Raises OSError; then none of them is in the file."""
@@ -242,6 +213,15 @@ class AppendLog:
         _FAILURES.labels(self._spec.log).inc()
         if self.healthy:
             log.error("a usage log is not written", name=self._spec.log, error_type=type(exc).__name__)
+
+
+def _sync_and_close(fds: Sequence[int]) -> None:
+    try:
+        for fd in fds:
+            os.fdatasync(fd)
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def _write_whole(fd: int, data: bytes) -> None:

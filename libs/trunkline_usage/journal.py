@@ -45,7 +45,7 @@ class UsageJournal:
     def append(self, record: UsageRecord) -> None:
         """Hand a record to the kernel; it is there even if this process is killed right afterwards.
 
-        Raises nothing. On a disk that takes none, records wait in memory, `append_log.MAX_BACKLOG_BYTES` of them, and
+        Raises nothing. On a disk that takes none, records wait in memory, `backlog.MAX_BACKLOG_BYTES` of them, and
         are written when it does again; beyond that they are lost, counted, and show as a gap in the numbers.
         """
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.unit.usage.making import SPEC, Clock, record
 
-from trunkline_usage import append_log
+from trunkline_usage import backlog
 from trunkline_usage.append_log import AppendLog, LogSpec
 from trunkline_usage.group_sync import GroupSync
 from trunkline_usage.journal import UsageJournal, open_usage_journal, resume
@@ -139,7 +139,7 @@ def test_a_full_disk_costs_nothing_that_fits_in_memory(tmp_path: Path, monkeypat
 def test_what_is_lost_on_a_full_disk_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a count at once, and as missing numbers for whoever reads the files."""
     disk = Disk(monkeypatch)
-    monkeypatch.setattr(append_log, "MAX_BACKLOG_BYTES", 500)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG_BYTES", 500)
     log = AppendLog(tmp_path, SPEC, number=1, journal="")
     journal = UsageJournal(log)
     journal.append(record("a"))
