@@ -49,7 +49,7 @@ _REFUSALS = metrics.counter("refusals", "Refusals by method and reason.", ("meth
 
 def scope_stage(method: MethodStages, inner: Handler) -> Handler:
     """Read request id, attempt, credential and deadline in one pass; clamp the deadline to the method's cap."""
-    name = method.name
+    name, believes = method.name, method.rank_of is None
     cap_s = method.policy.cap_s if method.policy is not None else 1.0
 
     async def scoped(request: Any, context: Context) -> Any:
@@ -66,7 +66,7 @@ def scope_stage(method: MethodStages, inner: Handler) -> Handler:
                 attempt = min(int(value), _MAX_ATTEMPT)
             elif key == TIMEOUT_KEY and isinstance(value, str) and _TIMEOUT_US.fullmatch(value):
                 left_s = min(left_s, int(value) / 1_000_000)  # deadlines only shrink, gRPC's rounding included
-            elif key == RANK_KEY and isinstance(value, str) and _RANK.fullmatch(value):
+            elif key == RANK_KEY and believes and isinstance(value, str) and _RANK.fullmatch(value):
                 rank = int(value)
         deadline = Deadline.after(left_s)
         scope = RequestScope(request_id or secrets.token_hex(8), attempt, name, deadline, capped)
@@ -176,7 +176,7 @@ def drain_stage(method: MethodStages, inner: Handler) -> Handler:
 
 def capacity_stage(method: MethodStages, inner: Handler) -> Handler:
     """Wait for a slot in the fair queue, or refuse at once. The request's rank is found here, and kept for its hops."""
-    policy, limiter, rank_of = method.policy, method.limiter, method.rank_of
+    policy, limiter, rank_of, lowest = method.policy, method.limiter, method.rank_of, method.lowest_rank
     if policy is None or policy.weight == 0:
         return inner
     name, weight, preemptible = method.name, policy.weight, policy.preemptible
@@ -184,7 +184,9 @@ def capacity_stage(method: MethodStages, inner: Handler) -> Handler:
     async def admitted(request: Any, context: Context) -> Any:
         scope = current_request()
         tenant = (scope.principal.tenant_id if scope.principal is not None else None) or ""
-        rank = scope.rank = rank_of(tenant, scope.rank)
+        if rank_of is not None:
+            scope.rank = rank_of(tenant)
+        rank = lowest if scope.rank is None else scope.rank
         slot = limiter.slot(
             tenant=tenant, rank=rank, weight=weight, deadline=scope.deadline, kind=name, preemptible=preemptible
         )

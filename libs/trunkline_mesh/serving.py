@@ -124,20 +124,16 @@ def _limiter(app: MeshApp, settings: ServiceSettings, table: RankTable) -> Capac
     return limiter
 
 
-def rank_by(rank_of: Callable[[str], int] | None, table: RankTable) -> Callable[[str, int | None], int]:
-    """Return what finds a call's rank from its tenant and from what its caller told.
+def rank_by(rank_of: Callable[[str], int] | None, table: RankTable) -> Callable[[str], int] | None:
+    """Return what finds the rank of a call's tenant; None where the caller's word is taken for it.
 
     Operators, and services on their own behalf, name no tenant: they rank highest, so that a flood of tenants' calls
-    does not lock out who must end it. Without `rank_of` the caller is believed, and who tells nothing ranks lowest.
+    does not lock out who must end it.
     """
-    lowest, highest = table.shares[0].rank, table.shares[-1].rank
-
-    def found(tenant_id: str, told: int | None) -> int:
-        if rank_of is not None:
-            return rank_of(tenant_id) if tenant_id else highest
-        return lowest if told is None else told
-
-    return found
+    if rank_of is None:
+        return None
+    known, highest = rank_of, table.shares[-1].rank
+    return lambda tenant_id: known(tenant_id) if tenant_id else highest
 
 
 def _stages(
@@ -146,7 +142,7 @@ def _stages(
     drain: Drain,
     limiter: CapacityLimiter,
     trailers: AnswerTrailers,
-    rank_of: Callable[[str, int | None], int],
+    rank_of: Callable[[str], int] | None,
 ) -> StagesOf:
     """Return what gives each method its stages; all methods of a server share verifier, limiter and drain."""
     verifier = TokenVerifier(
@@ -166,6 +162,7 @@ def _stages(
             slow_call_s=settings.slow_call_s,
             access_log_ok_every=settings.access_log_ok_every,
             rank_of=rank_of,
+            lowest_rank=limiter.lanes[0].rank,
             drain=drain,
             trailers=trailers,
         )

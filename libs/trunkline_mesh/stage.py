@@ -42,8 +42,10 @@ class MethodStages:
     limiter: Limiter
     slow_call_s: float
     access_log_ok_every: int
-    rank_of: Callable[[str, int | None], int]
-    """Takes the tenant (empty for none) and the rank that the caller told, if it did."""
+    rank_of: Callable[[str], int] | None
+    """Returns the rank of a tenant (empty for none); None where the caller's word is taken for it."""
+    lowest_rank: int
+    """Of calls whose caller says nothing."""
     drain: Drain
     trailers: AnswerTrailers
 

@@ -11,9 +11,11 @@ import pytest
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
 from trunkline_mesh import calls, errors
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.request import Principal, RequestScope, enter_request
+from trunkline_mesh.request import RANK_KEY, Principal, RequestScope, current_request, enter_request
+from trunkline_mesh.serving import rank_by
 from trunkline_mesh.status import to_trailers
 from trunkline_mesh.trailers import PeerState
+from trunkline_tiers import default_tiers, rank_table
 
 
 def failure(code: grpc.StatusCode, error: errors.DomainError | None = None) -> grpc.aio.AioRpcError:
@@ -148,3 +150,20 @@ async def test_identity_request_and_time_travel_along() -> None:
     assert seen["authorization"] == "Bearer the-token"
     assert (seen["trunkline-request-id"], seen["trunkline-attempt"]) == ("r-1", "2")
     assert int(seen["trunkline-timeout-us"]) <= seen["timeout"] * 1e6 <= 1.5e6
+
+
+def test_the_rank_travels_with_every_call_of_a_request() -> None:
+    """Once it is known; services without a map take it for true."""
+    in_request(10)
+    assert RANK_KEY not in dict(calls.forwarded_metadata())
+    current_request().rank = 2
+    assert dict(calls.forwarded_metadata())[RANK_KEY] == "2"
+
+
+def test_services_with_a_map_find_ranks_themselves() -> None:
+    """Who names no tenant, an operator or a service on its own behalf, ranks highest; without a map nobody is asked."""
+    table = rank_table(default_tiers())
+    found = rank_by({"acme": 1}.__getitem__, table)
+    assert found is not None
+    assert (found("acme"), found("")) == (1, 2)
+    assert rank_by(None, table) is None

@@ -28,7 +28,8 @@ def method(policy: MethodPolicy | None) -> MethodStages:
         limiter=CapacityLimiter(max_concurrency=1, max_queue=0, max_queue_per_tenant=0),
         slow_call_s=1.0,
         access_log_ok_every=0,
-        rank_of=lambda _tenant, _told: 0,
+        rank_of=None,
+        lowest_rank=0,
         drain=Drain(),
         trailers=AnswerTrailers(lambda: 0.0, never),
     )

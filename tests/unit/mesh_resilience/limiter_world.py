@@ -21,6 +21,7 @@ class World:
         settings = {"max_concurrency": 2, "max_queue": 8, "max_queue_per_tenant": 4} | bounds
         self.limiter = CapacityLimiter(**settings, clock=loop.time, rng=lambda: 0.0)
         self.started: list[str] = []
+        """Names of calls, as they got their slots."""
 
     async def work(
         self,
@@ -31,9 +32,12 @@ class World:
         weight: float = 1.0,
         left_s: float = 10.0,
         takes_s: float = 0.05,
+        preemptible: bool = True,
     ) -> float:
-        deadline = self.loop.deadline(left_s)
-        async with self.limiter.slot(tenant=tenant, rank=rank, weight=weight, deadline=deadline) as waited_s:
+        slot = self.limiter.slot(
+            tenant=tenant, rank=rank, weight=weight, deadline=self.loop.deadline(left_s), preemptible=preemptible
+        )
+        async with slot as waited_s:
             self.started.append(name)
             await asyncio.sleep(takes_s)
         return waited_s

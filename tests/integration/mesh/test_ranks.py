@@ -1,0 +1,85 @@
+"""Ranks over real connections: promised slots come back from who borrowed them, and everybody is told what happened."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from tests.integration.mesh.caller import Answer, eventually
+from tests.integration.mesh.conftest import Serve
+from tests.integration.mesh.probe import SHAPES
+
+from trunkline_mesh.request import RANK_KEY
+
+SLOTS = 4
+"""Of these, 2.5 are promised to the highest of the default tiers."""
+
+
+class Gate:
+    """Calls that say `low` wait until it opens; others are answered at once."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+
+    async def behave(self, text: str, _context: Any) -> str:
+        if text.startswith("low"):
+            await self.open.wait()
+        return text
+
+
+def told(rank: int) -> tuple[tuple[str, str], ...]:
+    return ((RANK_KEY, str(rank)),)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_call_that_is_ended_for_others_says_so(serve: Serve, shape: str) -> None:
+    """UNAVAILABLE, PREEMPTED, when to come back; the newest of the lowest rank, whatever its shape. Nothing hangs."""
+    gate = Gate()
+    ours = await serve(gate.behave, max_concurrency=SLOTS)
+    low: list[asyncio.Task[Answer]] = []
+    for number in range(SLOTS):
+        low.append(asyncio.create_task(ours.caller.call(f"low-{number}", shape=shape, metadata=told(0))))
+        await eventually(lambda: len(ours.servicer.began) == len(low))
+    high = await ours.caller.call("high", shape=shape, metadata=told(2))
+    assert high.code is grpc.StatusCode.OK
+    ended = await low[-1]
+    assert (ended.code, ended.reason, ended.infos) == (grpc.StatusCode.UNAVAILABLE, "PREEMPTED", 1)
+    assert ended.retry_delay_s > 0
+    assert not any(task.done() for task in low[:-1])
+    gate.open.set()
+    assert {answer.code for answer in await asyncio.gather(*low[:-1])} == {grpc.StatusCode.OK}
+    await eventually(lambda: ours.servicer.cancelled == [f"low-{SLOTS - 1}"])
+
+
+async def test_who_tells_no_rank_is_of_the_lowest(serve: Serve) -> None:
+    """And what is no rank counts as none told."""
+    gate = Gate()
+    ours = await serve(gate.behave, max_concurrency=SLOTS)
+    metadata: list[Any] = [(), ((RANK_KEY, "-1"),), ((RANK_KEY, "high"),), ((RANK_KEY, "99999999"),)]
+    low = [asyncio.create_task(ours.caller.call("low", metadata=each)) for each in metadata]
+    await eventually(lambda: len(ours.servicer.began) == SLOTS)
+    assert (await ours.caller.call("high", metadata=told(2))).code is grpc.StatusCode.OK
+    gate.open.set()
+    answers = await asyncio.gather(*low)
+    assert sorted(answer.reason for answer in answers) == ["", "", "", "PREEMPTED"]
+
+
+async def test_a_victim_whose_client_hangs_up_leaves_nothing_behind(serve: Serve) -> None:
+    """Over many rounds of both at once: every slot is there for the next round."""
+    gate = Gate()
+    ours = await serve(gate.behave, max_concurrency=SLOTS)
+    for number in range(10):
+        low = [asyncio.create_task(ours.caller.call(f"low-{number}", metadata=told(0))) for _ in range(SLOTS)]
+        await eventually(lambda: len(ours.servicer.began) % (SLOTS + 1) == SLOTS)
+        high = asyncio.create_task(ours.caller.call("high", metadata=told(2)))
+        asyncio.get_running_loop().call_later(0.05 + 0.0005 * number, low[-1].cancel)
+        assert (await high).code is grpc.StatusCode.OK
+        for task in low:
+            task.cancel()
+        await asyncio.gather(*low, return_exceptions=True)
+        await eventually(lambda: len(ours.servicer.cancelled) % SLOTS == 0)
+    gate.open.set()
+    answers = await asyncio.gather(*(ours.caller.call("low", metadata=told(0)) for _ in range(SLOTS)))
+    assert {answer.code for answer in answers} == {grpc.StatusCode.OK}
