@@ -109,11 +109,12 @@ class PoolShares:
             self._standings[tier].share.give_back(piece)
             self._arm(tier)
 
-    def has_spare(self, tier: str) -> bool:
-        """Return True if the tier's pool lately held more than its reserve."""
+    def has_spare(self, tier: str) -> bool | None:
+        """Return whether the tier's pool lately held more than its reserve; None if nobody looked lately."""
         standing = self._standings[tier]
-        known = self._clock() - standing.level_at_s <= self._valid_s
-        return known and standing.level > ABOVE_DAY_RESERVE * self._config.burst(tier)
+        if not 0.0 <= self._clock() - standing.level_at_s <= self._valid_s:
+            return None
+        return standing.level > ABOVE_DAY_RESERVE * self._config.burst(tier)
 
     def refusal(self, tier: str) -> Refusal:
         """Return why nothing could be drawn."""
@@ -122,9 +123,12 @@ class PoolShares:
         return Refusal(standing.refused_by, Period.RATE, Unit.REQUESTS, delay_s)
 
     async def levels(self) -> dict[str, int]:
-        """Return what each pool holds now. Raises BackendUnavailable and BackendTimeout."""
+        """Look what each pool holds now. Raises BackendUnavailable and BackendTimeout."""
         answer = await self._ask("look", self._config.names[0], 0, Piece())
-        return dict(zip(self._config.names, answer[5::2], strict=True))
+        levels, now_s = dict(zip(self._config.names, answer[5::2], strict=True)), self._clock()
+        for name, standing in self._standings.items():
+            standing.level, standing.level_at_s = levels[name], now_s
+        return levels
 
     async def aclose(self) -> None:
         """Give everything back that is held; what cannot be returned is lost to its pool."""

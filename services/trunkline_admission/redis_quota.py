@@ -14,7 +14,14 @@ from trunkline_admission.pool_share import Piece
 from trunkline_admission.pools import SHARE_VALID_S, PoolShares
 from trunkline_admission.quota import Grant, LimitState, QuotaSource, TenantQuota
 from trunkline_admission.scripting import ScriptRunner
-from trunkline_admission.tenant_script import WRONG_WINDOW, TenantAnswer, is_numbers, limit_arguments, read_answer
+from trunkline_admission.tenant_script import (
+    DAY_REQUESTS,
+    WRONG_WINDOW,
+    TenantAnswer,
+    is_numbers,
+    limit_arguments,
+    read_answer,
+)
 from trunkline_admission.tenant_told import grant_of, states_of
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_mesh.clock import MONOTONIC, Clock
@@ -129,8 +136,13 @@ class RedisQuota:
         self, quota: TenantQuota, key: str, tier: str, wanted: Charge, returned: Charge, advanced: Charge
     ) -> Grant:
         charges = (*_pair(wanted), *_pair(returned), *_pair(advanced))
-        above_day = quota.borrows_above_day and self._pools.has_spare(tier)
-        answer, window = await self._ask("take", quota, key, charges, above_day=above_day)
+        spare = self._pools.has_spare(tier) if quota.borrows_above_day else False
+        answer, window = await self._ask("take", quota, key, charges, above_day=bool(spare))
+        if spare is None and answer.refusing == DAY_REQUESTS:
+            # Nobody looked lately whether the pool can spare some; what came back is booked already.
+            await self._pools.levels()
+            if self._pools.has_spare(tier):
+                answer, window = await self._ask("take", quota, key, (*_pair(wanted), 0, 0, 0, 0), above_day=True)
         if not answer.granted.within(wanted):
             raise BackendUnavailable("the quota store granted more than was wanted")
         grant = grant_of(quota, quota.keys.get(key), window, answer)

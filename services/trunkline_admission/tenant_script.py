@@ -18,6 +18,8 @@ KINDS: Final = (
     (Period.MONTH, Unit.TOKENS),
 )
 """The limits, in the order of their numbers in the script."""
+DAY_REQUESTS: Final = 1 + KINDS.index((Period.DAY, Unit.REQUESTS))
+"""Number of the limit that may be passed by rule."""
 KEY_LIMITS: Final = 10
 """Added to the number of a key's limit."""
 WRONG_WINDOW: Final = -1

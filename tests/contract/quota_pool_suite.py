@@ -156,6 +156,23 @@ class PoolSuite:
         assert (last.scope, last.period) == (Scope.TENANT, Period.DAY)
         await quotas.aclose()
 
+    async def test_a_pool_that_nobody_looked_at_is_looked_at_before_the_day_refuses(
+        self, subject: QuotaSubject
+    ) -> None:
+        """After a pause, with a share still at hand, a tenant above its day is not sent away until midnight."""
+        tiers = pool_tiers({"low": {"per_s": SLOW}}, burst_s=1_000_000)
+        quotas = subject.replica(tiers)
+        day_only = Limits(None, None, day_limits(100).counts)
+        big = subject.quota(tier="low", limits=day_only, borrows_above_day=True)
+        await quotas.take(big, searches(100))
+        subject.pass_time(60.0)
+        await quotas.take(big, NOTHING, searches(40))
+
+        grants = [await quotas.take(big, searches(40)) for _ in range(2)]
+
+        assert [(grant.granted.requests, grant.borrowed) for grant in grants] == [(40, 0), (40, 40)]
+        await quotas.aclose()
+
     async def test_most_decisions_cost_one_round_trip(self, subject: QuotaSubject) -> None:
         """Shares of the pool are drawn ahead: beside the tenant's script few others run."""
         calls: list[str] = []
