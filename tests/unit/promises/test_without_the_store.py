@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from tests.unit.promises.away import Alone, report
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline_admission import report_desk, report_queue
+from trunkline_admission.budget_states import BudgetStates
 from trunkline_admission.levels import Level
 from trunkline_admission.levels_answer import LevelsAnswer
 from trunkline_admission.objectives_answer import STALE_S, ObjectivesAnswer
+from trunkline_admission.quota import Grant, Limits, LimitState, QuotaSource, TenantQuota, Unit
+from trunkline_lease.charge import NOTHING
 from trunkline_mesh.background import background
 from trunkline_mesh.errors import BackendTimeout, BackendUnavailable, FieldInvalid, TenantUnknown
 
@@ -108,6 +112,35 @@ async def test_budgets_are_kept_alone() -> None:
     assert [told.state for told in first.budgets] == [admission_pb.BUDGET_STATE_WARNED]
     assert [told.used_part for told in again.budgets] == [0.85]
     assert [told.state for told in spent.budgets] == [admission_pb.BUDGET_STATE_SPENT]
+
+
+class NoLimits:
+    """Limits of nobody."""
+
+    async def take(self, *_args: object, **_named: object) -> Grant:
+        """Grant nothing."""
+        return Grant(NOTHING, QuotaSource.LOCAL)
+
+    async def states(self, *_args: object, **_named: object) -> list[LimitState]:
+        """Tell of none."""
+        return []
+
+
+async def test_a_budget_stands_among_the_limits() -> None:
+    """By what this replica has heard while the store is away, by the store's sum when it is there."""
+    alone = Alone()
+    states = BudgetStates(NoLimits(), alone.store, alone.budgets)
+    quota = TenantQuota("spender", "pro", 1, Limits(None, None), 0.5, budget_micros_per_month=100)
+    await alone.desk.take(report(1, ("spender", 85)))
+
+    heard = await states.states(quota)
+    alone.away.answers = {"spent": 90}
+    counted = await states.states(quota)
+
+    assert [(each.unit, each.limit, each.used) for each in heard] == [(Unit.MICROS, 100, 85)]
+    assert [each.used for each in counted] == [90]
+    assert await states.states(replace(quota, budget_micros_per_month=0)) == []
+    assert (await states.take(quota, NOTHING)).source is QuotaSource.LOCAL
 
 
 async def test_unknown_and_foreign_tenants_are_left_out() -> None:
