@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.unit.routing.test_decide_policy import BASE, FakeChooser
 from tests.unit.routing.test_write import documents
 from tests.unit.routing.world import (
     EU,
@@ -26,6 +27,7 @@ from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map import testing as maps
 from trunkline_mesh import errors
+from trunkline_policy.results import Candidate
 from trunkline_routing.edge.standing import Budget, Spending
 from trunkline_usage.prices import parse_prices
 
@@ -126,6 +128,30 @@ async def test_in_an_emergency_what_is_remembered_is_used() -> None:
     assert (answer.trail.decision.strategy, answer.trail.decision.cached) == (trail_pb.STRATEGY_SEMANTIC, True)
     assert world.retrieval.searches[-1]["vectors"] == {"minilm": axis(1)}
     assert left_out(answer.trail) == {}
+
+
+@pytest.mark.parametrize("cause", ["level", "switch"])
+async def test_nobody_outside_is_asked(cause: str) -> None:
+    """Neither the tenant's own routing service nor a language model; each is told, and rules decide."""
+    own_router, classifier = (FakeChooser([Candidate("europe", 0.9, "")]) for _ in range(2))
+    policy = "own_router: {enabled: true}\nclassifier: {enabled: true, when: unsure}\n"
+    world = World(policy=BASE + policy, own_router=own_router, classifier=classifier)
+    if cause == "level":
+        world.told(EMERGENCY)
+    else:
+        switch(world, trail_pb.STAGE_NAME_DECISION)
+    answer = await world.ask_one(query("axis 3", vectors={"minilm": axis(3)}))
+    told = left_out(answer.trail)
+    assert told in ({"LEVEL": {"semantics"}}, {"STAGE_DISABLED": {"decision"}})
+    steps = [trail_pb.DecisionStage.Name(one.stage) for one in answer.trail.decision.steps]
+    assert [one.removeprefix("DECISION_STAGE_") for one in steps] == [
+        "OWN_ROUTER",
+        "LOGICAL",
+        "SEMANTIC",
+        "CLASSIFIER",
+        "FALLBACK",
+    ]
+    assert (own_router.calls, classifier.calls, world.inference.calls) == ([], [], [])
 
 
 async def test_what_an_emergency_decided_is_not_remembered() -> None:
