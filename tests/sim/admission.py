@@ -2,11 +2,12 @@
 
     python -m tests.sim.admission [--seed N] [--scale 0.01] [--hours 24] [--minutes-full 5] [--png FILE] [--quick]
 
-10,000 tenants ask for a hundredth of 1,000 requests a second in each region, with peaks, viral customers, a swarm of free
-tenants and GPUs that come and go; then five minutes of it at the full rate. Quota is the product's from the routers' lease
-holders to the store's Lua scripts, capacity is the product's limiter in every server; only the network, the work and the
-clock are simulated. Books of their own watch the laws (`tests/sim/laws.py`). Equal arguments give an equal `RESULT`, but
-for `wall_s`. The last line is `RESULT {json}`; docs/performance.md says what its figures mean.
+10,000 tenants ask for a hundredth of 1,000 requests a second in each region, with peaks, viral customers, a swarm of
+free tenants and GPUs that come and go; then five minutes of it at the full rate. Quota is the product's from the
+routers' lease holders to the store's Lua scripts, capacity is the product's limiter in every server; only the network,
+the work and the clock are simulated. Books of their own watch the laws (`tests/sim/laws.py`). Equal arguments give an
+equal `RESULT`, but for the times that the run itself takes. The last line is `RESULT {json}`; docs/performance.md says
+what its figures mean.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from typing import Any, Final
 from tests.sim.fleet import FleetPlan
 from tests.sim.picture import draw
 from tests.sim.quota_parts import QuotaTimes
-from tests.sim.report import figures, result_of
+from tests.sim.report import result_of
 from tests.sim.simulation import RunPlan, RunResult, Simulation
 from tests.sim.traffic import plan_events
-from tests.sim.world import make_world
+from tests.sim.world import RPS_PER_REGION, make_world
+from trunkline_tiers import default_tiers
 
 TENANTS: Final = 10_000
-QUICK_TENANTS: Final = 1_000
+QUICK_H: Final = 0.25
 DAY_H: Final = 24.0
 FULL_STARTS_H: Final = 13.0
 """Hour (UTC) at which the minutes at full rate begin: Europe's peak."""
@@ -48,18 +50,18 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=DAY_H, help="length of the scaled day (default: %(default)s)")
     parser.add_argument("--minutes-full", type=float, default=5.0, help="minutes at full rate after it (default: 5)")
     parser.add_argument("--png", type=Path, help="write a picture of the day there")
-    parser.add_argument("--quick", action="store_true", help="two hours of 1,000 tenants, and no full rate")
+    parser.add_argument("--quick", action="store_true", help="a quarter of an hour, and no full rate")
     parsed = parser.parse_args(argv)
     if not 0 < parsed.scale <= 1 or not 0 < parsed.hours <= DAY_H or parsed.minutes_full < 0:
         parser.error("--scale is 0 to 1, --hours 0 to 24, --minutes-full at least 0")
     if parsed.quick:
-        parsed.hours, parsed.minutes_full = min(parsed.hours, 2.0), 0.0
+        parsed.hours, parsed.minutes_full = min(parsed.hours, QUICK_H), 0.0
     return parsed
 
 
-def fleet_plan(scale: float, tenants: int) -> FleetPlan:
+def fleet_plan(scale: float) -> FleetPlan:
     """Return GPUs for that much traffic: at the mean rate about half of them are busy."""
-    rate = 1000 * scale * tenants / TENANTS
+    rate = RPS_PER_REGION * scale
     slots = 2 if rate < 100 else 16
     busy = rate * 0.1
     return FleetPlan(slots, least=max(1, round(0.7 * busy / slots)), most=max(3, round(4 * busy / slots)))
@@ -67,8 +69,7 @@ def fleet_plan(scale: float, tenants: int) -> FleetPlan:
 
 def day(args: argparse.Namespace) -> RunResult:
     """Run the scaled day, or the part of it that is asked for, around Europe's peak."""
-    tenants = QUICK_TENANTS if args.quick else TENANTS
-    world = make_world(tenants, args.scale, args.seed)
+    world = make_world(TENANTS, args.scale, args.seed)
     start_s = 0.0 if args.hours == DAY_H else max(0.0, FULL_STARTS_H - args.hours / 2) * 3600
     length_s = args.hours * 3600
     plan = RunPlan(
@@ -77,7 +78,7 @@ def day(args: argparse.Namespace) -> RunResult:
         length_s,
         args.seed,
         SPANS,
-        fleet_plan(args.scale, tenants),
+        fleet_plan(args.scale),
         _store_slots(args.scale),
         SLOW,
     )
@@ -88,13 +89,13 @@ def full(args: argparse.Namespace) -> RunResult:
     """Run minutes at full rate, with the leases' default times."""
     world = make_world(TENANTS, 1.0, args.seed)
     start_s, length_s = FULL_STARTS_H * 3600, args.minutes_full * 60
-    plan = RunPlan("full rate", start_s, length_s, args.seed, 30, fleet_plan(1.0, TENANTS), _store_slots(1.0))
+    plan = RunPlan("full rate", start_s, length_s, args.seed, 30, fleet_plan(1.0), _store_slots(1.0))
     return Simulation(world, plan, plan_events(world, start_s, length_s, args.seed), say).run()
 
 
 def _store_slots(scale: float) -> int:
     """Return slots of a region's vector store: twice what the day's peak needs."""
-    return max(8, round(1000 * scale * 0.036 * 4))
+    return max(8, round(RPS_PER_REGION * scale * 0.036 * 4))
 
 
 def say(text: str) -> None:
@@ -107,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     scaled = day(args)
     if args.png is not None:
-        draw(scaled, make_world(3, args.scale, args.seed).tiers, args.png)
+        draw(scaled, default_tiers(), args.png)
         say(f"picture: {args.png}")
     runs = [scaled]
     if args.minutes_full:

@@ -91,12 +91,8 @@ class Fleet:
         gpus = self.gpus
         if len(gpus) > 4:
             number = len(gpus)
-            first = gpus[int(self._rng.random() * number)]
-            second = gpus[int(self._rng.random() * number)]
-            if first.leaving or second.leaving:
-                gpus = [gpu for gpu in gpus if not gpu.leaving]
-            else:
-                gpus = [first, second]
+            drawn = [gpus[int(self._rng.random() * number)] for _ in range(2)]
+            gpus = gpus if drawn[0].leaving and drawn[1].leaving else drawn
         least: Server | None = None
         pressure = 0.0
         for gpu in gpus:

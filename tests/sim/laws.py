@@ -26,7 +26,7 @@ class Laws:
     """Counts violations by kind."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter({kind: 0 for kind in KINDS})
+        self.counts: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
         self.examples: list[str] = []
 
     def broken(self, kind: str, at_s: float, what: str) -> None:
@@ -35,6 +35,11 @@ class Laws:
         self.counts[kind] += 1
         if self.counts[kind] <= _MAX_EXAMPLES:
             self.examples.append(f"{at_s:.3f} s: {kind}: {what}")
+
+    def summary(self) -> str:
+        """Return what was broken so far, with the latest example."""
+        broken = [f"{count} {kind}" for kind, count in self.counts.items() if count]
+        return f"{', '.join(broken)} (such as {self.examples[-1]})" if broken else "none"
 
     @property
     def total(self) -> int:

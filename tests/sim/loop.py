@@ -24,7 +24,7 @@ _MAX_CANCELLED: Final = 10_000
 
 
 TICK_S: Final = 1e-6
-"""Shortest time that passes until a timer runs: what waits for a remainder that rounding left would stand still else."""
+"""Shortest time that passes until a timer runs: whoever waits for a remainder of rounding would stand still else."""
 
 
 class Deadlocked(RuntimeError):  # noqa: N818 - states what happened
@@ -99,7 +99,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._jump()
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle._cancelled:  # type: ignore[attr-defined]
+            if not handle._cancelled:
                 handle._run()
         if self._due_at_s <= self._now_s:
             self._arrive()
@@ -145,7 +145,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             while timers and timers[0][0] <= when:
                 timer = heapq.heappop(timers)[2]
                 if isinstance(timer, events.TimerHandle):
-                    if timer._cancelled:  # type: ignore[attr-defined]
+                    if timer._cancelled:
                         self._cancelled -= 1
                     else:
                         timer._scheduled = False  # type: ignore[attr-defined]
@@ -159,9 +159,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _forget_cancelled(self) -> None:
         live = [
-            timer
-            for timer in self._timers
-            if not (isinstance(timer[2], events.TimerHandle) and timer[2]._cancelled)  # type: ignore[attr-defined]
+            timer for timer in self._timers if not (isinstance(timer[2], events.TimerHandle) and timer[2]._cancelled)
         ]
         heapq.heapify(live)
         self._timers, self._cancelled = live, 0

@@ -1,4 +1,4 @@
-"""Draws a run: what came, what was let in, what was turned away, and how long it took, over the GPUs that there were."""
+"""Draws a run: what came, what was let in and turned away, and how long it took, over the GPUs that there were."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.sim.simulation import RunResult
 
 mpl.use("Agg")  # before pyplot: there is no display
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 COLOURS: Final = {"enterprise": "tab:blue", "pro": "tab:orange", "free": "tab:green"}
 EVENT_COLOURS: Final = {"viral": "tab:purple", "swarm": "tab:green", "crunch": "tab:red"}

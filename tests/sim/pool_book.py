@@ -14,9 +14,9 @@ MARGIN: Final = 1.0
 
 
 class PoolBook:
-    """Three laws for each tier, as buckets that must never be overdrawn: all together draw no more than all pools hold;
-    a tier draws no more than its own pool and what it may borrow; and all others together leave a lender what it keeps
-    for itself. Each may be off by what a replica has drawn ahead and not handed out (`slack`)."""
+    """Three laws, as buckets that must never be overdrawn: all tiers draw no more than all pools hold; each tier draws
+    no more than its own pool and what it may borrow; and all others together leave a lender what it keeps for itself.
+    Each may be off by what a replica has drawn ahead and not handed out (`slack`)."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class PoolBook:
         laws: Laws,
         clock: Callable[[], float],
     ) -> None:
-        """`slack`: requests that a replica may hold of a pool's; `reclaim_bound_s`: in which a lender has its own back."""
+        """`slack`: requests that a replica may hold; `reclaim_bound_s`: time in which a lender has its own back."""
         self.reclaims_s: list[float] = []
         """How long a tier was refused what its own pool had, each time it happened."""
         self._region = region

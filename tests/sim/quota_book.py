@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -56,14 +56,24 @@ class Account:
     limit_per_day: int
     borrows: bool
     zone: ZoneInfo
-    day_ends_s: float = 0.0
+    day_ends_s: float
     today: int = 0
+    """Granted in the local day, less what came back."""
     granted: int = 0
     """Requests in all, less what came back."""
     advance: int = 0
     """Requests that may be out in advance of any grant."""
     spent: int = 0
     """Requests in all, less refunds."""
+    spent_today: int = 0
+    carried: int = 0
+    """Granted before the day began and not spent by then: it counts for the day before."""
+
+    def begin_day(self, now_s: float) -> None:
+        """Count a new local day."""
+        self.day_ends_s = _day_end(self.zone, now_s)
+        self.today = self.spent_today = 0
+        self.carried = max(0, self.granted - self.spent)
 
 
 class QuotaBook:
@@ -85,6 +95,8 @@ class QuotaBook:
         """Note one answer of a tenant's authority: requests and tokens of each kind."""
         now_s = self._clock()
         account = self.account(tenant_id)
+        if now_s >= account.day_ends_s:
+            account.begin_day(now_s)
         for meter, advance in ((account.requests, advanced[0]), (account.tokens, advanced[1])):
             if advance:
                 meter.owe(advance)
@@ -98,15 +110,23 @@ class QuotaBook:
 
     def spent(self, tenant_id: str, requests: int) -> None:
         """Note that a caller was let go on: it must have been granted, or be an advance."""
-        account = self.account(tenant_id)
+        account, now_s = self.account(tenant_id), self._clock()
+        if now_s >= account.day_ends_s:
+            account.begin_day(now_s)
         account.spent += requests
+        account.spent_today += requests
+        allowed = account.limit_per_day + account.advance + account.carried
+        if account.spent_today > allowed and not account.borrows:
+            self._laws.broken("over_day", now_s, f"{tenant_id}: {account.spent_today} requests served of {allowed}")
         if account.spent > account.granted + account.advance:
             text = f"{tenant_id}: {account.spent} spent of {account.granted} granted and {account.advance} in advance"
-            self._laws.broken("unpaid", self._clock(), text)
+            self._laws.broken("unpaid", now_s, text)
 
     def refunded(self, tenant_id: str, requests: int) -> None:
         """Note that a caller's request was given back."""
-        self.account(tenant_id).spent -= requests
+        account = self.account(tenant_id)
+        account.spent -= requests
+        account.spent_today -= requests
 
     def account(self, tenant_id: str) -> Account:
         """Return a tenant's account."""
@@ -121,11 +141,6 @@ class QuotaBook:
         self.account(tenant_id).advance = requests
 
     def _count_day(self, tenant_id: str, account: Account, granted: int, returned: int, now_s: float) -> None:
-        if now_s >= account.day_ends_s:
-            local = datetime.fromtimestamp(now_s, tz=account.zone)
-            passed_s = local.hour * 3600 + local.minute * 60 + local.second + local.microsecond / 1e6
-            account.day_ends_s = now_s - passed_s + 86_400.0  # no clock changes on the simulated day
-            account.today = 0
         account.today = max(0, account.today - returned) + granted
         if granted and account.today > account.limit_per_day + account.advance and not account.borrows:
             text = f"{tenant_id}: {account.today} requests of {account.limit_per_day} in its day"
@@ -142,9 +157,12 @@ def _open(tier: Tier, zone: str, now_s: float) -> Account:
         share.requests_per_day,
         share.borrows_above_day,
         ZoneInfo(zone),
+        _day_end(ZoneInfo(zone), now_s),
     )
 
 
-def utc(at_s: float) -> str:
-    """Return a Unix time as hours and minutes."""
-    return datetime.fromtimestamp(at_s, tz=UTC).strftime("%H:%M")
+def _day_end(zone: ZoneInfo, now_s: float) -> float:
+    """Return when the local day ends; no clock changes on the simulated day."""
+    local = datetime.fromtimestamp(now_s, tz=zone)
+    passed_s = local.hour * 3600 + local.minute * 60 + local.second + local.microsecond / 1e6
+    return now_s - passed_s + 86_400.0

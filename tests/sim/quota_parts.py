@@ -1,4 +1,4 @@
-"""The quota side of the simulation: the product's own parts, from the routers' lease holders down to the stores' scripts.
+"""The quota side of the simulation: the product's own parts, from the routers' lease holders to the stores' scripts.
 
 What is simulated is only what lies between processes: a round trip to the region's store, and one to another region.
 """
@@ -38,11 +38,11 @@ FAR_TRIP_S: Final = 0.15
 FAR_WORKERS: Final = 64
 """Asks to another region under way at once; the stream between regions has no such bound."""
 POOL_SHARE_PART: Final = 1 / 64
-"""A replica holds at most this part of a pool's burst ahead, and at least `POOL_SHARE_LEAST` requests; twice, because a
+"""A replica holds at most this part of a pool's burst ahead, and at least `POOL_SHARE_LEAST` requests; twice, as a
 share has two generations."""
 POOL_SHARE_LEAST: Final = 16
 ADVANCE: Final = 20
-"""Requests that a region may let a tenant have before its home has answered, and at most a tenth of the tenant's day."""
+"""Requests that a region may let a tenant have before its home has answered, at most a tenth of the tenant's day."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The tier file at a fraction of its size, such that what is promised keeps its ratio to what is offered.
 
-The default file is written for a region with 1,000 tenants and sells 14,000 requests a day for each of them on the mean.
-The simulated world has 10,000 tenants in three regions and offers 26,000, so every number is taken three times
-(`LIMITS_OVER_DEFAULT`) and then by the scale. Rates go with the days. What cannot be cut that far has a floor: a day holds
-at least `MIN_DAY` requests and a burst at least `MIN_BURST`, and then lasts longer. Pools follow their tenants' days and
-the number of tenants that a region has. Times, weights, queues and objectives stay what they are.
+The default file is written for a region with 1,000 tenants and sells 14,000 requests a day for each of them on the
+mean. The simulated world has 10,000 tenants in three regions and offers 26,000, so every number is taken three times
+(`LIMITS_OVER_DEFAULT`) and then by the scale. Rates go with the days. What cannot be cut that far has a floor: a day
+holds at least `MIN_DAY` requests and a burst at least `MIN_BURST`, and then lasts longer. Pools follow their tenants'
+days and the number of tenants that a region has. Times, weights, queues and objectives stay what they are.
 """
 
 from __future__ import annotations

@@ -29,13 +29,14 @@ class Server:
         loop: VirtualLoop,
         dirty: dict[Server, None],
         rng: random.Random,
+        limiter: CapacityLimiter | None = None,
     ) -> None:
         """`dirty` takes the servers in which something happened in this instant; they are looked at when it ends."""
         self.name: Final = name
         self.slots: Final = slots
         self.gone = False
         """Taken away by its owner: what ran on it is lost, and so is what comes now."""
-        self.limiter: Final = CapacityLimiter(
+        self.limiter: Final = limiter or CapacityLimiter(
             max_concurrency=slots,
             max_queue=MAX_QUEUE,
             max_queue_per_tenant=MAX_QUEUE_PER_TENANT,
@@ -51,14 +52,14 @@ class Server:
     async def work(self, tenant_id: str, rank: int, deadline: VirtualDeadline, takes_s: float) -> None:
         """Do work that takes `takes_s` seconds in a slot; raises as the limiter does, or BackendUnavailable."""
         book, dirty = self.book, self._dirty
-        promised, started, free = book.asks(rank), False, book.running < self.slots
-        if not free:
+        promised, started = book.asks(rank), False
+        dirty[self] = None
+        if book.running >= self.slots:
             book.stays(rank)
-            dirty[self] = None
         try:
             async with self.limiter.slot(tenant=tenant_id, rank=rank, weight=1.0, deadline=deadline) as waited_s:
                 started = True
-                book.starts(rank, waited_s, promised=promised, free=free)
+                book.starts(rank, waited_s, promised=promised)
                 if self.gone:
                     raise BackendUnavailable("the server is gone")
                 work = self._loop.sleep(takes_s)

@@ -202,7 +202,7 @@ class Simulation:
         if minute % 60 == 59 or self._plan.length_s <= 3600:
             self._say(
                 f"{self._plan.name}: minute {minute + 1}, {self.outcomes.requests} requests, "
-                f"{still_open} under way, {self.laws.total} violations"
+                f"{still_open} under way, violations: {self.laws.summary()}"
             )
 
     async def _drain(self) -> None:

@@ -63,21 +63,16 @@ class SlotBook:
         if not self._waiting_of[rank]:
             self._backlogs.pop(rank, None)
 
-    def starts(self, rank: int, waited_s: float, *, promised: bool, free: bool) -> None:
-        """Note that a call has its slot; `free`: there was one when it asked."""
+    def starts(self, rank: int, waited_s: float, *, promised: bool) -> None:
+        """Note that a call has its slot."""
         self.waiting -= 1
         self.running += 1
         self._waiting_of[rank] -= 1
         self._running_of[rank] += 1
         if self.running > self.slots:
             self._laws.broken("over_slots", self._clock(), f"{self.name}: {self.running} of {self.slots} slots")
-        if waited_s > 0:
-            if promised:
-                self.reclaims_s.append(waited_s)
-            if free:
-                self._laws.broken(
-                    "idle_slot", self._clock(), f"{self.name}: a call waited {waited_s:.4f} s for a free slot"
-                )
+        if promised and waited_s > 0:
+            self.reclaims_s.append(waited_s)
         if self._backlogs:
             self._count(rank)
         if not self._waiting_of[rank]:

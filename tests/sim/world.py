@@ -106,7 +106,8 @@ def _demand(names: list[str], tiers: TierFile, total: float, rng: np.random.Gene
         appetite = rng.lognormal(0.0, SPREAD[tier], int(chosen.sum()))
         appetite = np.minimum(appetite / appetite.mean(), MOST)
         demand[chosen] = appetite / appetite.mean() * APPETITE[tier] * tiers.tiers[tier].tenant.requests_per_day
-    return demand * (total / demand.sum())
+    scaled: NDArray[np.float64] = demand * (total / demand.sum())
+    return scaled
 
 
 def _pairs(tenants: tuple[Tenant, ...]) -> Pairs:
