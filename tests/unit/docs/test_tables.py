@@ -13,7 +13,7 @@ from tests.unit.docs.reading import ROOT, blocks, section, shown_default, table
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_admission.policy import POLICY as ADMISSION_POLICY
-from trunkline_admission.settings import DEFAULT_TIERS, AdmissionSettings
+from trunkline_admission.settings import AdmissionSettings
 from trunkline_admission.usage_policy import USAGE_POLICY
 from trunkline_client import ClientSettings
 from trunkline_inference.policy import POLICY as INFERENCE_POLICY
@@ -33,6 +33,7 @@ from trunkline_routing.edge import bounds
 from trunkline_routing.edge.policy import POLICY as EDGE_POLICY
 from trunkline_routing.learner.policy import POLICY as LEARNER_POLICY
 from trunkline_routing.settings import RoutingSettings
+from trunkline_tiers import default_tiers
 
 OPERATIONS: Final = ROOT / "docs" / "operations.md"
 GUIDE: Final = ROOT / "docs" / "guide.md"
@@ -86,8 +87,14 @@ def test_tiers_are_listed() -> None:
     listed = {row[0]: row[1:] for row in table(section(OPERATIONS, "Admission"), "tier")}
 
     assert listed == {
-        name: [str(tier.rank), f"{tier.tokens_per_s:g}", str(tier.burst_tokens), f"{tier.guaranteed_share:g}"]
-        for name, tier in DEFAULT_TIERS.items()
+        name: [
+            str(tier.rank),
+            str(tier.tenant.requests_per_day),
+            f"{tier.tenant.requests_per_minute:g}",
+            f"{tier.tenant.burst_requests:.0f}",
+            f"{tier.without_store_share:g}",
+        ]
+        for name, tier in default_tiers().tiers.items()
     }
 
 
