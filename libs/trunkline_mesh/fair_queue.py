@@ -173,8 +173,11 @@ class FairQueue(Generic[E]):
     def _last_beyond(self, latest: float, exempt: _Flow[E] | None) -> E | None:
         victim: _Flow[E] | None = None
         for flow in self._flows.values():
-            if flow.entries and flow is not exempt and flow.start + flow.backlog > latest:
-                victim, latest = flow, flow.start + flow.backlog
+            if not flow.entries or flow is exempt:
+                continue
+            place = flow.start + flow.backlog
+            if place > latest or (victim is not None and place == latest):  # of equals, who came last
+                victim, latest = flow, place
         return _end(victim, newest=True) if victim else None
 
     def _schedule(self, flow: _Flow[E]) -> None:
