@@ -173,6 +173,7 @@ _ADVICE_BY_REASON: Final[Mapping[str, str]] = {
     "POLICY_VERSION_UNKNOWN": "List the policy's versions; old ones are not kept for ever.",
     "ROLLOUT_UNKNOWN": "Read the policy: the rollout has ended, or another one is under way.",
     "ROLLOUT_ACTIVE": "End the rollout that the metadata names, or wait for it.",
+    "TENANT_SUSPENDED": "An operator has suspended the tenant; its data stays. Ask the operator to resume it.",
     "PREEMPTED": "The work ran on borrowed capacity that its owner wanted back; it was refunded. Repeat it later, or "
     "ask for a higher tier.",
     "PERMIT_EXPIRED": "Ask for a new permit; what this one had reserved has gone back.",

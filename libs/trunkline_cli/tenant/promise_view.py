@@ -77,7 +77,7 @@ def _objective_row(region: str, one: usage_pb.Objective) -> Sequence[str]:
         f"{one.burn_rate_1h:.2f}",
         f"{one.burn_rate_6h:.2f}",
         f"{one.burn_rate_3d:.2f}",
-        _name(usage_pb.BudgetAction.DESCRIPTOR, one.action, "BUDGET_ACTION_", unspecified="free"),
+        _name(usage_pb.BudgetAction.DESCRIPTOR, one.action, "BUDGET_ACTION_", unspecified="as always"),
     )
 
 
