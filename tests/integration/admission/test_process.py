@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -25,6 +26,8 @@ from trunkline_map.records import encode
 from trunkline_map.store import Transaction
 from trunkline_map.testing import tenant
 from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import PermitUnknown
+from trunkline_mesh.status import from_rpc_error
 
 
 @pytest.fixture
@@ -101,3 +104,34 @@ async def test_it_serves_the_maps_tenants_and_ends_with_its_streams(
         assert held > 0
         assert (await holder.spend("acme", Charge(1, held), Deadline.after(30))).rank == 1
         assert (await holder.spend("acme", Charge(1, 1), Deadline.after(30))).source is TokenSource.LOCAL
+
+
+async def test_a_replica_that_is_killed_takes_its_permits_with_it_and_no_more(
+    process: tuple[Child, str], identity: DevIdentity, process_host: ProcessHost
+) -> None:
+    """kill -9 with open permits: what they had reserved stays charged in the store, and the next replica goes on."""
+    child, address = process
+    metadata = (("authorization", f"Bearer {identity.mint('caller', tenant='acme')}"),)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = admission_grpc.AdmissionServiceStub(channel)
+        request = admission_pb.AdmitRequest(cost_tokens=1)
+        permits = [(await stub.Admit(request, metadata=metadata, timeout=10)).permit for _ in range(300)]
+    child.kill()
+    await child.wait()
+
+    again = process_host.spawn(child.command)
+    await wait_ready(again, lambda: grpc_serving(address), within_s=30)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = admission_grpc.AdmissionServiceStub(channel)
+        settlement = admission_pb.SettleRequest(permit_id=permits[0].permit_id)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Settle(settlement, metadata=metadata, timeout=10)
+        granted = 0
+        with suppress(grpc.aio.AioRpcError):
+            while granted < 300:
+                await stub.Admit(request, metadata=metadata, timeout=10)
+                granted += 1
+    await again.stop()
+
+    assert isinstance(from_rpc_error(refused.value), PermitUnknown)
+    assert 1 <= granted <= 250  # pro: 400 at once, and 200 a minute
