@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_lease.charge import Charge
@@ -70,8 +70,8 @@ class Bill:
     """One request's quota, from reserving to the record; a context manager around its work, used once.
 
     However the work ends, what it did not use goes back. The request itself (of a batch, each query's) goes back, too,
-    if it ended before anything was used, or its caller gave it up. Work that had to make room for others, in a server
-    behind this one, costs nothing at all.
+    if it ended before anything was used, or its caller gave it up. Work that had to make room for others costs nothing
+    at all.
     """
 
     def __init__(self, spending: Spending, gate: Gate, scope: RequestScope, kind: str, items: Sequence[Item]) -> None:
@@ -98,9 +98,22 @@ class Bill:
         return self
 
     async def __aexit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:
-        """Refund, tell in the trails, and keep the record."""
+        """Settle now, before an answer can leave; of work that was cancelled, once it is known by whom."""
+        task = asyncio.current_task()
+        if isinstance(exc, asyncio.CancelledError) and task is not None and not self._scope.deadline.expired():
+            task.add_done_callback(partial(self._cancelled, exc))
+        else:
+            self._settle(exc, free=exc is not None and isinstance(first_domain_error(exc), Preempted))
+
+    def _cancelled(self, exc: asyncio.CancelledError, task: asyncio.Task[Any]) -> None:
+        """Settle when the call's task has ended. A cancellation that was taken back was this server's own: its limiter
+        gave the slot to whom it is promised, and the caller is told PREEMPTED.
+        """
+        self._settle(exc, free=not task.cancelling())
+
+    def _settle(self, exc: BaseException | None, *, free: bool) -> None:
+        """Refund, tell in the trails, and keep the record; `free` for what is not to be paid whatever it used."""
         spending, tenant = self._spending, self._gate.tenant
-        free = exc is not None and isinstance(first_domain_error(exc), Preempted)
         uses = [() if free else tuple(item.uses()) for item in self._items]
         unused = self._reserved.less(self._charged(exc, uses))
         if unused:
