@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from tests.integration.mesh.caller import Answer, eventually
-from tests.integration.mesh.conftest import Serve
-from tests.integration.mesh.probe import SHAPES
+from tests.integration.mesh.conftest import Serve, settings_of
+from tests.integration.mesh.credentials import Issuer
+from tests.integration.mesh.probe import SHAPES, ProbeServicer, probe_app
 
+from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_mesh.request import RANK_KEY
+from trunkline_mesh.serving import start
+from trunkline_tiers import TierFileError, default_tiers_text
 
 SLOTS = 4
 """Of these, 2.5 are promised to the highest of the default tiers."""
@@ -83,3 +90,24 @@ async def test_a_victim_whose_client_hangs_up_leaves_nothing_behind(serve: Serve
     gate.open.set()
     answers = await asyncio.gather(*(ours.caller.call("low", metadata=told(0)) for _ in range(SLOTS)))
     assert {answer.code for answer in answers} == {grpc.StatusCode.OK}
+
+
+async def test_an_application_is_shown_its_limiter(issuer: Issuer, stack: AsyncExitStack, tmp_path: Path) -> None:
+    """Once, before it serves, with the slots of its settings, and the ranks and weights of the tier file."""
+    path = tmp_path / "tiers.yaml"
+    path.write_text(default_tiers_text().replace("gpu_weight: 15", "gpu_weight: 5"))
+    seen: list[CapacityLimiter] = []
+    app = replace(probe_app(ProbeServicer()), on_limiter=seen.append, rank_use="gpu")
+    await start(app, settings_of(issuer, max_concurrency=20, tiers_path=path), stack)
+    assert [limiter.limit for limiter in seen] == [20]
+    assert [lane.promised for lane in seen[0].lanes] == [2000, 8000, 10_000]
+
+
+async def test_a_tier_file_that_is_none_lets_nothing_start(
+    issuer: Issuer, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    """Rather than serving with weights that nobody chose."""
+    path = tmp_path / "tiers.yaml"
+    path.write_text("version: 1")
+    with pytest.raises(TierFileError):
+        await start(probe_app(ProbeServicer()), settings_of(issuer, tiers_path=path), stack)

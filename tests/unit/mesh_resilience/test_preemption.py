@@ -7,11 +7,13 @@ import random
 from collections import Counter
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.unit.mesh_resilience.limiter_world import World, play
 from tests.unit.mesh_resilience.virtual_time import VirtualTimeLoop, run_virtual
 
 from trunkline_mesh.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, Preempted
 from trunkline_mesh.limiter import CapacityLimiter
+from trunkline_mesh.limiter_metrics import show
 from trunkline_tiers import RankShare, RankTable
 
 AFTER_S = 0.05
@@ -348,3 +350,28 @@ async def _storm(limiter: CapacityLimiter, loop: VirtualTimeLoop, rng: random.Ra
             rng.choice(tasks).cancel()
         assert sum(lane.in_use for lane in limiter.lanes) == round(limiter.slots_in_use * 1000)
     await asyncio.gather(*tasks)
+
+
+def test_the_metrics_page_tells_ranks_apart() -> None:
+    """Slots, waiting calls, refusals and preemptions by rank; the limit and the pressure of the server."""
+
+    def shown(name: str, rank: int | None = None) -> float | None:
+        labels = {"service": "ranks-test"} | ({} if rank is None else {"rank": str(rank)})
+        return REGISTRY.get_sample_value(f"trunkline_limiter_{name}", labels)
+
+    async def scenario(world: World) -> None:
+        show(world.limiter, "ranks-test")
+        running = await filled(world)
+        high = world.spawn("high", rank=2, takes_s=0.1)
+        await asyncio.sleep(0)
+        assert (shown("limit"), shown("pressure")) == (4, 1.25)
+        assert [shown("in_use", rank) for rank in (0, 1, 2)] == [4, 0, 0]
+        assert [shown("waiting", rank) for rank in (0, 1, 2)] == [0, 0, 1]
+        with pytest.raises(DeadlineUnreachable):
+            await world.work("hurried", rank=1, left_s=0.001)
+        assert [shown("shed_total", rank) for rank in (0, 1, 2)] == [0, 1, 0]
+        await high
+        await asyncio.gather(*running, return_exceptions=True)
+
+    play(scenario, **BOUNDS)
+    assert [shown("preempted_total", rank) for rank in (0, 1, 2)] == [1, 0, 0]
