@@ -14,6 +14,7 @@ SCENARIOS = (
     "search_options",
     "map_changes",
     "choosing",
+    "promises",
     "failover",
     "under_load",
     "residency",

@@ -48,11 +48,12 @@ async def test_without_etcd_searches_go_on_and_changes_are_refused(place: Place)
 
 
 async def test_without_valkey_the_local_share_is_granted_and_told(place: Place) -> None:
-    """Searches go on, their trail says QUOTA_LOCAL, other regions notice nothing, and the authority is used again."""
-    valkey = f"{world.ASIA}/valkey"
-    async with place.client(world.ASIA) as asia, place.client(world.US) as us:
-        near = partial(asia.search, "tables", collections=["formats"], deadline_s=LONG_S)
-        far = partial(us.search, "tables", collections=["formats"], deadline_s=LONG_S)
+    """Where the tenant's quota is kept: searches go on everywhere, say QUOTA_LOCAL, and the authority is used again."""
+    home = await place.home_of(world.ACME)
+    valkey, elsewhere = f"{home}/valkey", next(region for region in world.REGIONS if region != home)
+    async with place.client(home) as at_home, place.client(elsewhere) as away:
+        near = partial(at_home.search, "tables", collections=["formats"], deadline_s=LONG_S)
+        far = partial(away.search, "tables", collections=["formats"], deadline_s=LONG_S)
         await undisturbed(near)
         await place.stack.kill(valkey)
         lost = await until(near, lambda result: "QUOTA_LOCAL" in _reasons(result))

@@ -16,6 +16,7 @@ from tests.e2e import world
 from tests.integration.mesh.caller import Answer, Caller
 
 from trunkline_client import ControlClient, RouterAddress, SearchResult, TrunklineClient, TrunklineError
+from trunkline_client.usage import UsageClient
 from trunkline_local import Layout, LocalStack, ProcessRecord, Service, StackSpec, marked_processes, open_stack
 from trunkline_local.readiness import eventually
 from trunkline_local.seeding import seed_map
@@ -59,6 +60,15 @@ class Place:
     def control(self) -> ControlClient:
         """Return a client of the control role with an operator's credential."""
         return ControlClient([self.stack.state.control_endpoint], self.operator())
+
+    def usage(self, region_id: str) -> UsageClient:
+        """Return a client of the read side of a region's admission, as operator."""
+        return UsageClient([self.endpoint(region_id, Service.ADMISSION)], self.operator())
+
+    async def home_of(self, tenant_id: str) -> str:
+        """Return the region that keeps a tenant's quota."""
+        async with self.usage(world.US) as usage:
+            return (await usage.limits(tenant_id)).home_region
 
     async def raw(self, endpoint: str, path: str, payload: bytes, *, token: str, shape: str = "Unary") -> Answer:
         """Send bytes to a method and tell what came back."""

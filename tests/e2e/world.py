@@ -15,7 +15,7 @@ JURISDICTION: Final = {US: "us", EU: "eu", ASIA: "apac"}
 ACME, GLOBEX, INITECH = "acme", "globex", "initech"
 
 TENANTS: Final = (
-    TenantSeed(ACME, "enterprise", ["us", "eu", "apac"]),
+    TenantSeed(ACME, "enterprise", ["us", "eu", "apac"], 60_000),
     TenantSeed(GLOBEX, "pro", ["eu"]),
     TenantSeed(INITECH, "pro", ["us", "eu"]),
 )
