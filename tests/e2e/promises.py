@@ -43,7 +43,7 @@ def _billed(place: Place, mark: str) -> Mapping[str, int]:
 
 
 async def test_what_was_answered_is_billed_whatever_is_killed(place: Place) -> None:
-    """A region's processes die with kill -9 under callers: each answered request is in a journal, and none that nobody asked."""
+    """A region dies with kill -9 under callers: journals have each answered request, and none that nobody asked."""
     mark, answered, asked = f"bill-{secrets.token_hex(4)}-", set[str](), set[str]()
     enough, more = asyncio.Event(), asyncio.Event()
 
