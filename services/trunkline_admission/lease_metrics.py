@@ -26,3 +26,9 @@ LEASED_TOKENS: Final = TOKENS.labels("leased")
 def decision(method: str, outcome: str, source: str, tier: str) -> Counter:
     """Return the count of one kind of decision. Tiers are of the tier file, so the kinds are few."""
     return DECISIONS.labels(method, outcome, source, tier)
+
+
+@lru_cache(maxsize=256)
+def admitted(tier: str, *, local: bool) -> Counter:
+    """Return the count of admissions of a tier."""
+    return decision("admit", "granted", "LOCAL" if local else "AUTHORITY", tier)

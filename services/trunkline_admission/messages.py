@@ -16,6 +16,7 @@ from trunkline_admission.quota import QuotaSource
 from trunkline_lease.asks import Ask
 from trunkline_lease.charge import Charge
 from trunkline_lease.refused import Refused
+from trunkline_lease.spent import TokenSource
 from trunkline_mesh.errors import FieldInvalid, FieldViolation
 
 MAX_TOKENS: Final = 10_000
@@ -58,7 +59,9 @@ def admit_response(permit: Permit, replica: str, level: quota_pb.ServiceLevel.Va
     told.reserved_tokens = charge.tokens
     told.requests = charge.requests
     told.replica = replica
-    told.source = spent.source.value
+    # Not `.value`: on an enum that is a call.
+    local = spent.source is TokenSource.LOCAL
+    told.source = admission_pb.QUOTA_SOURCE_LOCAL if local else admission_pb.QUOTA_SOURCE_AUTHORITY
     seconds = int(permit.expires_at_s)
     told.expire_time.seconds = seconds
     told.expire_time.nanos = int((permit.expires_at_s - seconds) * 1e9)

@@ -34,9 +34,9 @@ class AdmittedTenants(Protocol):
         """Return it as of the map token or later; raises StaleMap and MapTokenInvalid, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AdmitWish:
-    """One request's wish to spend."""
+    """One request's wish to spend. Not frozen: that would cost a twentieth of the decision."""
 
     tenant_id: str
     request_id: str

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline.common.v1 import quota_pb2 as quota_pb
-from trunkline_admission.lease_metrics import LEASED_TOKENS, RESERVED_TOKENS, decision
+from trunkline_admission.lease_metrics import LEASED_TOKENS, RESERVED_TOKENS, admitted, decision
 from trunkline_admission.leases import Leases
 from trunkline_admission.messages import (
     admit_charge,
@@ -26,6 +26,7 @@ from trunkline_admission.permits import AdmitWish, Permits
 from trunkline_admission.pipeline import in_order
 from trunkline_admission.policy import ADMIT_CAP_S
 from trunkline_admission.region_leases import REGION_KEY
+from trunkline_lease.spent import TokenSource
 from trunkline_mesh.deadline import HOP_RESERVE_S
 from trunkline_mesh.errors import DomainError
 from trunkline_mesh.request import current_principal, current_request, tenant_of
@@ -78,7 +79,7 @@ class AdmissionServicer(admission_grpc.AdmissionServiceServicer):
             # Waiting for the map or a refill ends early enough for its refusal to reach the caller.
             reserve_s = max(HOP_RESERVE_S, scope.deadline.remaining_s() * MAP_RESERVE_PART)
             permit = await self._permits.admit(wish, scope.deadline.within(ADMIT_CAP_S, reserve_s=reserve_s))
-        decision("admit", "granted", permit.spent.source.name, permit.tier).inc()
+        admitted(permit.tier, local=permit.spent.source is TokenSource.LOCAL).inc()
         RESERVED_TOKENS.inc(charge.tokens)
         return admit_response(permit, self._replica, self._level_of(permit.tier))
 
