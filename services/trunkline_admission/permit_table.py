@@ -37,9 +37,10 @@ class Permit:
 class PermitTable:
     """At most `max_permits` permits. All live equally long, so the oldest one ends first."""
 
-    def __init__(self, max_permits: int) -> None:
-        """Hold none yet."""
+    def __init__(self, max_permits: int, *, max_remembered: int = MAX_REMEMBERED) -> None:
+        """Hold none yet, and remember `max_remembered` that ended unsettled."""
         self._max_permits = max_permits
+        self._max_remembered = max_remembered
         self._by_id: dict[str, Permit] = {}
         self._by_request: dict[tuple[str, str], Permit] = {}
         self._order: deque[Permit] = deque()
@@ -74,7 +75,7 @@ class PermitTable:
             if permit.settled is None:
                 orphans.append(permit)
                 self._expired[permit.permit_id] = permit.tenant_id
-        while len(self._expired) > MAX_REMEMBERED:
+        while len(self._expired) > self._max_remembered:
             self._expired.popitem(last=False)
         return orphans
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.unit.admission.quota_world import QuotaWorld, quota_world, settle
 from tests.unit.lease.memory_service import eventually
 
-from trunkline_admission.permit_table import MAX_REMEMBERED, Permit
+from trunkline_admission.permit_table import Permit, PermitTable
 from trunkline_admission.permits import AdmitWish, Permits
 from trunkline_admission.quota import Period, Unit
-from trunkline_lease import Charge, LeaseHolder
+from trunkline_lease import Charge, LeaseHolder, Spent, TokenSource
 from trunkline_map.entries import KeyLimit, TenantEntry, TenantLimits
 from trunkline_map.testing import static_map, tenant
 from trunkline_mesh.deadline import Deadline
@@ -217,26 +217,19 @@ async def test_permits_are_bounded(desk: Desk) -> None:
     assert desk.permits.settle("acme", permits[-1].permit_id, 0) == 1
 
 
-async def test_expired_ids_are_remembered_within_bounds() -> None:
-    """A flood of orphans does not grow the memory without end."""
-    async with quota_world(lambda: QuotaWorld(*ENTRIES)) as world:
-        holder = world.holder("us")
-        permits = world.permits("us", holder, max_permits=MAX_REMEMBERED + 100)
-        made: list[Permit] = []
-        while len(made) < MAX_REMEMBERED + 50:
-            permit = permits.admit_now(AdmitWish("acme", f"r{len(made)}", Charge(1, 1), "caller"))
-            if permit is not None:
-                made.append(permit)
-            else:
-                world.now_s += 1.0
-                await permits.admit(AdmitWish("acme", f"x{len(made)}", Charge(1, 1), "caller"), Deadline.after(30))
-        world.now_s += 10_000.0
-        permits.expire()
+def test_expired_ids_are_remembered_within_bounds() -> None:
+    """A flood of orphans does not grow the memory without end; settled ones are not remembered at all."""
+    table, spent = PermitTable(100, max_remembered=3), Spent(1, TokenSource.AUTHORITY)
+    for number in range(8):
+        table.add(Permit(f"p{number}", "acme", f"r{number}", "", "pro", Charge(1, 1), spent, 10.0, 10.0))
+    settled = table.get("p7")
+    assert settled is not None
+    settled.settled = (1, False)
 
-        with pytest.raises(PermitUnknown):
-            permits.settle("acme", made[0].permit_id, 0)
-        with pytest.raises(PermitExpired):
-            permits.settle("acme", made[-1].permit_id, 0)
+    assert len(table.expire(10.0)) == 7
+
+    assert [table.expired_lately(f"p{number}", "acme") for number in range(8)] == [False] * 4 + [True] * 3 + [False]
+    assert not table.expired_lately("p6", "other")
 
 
 @pytest.mark.parametrize(
