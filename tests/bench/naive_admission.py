@@ -1,7 +1,9 @@
 """A limiter that asks Redis every time, as one would write it first: what the admission service is compared with.
 
-The same server stages, credentials and contract as the real one; each `Admit` is one token-bucket script in Redis, with
-no permits, no hierarchy and no breaker. `python -m tests.bench.naive_admission`, settings by `TRUNKLINE_NAIVE_...`.
+The same server stages, credentials and contract as the real one, with no permits, no day counts and no breaker. Each
+`Admit` is a token-bucket script in Redis for the tier and the region, and one for the tenant: their keys lie in different
+slots of a cluster, so that is two round trips. With `LEVELS=1` it knows tenants alone, and promises less than the real
+one does. `python -m tests.bench.naive_admission`, settings by `TRUNKLINE_NAIVE_...`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import grpc
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from redis.asyncio import Redis
 
@@ -48,22 +50,25 @@ class NaiveSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_NAIVE_", frozen=True, extra="ignore")
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    levels: int = Field(2, ge=1, le=2)
 
 
 class NaiveAdmission:
-    """One round trip for each decision."""
+    """A round trip for each level of each decision."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, levels: int) -> None:
         self._bucket = client.register_script(BUCKET)
+        self._levels = levels
 
     async def admit(
         self, request: admission_pb.AdmitRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> admission_pb.AdmitResponse:
         """Take the tokens or refuse."""
         tenant_id = tenant_of(request.tenant_id)
-        key = f"naive:{{{tenant_id}}}"
-        if not await self._bucket(keys=(key,), args=(RATE_PER_S, BURST, request.cost_tokens)):
-            raise QuotaExhausted
+        keys = ("naive:{pool}", f"naive:{{{tenant_id}}}")[-self._levels :]
+        for key in keys:
+            if not await self._bucket(keys=(key,), args=(RATE_PER_S, BURST, request.cost_tokens)):
+                raise QuotaExhausted
         permit = admission_pb.Permit(permit_id="naive", reserved_tokens=request.cost_tokens)
         return admission_pb.AdmitResponse(permit=permit)
 
@@ -84,7 +89,7 @@ async def open_app(settings: NaiveSettings) -> AsyncIterator[MeshApp]:
     async with Redis.from_url(settings.redis_url.get_secret_value(), max_connections=64) as client:
         binding = ServiceBinding(
             service=SERVICE,
-            servicer=NaiveAdmission(client),
+            servicer=NaiveAdmission(client, settings.levels),
             register=register,
             policy={f"/{SERVICE}/Admit": MethodPolicy(Access.TENANT, cap_s=1.0, floor_s=0.001)},
         )

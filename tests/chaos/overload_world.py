@@ -35,6 +35,8 @@ DELAY_S: Final = 0.22
 DEADLINES_S: Final = {"free": 5.0, "pro": 2.0, "enterprise": 2.0}
 FREE_FLOODERS: Final = 500
 WRITERS: Final = 4
+PINNED: Final = {"ADAPTIVE_CONCURRENCY": "false", "HEDGE_SHARE": "0"}
+"""Nothing but the slots may decide how much is done: neither a limit that adapts nor calls made twice."""
 OVERLOAD: Final = 10.0
 """Times the capacity that flooders ask for together."""
 QUIET: Final[Mapping[str, tuple[int, float]]] = {"free": (3, 1.0), "pro": (5, 2.0), "enterprise": (5, 3.0)}
@@ -104,8 +106,9 @@ async def open_overload_stack(folder: Path) -> AsyncIterator[OverloadStack]:
         regions=(RegionSpec(region_id=REGION, jurisdiction="us"),),
         learners=False,
         settings={
-            "routing": common | {"MAX_CONCURRENCY": str(SLOTS), "MAX_QUEUE": "2000", "HEDGE_SHARE": "0"},
-            **dict.fromkeys(("retrieval", "rerank", "inference", "admission", "control"), common),
+            "routing": common | {"MAX_CONCURRENCY": str(SLOTS), "MAX_QUEUE": "2000"} | PINNED,
+            **dict.fromkeys(("retrieval", "rerank", "inference", "admission"), common),
+            "control": common | {"CHANGE_FREEZE": "false"},
         },
     )
     async with open_stack(spec) as local:

@@ -22,6 +22,8 @@ from trunkline_local.seeding import seed_map
 DEADLINE_S: Final = 2.0
 """What callers give a search: the client's default."""
 START_WITHIN_S: Final = 180.0
+CALM: Final = {"control": {"CHANGE_FREEZE": "false"}}
+"""Failures are made here on purpose: no error budget shall stop the changes that chaos needs."""
 _POLL_S: Final = 0.1
 _TOKEN_LIFETIME_S: Final = 24 * 3600.0
 
@@ -73,7 +75,7 @@ class ChaosStack:
 @asynccontextmanager
 async def open_chaos_stack(run_dir: Path, layout: Layout) -> AsyncIterator[ChaosStack]:
     """Start the stack, write the map and the documents, and wait until everything serves. Leaves no process behind."""
-    async with open_stack(StackSpec(run_dir=run_dir, layout=layout, learners=False)) as local:
+    async with open_stack(StackSpec(run_dir=run_dir, layout=layout, learners=False, settings=CALM)) as local:
         run_id = local.state.run_id
         operator = local.identity.mint("operator", roles=("operator", "admin"))
         map_token = await seed_map(local.state, operator, tenants=world.TENANTS, collections=world.COLLECTIONS)

@@ -39,9 +39,9 @@ class CheckedAuthority:
             (advanced.requests, advanced.tokens),
         )
         refusal = grant.refusal
-        if granted:
+        if granted or returned:
             self._pools.granted(quota.tier, granted.requests, returned.requests)
-        elif refusal is not None and refusal.scope in (Scope.TIER, Scope.SERVICE):
+        if refusal is not None and refusal.scope in (Scope.TIER, Scope.SERVICE):
             self._pools.refused(quota.tier)
         return grant
 

@@ -63,7 +63,7 @@ class PoolBook:
                 self._judge(meter.take(requests, now_s, returned), "over_pool", f"{tier}: deep into {name}'s", now_s)
         self._own[tier].take(requests, now_s, returned)
         self._kept[tier].take(requests, now_s, returned)
-        since_s = self._refused_since_s.pop(tier, None)
+        since_s = self._refused_since_s.pop(tier, None) if requests else None
         if since_s is not None:
             self.reclaims_s.append(now_s - since_s)
 

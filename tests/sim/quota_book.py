@@ -143,7 +143,10 @@ class QuotaBook:
     def _count_day(self, tenant_id: str, account: Account, granted: int, returned: int, now_s: float) -> None:
         account.today = max(0, account.today - returned) + granted
         if granted and account.today > account.limit_per_day + account.advance and not account.borrows:
-            text = f"{tenant_id}: {account.today} requests of {account.limit_per_day} in its day"
+            text = (
+                f"{tenant_id}: {account.today} requests granted of {account.limit_per_day} and "
+                f"{account.advance} in advance in its day"
+            )
             self._laws.broken("over_day", now_s, text)
 
 
