@@ -27,6 +27,9 @@ class Refills:
         self._most = Charge(options.max_ask, options.max_ask)
         self._clock = clock
         self._asks = open_asks(self)
+        self._under_way = 0
+        """Asks that want something and are not answered yet."""
+        self._closing = False
 
     @property
     def healthy(self) -> bool:
@@ -50,7 +53,7 @@ class Refills:
 
     def ask_for_more(self, lease: TenantLease, now_s: float) -> asyncio.Future[None] | None:
         """Return the refill under way, sending the ask if there is none; None if none is sent."""
-        if lease.refill is None and (self._asks.healthy or self._asks.connected):
+        if lease.refill is None and not self._closing and (self._asks.healthy or self._asks.connected):
             wanted = lease.ask(now_s)
             booked = lease.advance.book(self._most)
             if not (wanted or booked):
@@ -58,6 +61,7 @@ class Refills:
             ask = Ask(lease.tenant_id, wanted or Charge(1, 1), now_s, key=lease.key, advanced=booked)
             if self._asks.send(ask):
                 self.stats.asks += 1
+                self._under_way += 1
                 lease.refill = asyncio.get_running_loop().create_future()
             else:
                 lease.advance.unbook(booked)
@@ -117,21 +121,29 @@ class Refills:
             sweeping.cancel()
 
     def return_all(self) -> None:
-        """Send everything held back and ask no more: the first half of closing."""
+        """Send everything held back and ask no more: the first half of closing.
+
+        What is granted by answers that are still under way goes back, too, before the way of asking is ended.
+        """
+        self._closing = True
         now_s = self._clock()
         for lease in self.leases:
             self._end_refill(lease)
             self.give_back_all(lease, lease.withdraw(now_s))
         self.leases.clear()
-        self._asks.finish()
+        self._finish_if_done()
 
     def answered(self, ask: Ask, answer: Answer) -> None:
         """Take the answer to an ask (part of `AskKeeper`)."""
-        now_s = self._clock()
         lease = self.leases.find(ask.tenant_id, ask.key)
         if lease is None:
-            self.give_back(ask.tenant_id, ask.key, answer.granted)  # evicted meanwhile
-            return
+            self.give_back(ask.tenant_id, ask.key, answer.granted)  # closing
+        else:
+            self._pool(lease, ask, answer)
+        self._ended(ask)
+
+    def _pool(self, lease: TenantLease, ask: Ask, answer: Answer) -> None:
+        now_s = self._clock()
         if answer.granted:
             expires_at_s = ask.asked_at_s + answer.valid_s
             lease.grant(answer.granted, expires_at_s, answer.spent)
@@ -152,3 +164,13 @@ class Refills:
                 lease.advance.unbook(ask.advanced)
                 if ask.wanted:
                     self._end_refill(lease)
+            self._ended(ask)
+
+    def _ended(self, ask: Ask) -> None:
+        if ask.wanted:
+            self._under_way -= 1
+        self._finish_if_done()
+
+    def _finish_if_done(self) -> None:
+        if self._closing and self._under_way <= 0:
+            self._asks.finish()

@@ -222,6 +222,21 @@ async def test_unused_tokens_are_returned_at_close(service: MemoryService) -> No
     assert service.returned == {"acme": OPTIONS.first_ask_tokens - 3, "beta": OPTIONS.first_ask_tokens - 1}
 
 
+async def test_what_is_granted_while_closing_goes_back_too(service: MemoryService) -> None:
+    """An ask under way at the end is waited for: its grant would be lost to the tenant's day."""
+    async with holding(service) as holder:
+        await holder.spend("acme", one(1), soon())
+        service.answering = False
+        for _ in range(2):
+            await holder.spend("acme", one(1), soon())
+        await eventually(lambda: len(service.held_back) == 1)
+        asyncio.get_running_loop().call_later(0.05, service.answer_held_back)
+
+    assert service.granted["acme"] > OPTIONS.first_ask_tokens
+    assert service.returned["acme"] == service.granted["acme"] - 3
+    assert service.returned_requests["acme"] == service.granted_requests["acme"] - 3
+
+
 async def test_unused_tokens_are_returned_before_they_are_void(service: MemoryService, clock: ManualClock) -> None:
     """An idle tenant's tokens go back to its quota a little before their end."""
     async with holding(service) as holder:
