@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trunkline_mesh.errors import DomainError
 from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_mesh.method_policy import PolicyTable
 
@@ -54,6 +55,9 @@ class MeshApp:
     """Whose weights the ranks have here: `gpu` where models run."""
     on_limiter: Callable[[CapacityLimiter], None] | None = None
     """Called once, with the server's limiter, before it serves."""
+    on_refusal: Callable[[DomainError], None] | None = None
+    """Hears of every refusal, also of those before a method is reached, within the request's scope and after its slot
+    was given back. Must not block or raise."""
 
     def __post_init__(self) -> None:
         """Refuse names that health could not tell apart, and checks of services that it does not have."""

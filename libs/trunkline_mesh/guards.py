@@ -83,7 +83,7 @@ def errors_stage(method: MethodStages, inner: Handler) -> Handler:
 
     Every answer leaves here with its trailing metadata, after the call has given its own slot back.
     """
-    drain, refusals, trailers = method.drain, RefusalLog(), method.trailers
+    drain, refusals, trailers, on_refusal = method.drain, RefusalLog(), method.trailers, method.on_refusal
 
     async def guarded(request: Any, context: Context) -> Any:
         task = asyncio.current_task()
@@ -109,6 +109,8 @@ def errors_stage(method: MethodStages, inner: Handler) -> Handler:
             drain.leave(task)
         _REFUSALS.labels(method.name, reason_name(error.reason)).inc()
         refusals.note(error)
+        if on_refusal is not None:
+            on_refusal(error)
         code, message, details = to_trailers(error)
         own: tuple[Any, ...] = tuple(context.trailing_metadata() or ())
         return await context.abort(code, message, (*own, *details, *trailers.now()))

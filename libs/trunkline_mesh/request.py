@@ -71,6 +71,8 @@ class RequestScope:
     """Rank of the request among those who share servers, once it is known; told to every further hop."""
     queue_wait_s: float = 0.0
     """Time spent waiting for a slot of this server."""
+    noted: bool = False
+    """True once an account of calls has taken this one upon itself: who listens to refusals leaves it alone then."""
 
 
 _SCOPE: ContextVar[RequestScope] = ContextVar("trunkline_request")

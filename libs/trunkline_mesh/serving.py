@@ -82,7 +82,7 @@ async def start(app: MeshApp, settings: ServiceSettings, stack: AsyncExitStack) 
     limiter = _limiter(app, settings, table)
     drain, trailers = Drain(), AnswerTrailers(limiter.pressure, app.draining)
     health = HealthPoller(app, trailers)
-    stages_of = _stages(settings, keys, drain, limiter, trailers, rank_by(app.rank_of, table))
+    stages_of = _stages(app, settings, keys, drain, limiter, trailers, rank_by(app.rank_of, table))
     server = _server(app, settings, health, stages_of)
     port = server.add_insecure_port(settings.listen)
     health.poll()
@@ -137,6 +137,7 @@ def rank_by(rank_of: Callable[[str], int] | None, table: RankTable) -> Callable[
 
 
 def _stages(
+    app: MeshApp,
     settings: ServiceSettings,
     keys: JwksKeys,
     drain: Drain,
@@ -165,6 +166,7 @@ def _stages(
             lowest_rank=limiter.lanes[0].rank,
             drain=drain,
             trailers=trailers,
+            on_refusal=app.on_refusal,
         )
 
     return stages_of

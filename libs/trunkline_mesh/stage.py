@@ -11,6 +11,7 @@ import grpc
 
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.drain import Drain
+from trunkline_mesh.errors import DomainError
 from trunkline_mesh.identity import TokenVerifier
 from trunkline_mesh.method_policy import MethodPolicy
 from trunkline_mesh.trailers import AnswerTrailers
@@ -48,6 +49,8 @@ class MethodStages:
     """Of calls whose caller says nothing."""
     drain: Drain
     trailers: AnswerTrailers
+    on_refusal: Callable[[DomainError], None] | None = None
+    """As `MeshApp.on_refusal`."""
 
 
 Stage: TypeAlias = Callable[[MethodStages, Handler], Handler]

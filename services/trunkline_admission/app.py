@@ -114,7 +114,9 @@ async def open_home_quota(
 
         def at(home: str) -> RemoteQuota:
             if home not in away:
-                away[home] = RemoteQuota(home, leases.at(home), authority.local, homes.regions_of, advances, ask_states)
+                away[home] = RemoteQuota(
+                    home, leases.at(home), authority.quotas, homes.regions_of, advances, ask_states
+                )
             return away[home]
 
         yield HomeQuota(homes, authority.quotas, at)

@@ -9,7 +9,9 @@ from typing import Final
 
 from trunkline_admission.notes import refusal_of, warnings_of
 from trunkline_admission.quota import (
+    BucketLimit,
     Grant,
+    Limits,
     LimitState,
     Period,
     QuotaAuthority,
@@ -29,6 +31,9 @@ from trunkline_mesh.errors import Overloaded
 
 FAR_RETRY_S: Final = 0.15
 """Told while the home's answer is under way and the advance is used up: about a round trip between continents."""
+
+HOME_AWAY_RETRY_S: Final = 5.0
+"""Told where a tier has no share without its store, and the home is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +61,25 @@ class RemoteQuota:
 
     What is held answers. Where nothing is held yet, an advance is granted at once and booked with the next ask: at most
     `AdvancePolicy.limit` is out in one region that no grant has covered, so all regions together grant at most the
-    tenant's limits and (regions - 1) advances. While the home is away: the tenant's local share, cut by the number of
-    regions that may serve it, source LOCAL.
+    tenant's limits and (regions - 1) advances. While the home is away this region's own store counts, and the tenant
+    has `alone_part` of its limits here, source LOCAL: a lost region must not take most of a tenant's quota with it.
     """
 
     def __init__(
         self,
         home: str,
         holder: LeaseHolder,
-        local: QuotaAuthority,
+        own: QuotaAuthority,
         regions_of: Callable[[str], int],
         advances: AdvancePolicy | None = None,
         ask_states: AskStates | None = None,
     ) -> None:
-        """Lease from region `home` through `holder`. `regions_of` tells how many regions may keep a tenant's quota;
+        """Lease from region `home` through `holder`; `own` counts here while that one is away. `regions_of` tells how
+        many regions may keep a tenant's quota;
         `ask_states` asks the home for the states of limits, which nobody knows here without it."""
         self._home = home
         self._holder = holder
-        self._local = local
+        self._own = own
         self._regions_of = regions_of
         self._advances = advances or AdvancePolicy()
         self._ask_states = ask_states
@@ -112,8 +118,40 @@ class RemoteQuota:
         return await self._ask_states(self._home, quota.tenant_id, key)
 
     async def _alone(self, quota: TenantQuota, wanted: Charge, key: str) -> Grant:
-        share = quota.without_store_share / max(1, self._regions_of(quota.tenant_id))
-        return await self._local.take(replace(quota, without_store_share=share), wanted, key=key)
+        part = alone_part(quota, self._regions_of(quota.tenant_id))
+        if part <= 0:
+            return _NO_SHARE
+        grant = await self._own.take(cut(quota, part), wanted, key=key)
+        return replace(grant, source=QuotaSource.LOCAL)
+
+
+def alone_part(quota: TenantQuota, regions: int) -> float:
+    """Return the part of a tenant's limits that a region grants while the home is away.
+
+    The regions that are left together keep the share that the tier has without its store: if the home is not lost but
+    cut off, and goes on granting all of the limits, that share is what may be granted on top of them.
+    """
+    return quota.without_store_share / max(1, regions - 1)
+
+
+def cut(quota: TenantQuota, part: float) -> TenantQuota:
+    """Return the quota with all its limits cut to `part` of them, each at least 1."""
+    return replace(
+        quota, limits=_cut(quota.limits, part), keys={key: _cut(own, part) for key, own in quota.keys.items()}
+    )
+
+
+def _cut(limits: Limits, part: float) -> Limits:
+    return replace(
+        limits,
+        requests=_cut_bucket(limits.requests, part),
+        tokens=_cut_bucket(limits.tokens, part),
+        counts=tuple(replace(count, limit=max(1, int(count.limit * part))) for count in limits.counts),
+    )
+
+
+def _cut_bucket(bucket: BucketLimit | None, part: float) -> BucketLimit | None:
+    return None if bucket is None else BucketLimit(bucket.rate_per_s * part, max(1.0, bucket.burst * part))
 
 
 def _granted(drawn: Drawn) -> Grant:
@@ -127,6 +165,9 @@ def _refused(refused: Refused) -> Grant:
     return Grant(NOTHING, QuotaSource.AUTHORITY, refusal_of(refused))
 
 
+_NO_SHARE: Final = Grant(
+    NOTHING, QuotaSource.LOCAL, Refusal(Scope.TENANT, Period.RATE, Unit.REQUESTS, HOME_AWAY_RETRY_S)
+)
 _UNDER_WAY: Final = Grant(
     NOTHING,
     QuotaSource.AUTHORITY,

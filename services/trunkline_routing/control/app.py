@@ -27,6 +27,7 @@ from trunkline_routing.control.freeze_watch import FreezeWatch, asker
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.policy_text import read_policy
 from trunkline_routing.control.refusal_writer import RefusalWriter
+from trunkline_routing.control.refusals import turned_away
 from trunkline_routing.control.tiers import read_allowances
 from trunkline_routing.control.two_persons import SecondPerson, parse_acts
 from trunkline_routing.settings import RoutingSettings
@@ -64,7 +65,14 @@ async def open_control(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
         checks, soft_checks = {"map": watcher.ready}, {"etcd": watcher.connected}
         async with background(_set_up(maps)), _auditing(maps, refusals, settings), _freezing(freeze, watcher, settings):
             rank_of = RankBook(watcher, tiers).rank_of
-            yield MeshApp("routing-control", bindings, checks=checks, soft_checks=soft_checks, rank_of=rank_of)
+            yield MeshApp(
+                "routing-control",
+                bindings,
+                checks=checks,
+                soft_checks=soft_checks,
+                rank_of=rank_of,
+                on_refusal=turned_away(note) if note is not None else None,
+            )
 
 
 @asynccontextmanager

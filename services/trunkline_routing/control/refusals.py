@@ -1,7 +1,7 @@
-"""What the control role refused, for the account of refusals: every call that passes the credential's checks.
+"""What the control role refused, for the account of refusals: every call of somebody whose credential was verified.
 
-A refusal changes nothing, so it is not in the history. What stands in the way before the method is called, such as a
-missing credential or role, is told by the logs and the metric `refusals`.
+A refusal changes nothing, so it is not in the history. Calls without a good credential are told by the logs and the
+metric `refusals` alone: anybody can make them, and the disk is finite.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
@@ -47,6 +48,7 @@ class Noting:
 def _single(method: Any, note: Note) -> Any:
     @functools.wraps(method)
     async def called(request: Message, context: Any) -> Any:
+        current_request().noted = True
         try:
             return await method(request, context)
         except Exception as exc:
@@ -59,6 +61,7 @@ def _single(method: Any, note: Note) -> Any:
 def _streaming(method: Any, note: Note) -> Any:
     @functools.wraps(method)
     async def called(request: Message, context: Any) -> AsyncGenerator[Any, None]:
+        current_request().noted = True
         try:
             async with aclosing(method(request, context)) as responses:
                 async for response in responses:
@@ -68,6 +71,17 @@ def _streaming(method: Any, note: Note) -> Any:
             raise
 
     return called
+
+
+def turned_away(note: Note) -> Callable[[DomainError], None]:
+    """Return what notes refusals of calls that never reached their method: a missing role, a full queue."""
+
+    def heard(error: DomainError) -> None:
+        scope = current_request()
+        if not scope.noted and scope.principal is not None:
+            note(told_of(Empty(), error))
+
+    return heard
 
 
 def _tell(request: Message, error: DomainError | None, note: Note) -> None:

@@ -92,6 +92,7 @@ class Watched:
 
     def __enter__(self) -> Self:
         """Begin."""
+        self._scope.noted = True  # allowed or refused, this one tells it
         return self
 
     def __exit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:

@@ -127,7 +127,7 @@ class QuotaWorld:
             if home not in away:
                 self.far[name, home] = self._running(self._far_holder(home))
                 away[home] = RemoteQuota(
-                    home, self.far[name, home], self.local[name], self.homes[name].regions_of, self.advances
+                    home, self.far[name, home], self.authorities[name], self.homes[name].regions_of, self.advances
                 )
             return away[home]
 

@@ -126,8 +126,8 @@ async def test_the_homes_refusal_is_passed_on(world: QuotaWorld) -> None:
     assert world.far[away, home].stats.advances <= 5
 
 
-async def test_with_the_home_away_each_region_has_its_part_of_the_local_share(world: QuotaWorld) -> None:
-    """What is leased is spent first; after that a third of the share that a tier keeps without its store."""
+async def test_with_the_home_away_the_regions_that_are_left_share_what_a_tier_keeps(world: QuotaWorld) -> None:
+    """What is leased is spent first; after that half of the share without a store: two regions are left."""
     away = away_from(home_of(world))
     await take(world, away, Charge(1, 1))
     await settle()
@@ -137,7 +137,7 @@ async def test_with_the_home_away_each_region_has_its_part_of_the_local_share(wo
 
     sources = [grant.source for grant in grants if grant.granted]
     assert QuotaSource.LOCAL in sources
-    assert sources.count(QuotaSource.LOCAL) <= max(1, BURST * 0.5 * 0.5 / 3)
+    assert 1 < sources.count(QuotaSource.LOCAL) <= max(1, BURST * 0.5 / 2)
     assert sources == sorted(sources, key=lambda source: source is QuotaSource.LOCAL)
 
 

@@ -1,0 +1,42 @@
+"""Refusals that end before their method is reached."""
+
+from __future__ import annotations
+
+from tests.unit.routing.test_audited import caller
+from tests.unit.routing.world import EU, TENANT, World
+
+from trunkline_mesh import errors
+from trunkline_routing.edge.turned_away import STRANGERS_BURST, TurnedAway
+
+
+def ear(world: World) -> TurnedAway:
+    return TurnedAway(world.map, world.audit, EU, clock=lambda: 100.0)
+
+
+def test_a_refusal_that_nobody_else_tells_is_noted_without_a_query() -> None:
+    """Such as that of a full queue: who was refused, where and why."""
+    world = World()
+    caller()
+    ear(world)(errors.Overloaded(retry_delay_s=1.0))
+    [note] = world.audit.notes
+    assert (note["tenant_id"], note["caller"], note["outcome"]) == (TENANT, "tester", "OVERLOADED")
+    assert (note["query"], list(note["collections"]), note["region"], note["jurisdiction"]) == (None, [], EU, "eu")
+
+
+def test_what_another_account_tells_is_not_told_twice() -> None:
+    """A search notes its own refusals."""
+    world = World()
+    caller().noted = True
+    ear(world)(errors.QuotaExhausted())
+    assert world.audit.notes == []
+
+
+def test_strangers_cannot_fill_the_disk() -> None:
+    """Anybody can be refused for a missing credential."""
+    world = World()
+    caller().principal = None
+    heard = ear(world)
+    for _ in range(int(STRANGERS_BURST) + 50):
+        heard(errors.CredentialMissing())
+    assert len(world.audit.notes) == STRANGERS_BURST
+    assert {note["outcome"] for note in world.audit.notes} == {"CREDENTIAL_MISSING"}
