@@ -46,6 +46,12 @@ class Advance:
             max(self._out.requests, self._unbooked.requests), max(self._out.tokens, self._unbooked.tokens)
         )
 
-    def covered(self) -> None:
-        """Take note of a grant: whatever was booked before it is paid for."""
-        self._out = self._unbooked
+    def covered(self, granted: Charge) -> None:
+        """Take note of a grant: whatever of its currencies was booked before it is paid for.
+
+        A grant of tokens alone pays for no requests: their limit may be used up, and would begin anew with each one.
+        """
+        self._out = Charge(
+            self._unbooked.requests if granted.requests else self._out.requests,
+            self._unbooked.tokens if granted.tokens else self._out.tokens,
+        )

@@ -147,7 +147,7 @@ class Refills:
         if answer.granted:
             expires_at_s = ask.asked_at_s + answer.valid_s
             lease.grant(answer.granted, expires_at_s, answer.spent)
-            lease.advance.covered()
+            lease.advance.covered(answer.granted)
             self.leases.expect_end(lease, expires_at_s)
         if ask.wanted:
             lease.note_answer(ask, answer, now_s)

@@ -14,6 +14,7 @@ MIN_AHEAD: Final = 16
 """A tier that is asked for at all holds this many requests: its next ask need not wait."""
 MAX_PART: Final = 1 / 64
 """Of a pool's burst: a share holds no more ahead, so that replicas do not leave each other nothing."""
+MIN_TURN_S: Final = 0.001
 
 
 @dataclass(slots=True)
@@ -99,8 +100,8 @@ class PoolShare:
         self._old.add(piece)
 
     def due_in_s(self, now_s: float) -> float:
-        """Return the seconds until the next turn."""
-        return max(0.0, min(self._turn_s, self._turned_at_s + self._turn_s - now_s))
+        """Return the seconds until the next turn, at least `MIN_TURN_S`: by rounding a timer may be due a hair early."""
+        return max(MIN_TURN_S, min(self._turn_s, self._turned_at_s + self._turn_s - now_s))
 
     def turn(self, now_s: float) -> Piece:
         """Return what must go back to the pool now: the older generation if it is time, else nothing."""
