@@ -100,7 +100,7 @@ class PoolShare:
         self._old.add(piece)
 
     def due_in_s(self, now_s: float) -> float:
-        """Return the seconds until the next turn, at least `MIN_TURN_S`: by rounding a timer may be due a hair early."""
+        """Return the seconds until the next turn; a timer may fire a hair early by rounding, so never almost none."""
         return max(MIN_TURN_S, min(self._turn_s, self._turned_at_s + self._turn_s - now_s))
 
     def turn(self, now_s: float) -> Piece:
