@@ -18,6 +18,7 @@ from tests.chaos.etcd_changes import TENANT
 from tests.chaos.etcd_proxy import EtcdProxy
 from tests.chaos.load_asker import Asker
 from tests.chaos.load_spec import Question, Stream
+from tests.chaos.stack_world import ROOM
 from trunkline.control.v1 import collection_map_service_pb2 as collections_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
@@ -159,7 +160,7 @@ async def open_world(run_dir: Path, *, regions: int, collections: int, rng: rand
 
 
 async def _furnish(world: World, operator: str, member: str) -> None:
-    tenant = TenantSeed(TENANT, "enterprise")
+    tenant = TenantSeed(TENANT, "enterprise", (), ROOM, ROOM)
     seeds = [CollectionSeed(TENANT, name, world.regions) for name in world.collections]
     map_token = await seed_map(world.local.state, operator, tenants=[tenant], collections=seeds)
     if not await world.local.wait_serving(within_s=START_WITHIN_S):
