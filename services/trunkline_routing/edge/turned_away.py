@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Final
 
-from trunkline_lease.bucket import TokenBucket
 from trunkline_map.source import MapSource
-from trunkline_mesh import metrics
 from trunkline_mesh.clock import Clock
 from trunkline_mesh.errors import DomainError, reason_name
 from trunkline_mesh.request import current_request
 from trunkline_routing.edge.audited import Audit
-
-STRANGERS_PER_S: Final = 100.0
-STRANGERS_BURST: Final = 1000.0
-"""Refusals of calls without a verified credential that are noted; anybody can cause these, and the disk is finite."""
-
-_LEFT_OUT = metrics.counter("search_audit_left_out", "Refusals of strangers that were counted and not noted.")
+from trunkline_routing.edge.note_bounds import NoteBounds
 
 
 class TurnedAway:
@@ -28,8 +20,7 @@ class TurnedAway:
         self._source = source
         self._audit = audit
         self._region_id = region_id
-        self._clock = clock
-        self._strangers = TokenBucket(STRANGERS_PER_S, STRANGERS_BURST, clock())
+        self._bounds = NoteBounds(clock=clock)
 
     def __call__(self, error: DomainError) -> None:
         """Note one refusal of the current request; raises nothing."""
@@ -37,12 +28,12 @@ class TurnedAway:
         if scope.noted:
             return
         principal = scope.principal
-        if principal is None and self._strangers.take(1, self._clock()) != 0.0:
-            _LEFT_OUT.inc()
+        tenant_id = (principal.tenant_id or "") if principal is not None else ""
+        if not self._bounds.may_note(tenant_id):
             return
         region = self._source.snapshot.region(self._region_id) if self._source.ready() else None
         self._audit.note(
-            tenant_id=(principal.tenant_id or "") if principal is not None else "",
+            tenant_id=tenant_id,
             caller=principal.subject if principal is not None else "",
             query=None,
             collections=(),

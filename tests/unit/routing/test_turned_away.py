@@ -6,7 +6,8 @@ from tests.unit.routing.test_audited import caller
 from tests.unit.routing.world import EU, TENANT, World
 
 from trunkline_mesh import errors
-from trunkline_routing.edge.turned_away import STRANGERS_BURST, TurnedAway
+from trunkline_routing.edge.note_bounds import STRANGERS_BURST
+from trunkline_routing.edge.turned_away import TurnedAway
 
 
 def ear(world: World) -> TurnedAway:
