@@ -16,12 +16,14 @@ from trunkline_mesh.errors import (
     QuotaExhausted,
     ResidencyRouterOutside,
     StageDisabled,
+    StaleMap,
     first_domain_error,
     reason_name,
 )
 from trunkline_mesh.request import RequestScope
 from trunkline_routing.edge.bounds import MAX_COLLECTIONS, NAME
 from trunkline_routing.edge.model import Answer
+from trunkline_routing.edge.note_bounds import NoteBounds
 from trunkline_routing.edge.report_sums import Sums
 
 ALLOWED: Final = "allowed"
@@ -62,6 +64,8 @@ class Watch:
         self.sums: Final = sums
         self.audit: Final = audit
         self.region_id: Final = region_id
+        self.bounds: Final = NoteBounds()
+        """What one tenant may have noted of refusals, which cost it nothing; what is answered is always noted."""
 
     def search(self, scope: RequestScope, queries: Sequence[str], collections: Sequence[str]) -> Watched:
         """Watch a search of one or several queries, with the collections that it names."""
@@ -112,7 +116,7 @@ class Watched:
         elapsed_s = time.perf_counter() - self._began_s + self._scope.queue_wait_s
         if exc is None:
             sums.answered(tenant_id, tenant.tier, elapsed_s if len(self._queries) == 1 else None)
-        elif _is_ours(exc, late=elapsed_s >= sums.promised_s(tenant.tier)):
+        elif _is_ours(exc, late=len(self._queries) == 1 and elapsed_s >= sums.promised_s(tenant.tier)):
             sums.failed(tenant_id, tenant.tier)
         else:
             sums.asked(tenant_id)
@@ -120,6 +124,8 @@ class Watched:
     def _note(self, audit: Audit, tenant_id: str, exc: BaseException | None) -> None:
         """Note each query. Of one that may not be looked at here not even a hash is kept."""
         watch, scope = self._watch, self._scope
+        if exc is not None and not watch.bounds.may_note(tenant_id):
+            return
         region = watch.source.snapshot.region(watch.region_id) if watch.source.ready() else None
         # What is no name may be anything, also a part of the query.
         named = [name for name in self._collections[:MAX_COLLECTIONS] if NAME.fullmatch(name)]
@@ -153,11 +159,14 @@ def outcome_of(exc: BaseException | None) -> str:
 def _is_ours(exc: BaseException, *, late: bool) -> bool:
     """Return True for a failure that is neither its caller's nor of the tenant's own limits.
 
-    Who gives up, or whose deadline passes, after the time that its tier is promised was not served as promised.
+    Who gives up, or whose deadline passes, after the time that its tier is promised was not served as promised; of a
+    batch no time is promised.
     """
     error = first_domain_error(exc)
     if isinstance(error, DeadlineExceeded) or isinstance(exc, asyncio.CancelledError):
         return late
+    if isinstance(error, StaleMap):
+        return False  # the caller's token asks for it, and anybody can write one of the far future
     if error is None:
         return True
     return error.fault != reasons_pb.FAULT_CALLER and not isinstance(error, _OWN_LIMITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -55,9 +56,13 @@ class QueryVectors:
                 trail.degrade(cause.reason, cause.subject)
                 raise cause.refusal()
             with trail.stage(trail_pb.STAGE_NAME_EMBEDDING, deadline):
-                vectors = await self._embedding.embed(
-                    gate, space, [key[-1] for key in missing], wall=wall, deadline=deadline, trail=trail
-                )
+                try:
+                    vectors = await self._embedding.embed(
+                        gate, space, [key[-1] for key in missing], wall=wall, deadline=deadline, trail=trail
+                    )
+                except asyncio.CancelledError:
+                    trail.embedded = True  # the model was asked: who gives up then pays for it all the same
+                    raise
             found.update(zip(missing, vectors, strict=True))
             trail.embedded = True
         self._keep(found)

@@ -11,6 +11,8 @@ from tests.unit.routing.world import AP, EU, NORTH, TENANT, US, World, scope
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline_mesh import errors
 from trunkline_mesh.request import Principal, RequestScope
+from trunkline_routing.edge.audited import Watch
+from trunkline_routing.edge.note_bounds import TENANT_BURST
 
 DOWN = errors.BackendUnavailable()
 
@@ -25,6 +27,11 @@ def caller(left_s: float = 5.0, tenant_id: str | None = TENANT) -> RequestScope:
 async def search(world: World, text: str = "a gdpr question", **options: Any) -> None:
     caller()
     await world.servicer().Search(routing_pb.SearchRequest(text=text, top_k=3, **options), None)  # type: ignore[arg-type]
+
+
+def watch_of(world: World) -> Watch:
+    """Return what watches the searches of `world`'s router."""
+    return Watch(world.map, world.books.sums, world.audit, region_id=EU)
 
 
 def counted(world: World, tier: str = "pro") -> tuple[int, int]:
@@ -151,3 +158,27 @@ async def test_without_an_audit_searches_go_on() -> None:
     await search(world)
     assert world.audit.notes == []
     assert counted(world) == (1, 0)
+
+
+async def test_a_token_of_the_far_future_speaks_not_against_the_region() -> None:
+    """Anybody can write one; its caller waits for a state that never comes."""
+    world = World()
+    caller()
+    watched = watch_of(world).search(caller(), ("x",), ())
+    with pytest.raises(errors.StaleMap), watched:
+        raise errors.StaleMap(retry_delay_s=0.1)
+    assert counted(world)[1] == 0
+
+
+async def test_refusals_of_one_tenant_do_not_fill_the_disk() -> None:
+    """They cost it nothing; what is answered is always noted."""
+    world = World()
+    watch = watch_of(world)
+    for _ in range(400):
+        with pytest.raises(errors.QuotaExhausted), watch.search(caller(), ("x",), ()):
+            raise errors.QuotaExhausted
+    refused = len(world.audit.notes)
+    assert TENANT_BURST <= refused < 400
+    with watch.search(caller(), ("x",), ()):
+        pass
+    assert len(world.audit.notes) == refused + 1

@@ -117,7 +117,7 @@ async def test_a_search_that_had_to_make_room_costs_nothing() -> None:
 
 
 async def test_a_search_that_its_caller_gave_up_pays_for_what_was_done() -> None:
-    """The request itself goes back."""
+    """Also for its request, and for the embedding that was under way: a model was asked."""
     world = World()
     world.inference.hanging = {EU}
     asking = asyncio.create_task(world.ask_one(query(collections=("both",))))
@@ -125,7 +125,7 @@ async def test_a_search_that_its_caller_gave_up_pays_for_what_was_done() -> None
     asking.cancel()
     await asyncio.wait((asking,))
     assert asking.cancelled()
-    assert world.quota.total == Charge(0, 1)
+    assert world.quota.total == Charge(1, 2)
     assert world.journal.records[0].outcome == "CANCELLED"
 
 
