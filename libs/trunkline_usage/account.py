@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from trunkline_usage.aggregate import Amount, Heading, amounts, day_of, reach, winner
+from trunkline_usage.aggregate import Amount, Heading, amounts, day_of, reach, repeat_key, winner
 from trunkline_usage.records import OK, UsageRecord, record_of
 from trunkline_usage.scan import Findings, Scan
 
@@ -53,7 +53,7 @@ class Account:
     repeats: int
     """Records beyond the first of their request."""
     answered_again: int
-    """Requests that were answered more than once: retries whose first answer was lost, or ids that a caller reuses."""
+    """Requests that were answered more than once: their first answer was lost, or a caller asks the same again."""
     findings: Findings
     """Of the journals, days that were not asked for included."""
 
@@ -111,7 +111,7 @@ def _distinct(
     tally: _Tally,
     depth: int = 0,
 ) -> Iterator[UsageRecord]:
-    """Yield of each request the record that counts. What has one request id is in one part, whatever its files."""
+    """Yield of each request the record that counts. Its repeats are in one part, whatever its files."""
     if size_bytes <= part_bytes or depth == MAX_DEPTH:
         yield from _winners((record for record, _ in lines), tally)
         return
@@ -129,15 +129,15 @@ def _distinct(
 
 
 def _part_of(record: UsageRecord, depth: int, count: int) -> int:
-    key = f"{record.tenant_id}\0{record.request_id}".encode()
+    key = "\0".join(repeat_key(record)).encode()
     return int.from_bytes(blake2b(key, digest_size=8, salt=bytes([depth])).digest(), "big") % count
 
 
 def _winners(records: Iterable[UsageRecord], tally: _Tally) -> Iterator[UsageRecord]:
-    kept: dict[tuple[str, str], UsageRecord] = {}
-    answers: dict[tuple[str, str], set[float]] = {}
+    kept: dict[tuple[str, str, str, str], UsageRecord] = {}
+    answers: dict[tuple[str, str, str, str], set[float]] = {}
     for record in records:
-        key = record.tenant_id, record.request_id
+        key = repeat_key(record)
         other = kept.setdefault(key, record)
         if other is record:
             continue

@@ -43,16 +43,26 @@ class Amount:
         self.cost_micros += cost_micros
 
 
+def repeat_key(record: UsageRecord) -> tuple[str, str, str, str]:
+    """Return what records that repeat each other have in common: tenant, request id, kind, and digest.
+
+    An id alone does not do: it is the caller's, who could put many dear requests behind a free one.
+    """
+    return record.tenant_id, record.request_id, record.kind, record.digest
+
+
 def winner(one: UsageRecord, other: UsageRecord) -> UsageRecord:
-    """Return the record that counts of two with the same tenant and request id: the answered one, else the first.
+    """Return the record that counts of two repeats: an answered one, of these the dearest, of these the first.
 
     The order is total, so of any number of records, read in any order and however often, the same one counts.
     """
     return min(one, other, key=_claim)
 
 
-def _claim(record: UsageRecord) -> tuple[bool, float, bytes]:
-    return record.outcome != OK, record.at_s, line_of(record, 0)
+def _claim(record: UsageRecord) -> tuple[bool, int, int, float, bytes]:
+    micros = sum(use.cost_micros for use in record.stages)
+    tokens = sum(use.tokens for use in record.stages)
+    return record.outcome != OK, -micros, -tokens, record.at_s, line_of(record, 0)
 
 
 def day_of(at_s: float, time_zone: str) -> str:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from hashlib import blake2b
 from typing import Final
 
-from trunkline_usage.aggregate import Amount, day_of, winner
+from trunkline_usage.aggregate import Amount, day_of, repeat_key, winner
 from trunkline_usage.ledger_schema import ADD_REQUESTS, ADD_SUM, FIND, KEEP, REPLACE
 from trunkline_usage.records import UsageRecord, labels_text, record_of
 
@@ -27,8 +27,8 @@ class Batch:
         self._requests = defaultdict[tuple[str, str], int](int)
 
     def take(self, record: UsageRecord, line: bytes) -> None:
-        """Count a record, unless another one of its request counts instead."""
-        request = blake2b(f"{record.tenant_id}\0{record.request_id}".encode(), digest_size=_ID_BYTES).digest()
+        """Count a record, unless a repeat of it counts instead."""
+        request = blake2b("\0".join(repeat_key(record)).encode(), digest_size=_ID_BYTES).digest()
         found = self._database.execute(FIND, (request,)).fetchone()
         if found is None:
             self._database.execute(KEEP, (request, line))

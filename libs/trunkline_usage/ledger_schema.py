@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
-"""Of the tables; a database of another version is made anew."""
+VERSION: Final = 2
+"""Of the tables and of what counts as a repeat; a database of another version is made anew."""
 
 SCHEMA: Final = """
 CREATE TABLE files (

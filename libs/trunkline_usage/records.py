@@ -57,6 +57,8 @@ class UsageRecord:
     """`OK`, or the reason's name."""
     time_zone: str = ""
     """IANA name by which its day is told, the tenant's; empty for UTC."""
+    digest: str = ""
+    """Of the request's content, keyed with its id: 16 hexadecimal characters; empty in records of older routers."""
 
 
 class DamagedLineError(ValueError):
@@ -84,7 +86,7 @@ def line_of(record: UsageRecord, number: int) -> bytes:
     body = (
         f'{{"n":{number:d},"id":{quoted(record.request_id)},"t":{quoted(record.tenant_id)},"at":{at_us:d},'
         f'"r":{quoted(record.region)},"k":{quoted(record.kind)},"o":{quoted(record.outcome)},'
-        f'"p":{quoted(record.price_version)},"z":{quoted(record.time_zone)},"s":[{stages}],"l":{labels_text(record.labels)}'
+        f'"p":{quoted(record.price_version)},"z":{quoted(record.time_zone)},"d":{quoted(record.digest)},"s":[{stages}],"l":{labels_text(record.labels)}'
     ).encode()
     if len(body) > MAX_LINE_BYTES - _TAIL_BYTES:
         raise ValueError("the record is too long")
@@ -111,6 +113,7 @@ def record_of(line: bytes) -> NumberedRecord:
             price_version=_text(told["p"]),
             outcome=_text(told["o"]),
             time_zone=_text(told["z"]),
+            digest=_text(told.get("d", "")),
         )
         return NumberedRecord(_count(told["n"]), record)
     except (ValueError, TypeError, KeyError, RecursionError) as exc:

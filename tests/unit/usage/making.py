@@ -36,18 +36,21 @@ def record(
     labels: tuple[tuple[str, str], ...] = (("team", "blue"),),
     time_zone: str = "",
     price_version: str = "1",
+    kind: str = "search",
+    digest: str = "",
 ) -> UsageRecord:
     return UsageRecord(
         request_id=request_id,
         tenant_id=tenant_id,
         at_s=at_s,
         region="eu-west",
-        kind="search",
+        kind=kind,
         stages=tuple(stages),
         labels=labels,
         price_version=price_version,
         outcome=outcome,
         time_zone=time_zone,
+        digest=digest,
     )
 
 
@@ -77,6 +80,7 @@ any_records = st.builds(
     price_version=_names,
     outcome=st.sampled_from([OK, "OVERLOADED"]),
     time_zone=st.sampled_from(["", "UTC", "Europe/Berlin"]),
+    digest=st.sampled_from(["", "0123456789abcdef"]),
 )
 """Anything that can be written."""
 few_records = st.builds(
@@ -91,5 +95,7 @@ few_records = st.builds(
     ).map(tuple),
     labels=st.sampled_from([(), (("team", "blue"),), (("team", "red"),)]),
     time_zone=st.sampled_from(["", "Pacific/Auckland"]),
+    kind=st.sampled_from(["search", "search", "write"]),
+    digest=st.sampled_from(["", "0123456789abcdef", "fedcba9876543210"]),
 )
-"""Records that often are of the same request."""
+"""Records that often repeat each other, or are other requests under the same id."""

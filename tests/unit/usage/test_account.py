@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,6 +29,10 @@ def rows(made: Account) -> list[tuple[object, ...]]:
     ]
 
 
+def dearness(one: UsageRecord) -> tuple[int, int]:
+    return sum(use.cost_micros for use in one.stages), sum(use.tokens for use in one.stages)
+
+
 def test_a_retried_request_counts_once_with_its_answer(tmp_path: Path) -> None:
     """In whatever journal; a failed attempt costs nothing beside the answered one."""
     write(tmp_path / "one", [record("a", outcome="OVERLOADED", at_s=NOON_S - 1), record("b")])
@@ -42,13 +47,43 @@ def test_a_retried_request_counts_once_with_its_answer(tmp_path: Path) -> None:
     assert (made.repeats, made.answered_again) == (1, 0)
 
 
-def test_of_two_answers_the_first_counts(tmp_path: Path) -> None:
-    """And that there were two is told: a lost answer, or an id that a caller reuses."""
-    write(tmp_path / "one", [record("a", at_s=NOON_S + 5, stages=[StageUse("write", "notes", 9, 9, 90)])])
+def test_of_two_answers_the_dearest_counts(tmp_path: Path) -> None:
+    """One may have left out a stage; and that there were two is told: a lost answer, or a caller that asks again."""
+    write(tmp_path / "one", [record("a", at_s=NOON_S + 5, stages=[StageUse("rerank", "notes", 9, 9, 90)])])
     write(tmp_path / "two", [record("a"), record("a")])
     made = account([tmp_path], Wanted())
-    assert [row[2] for row in rows(made)] == ["embedding", "search"]
-    assert made.answered_again == 1
+    assert [row[2] for row in rows(made)] == ["rerank"]
+    assert (made.repeats, made.answered_again) == (2, 1)
+
+
+def test_of_answers_that_cost_the_same_tokens_and_then_the_first_tell() -> None:
+    """An answered one comes before a failed one that cost more."""
+    few, many = (record(stages=[StageUse("search", "notes", 1, tokens, 5)]) for tokens in (1, 2))
+    later, failed = replace(many, at_s=NOON_S + 1), replace(many, outcome="OVERLOADED", at_s=NOON_S - 1)
+    dear_failure = replace(failed, stages=(StageUse("rerank", "notes", 1, 9, 900),))
+    for one in (few, later, failed, dear_failure):
+        assert winner(one, many) == winner(many, one) == many
+    assert winner(failed, dear_failure) == dear_failure
+
+
+@pytest.mark.parametrize("part_bytes", [1 << 20, 800])
+def test_dear_requests_cannot_hide_behind_a_free_one_of_the_same_id(tmp_path: Path, part_bytes: int) -> None:
+    """A caller chooses its ids; what it asks under one id is told apart by content and kind, here and in the ledger."""
+    free = record("same", digest=f"{0:016x}", stages=[StageUse("search", "notes", 1, 1, 0)])
+    dear = [
+        record("same", digest=f"{1 + index:016x}", at_s=NOON_S + index, stages=[StageUse("rerank", "", 1, 3, 100)])
+        for index in range(1000)
+    ]
+    filled = record("same", digest=free.digest, kind="write", stages=[StageUse("write", "notes", 64, 64, 640)])
+    write(tmp_path / "one", [free, *dear, filled])
+    write(tmp_path / "two", [replace(dear[7], at_s=NOON_S + 2000), replace(dear[8], outcome="OVERLOADED")])
+    made = account([tmp_path], Wanted(), part_bytes=part_bytes)
+    assert {row[2]: row[-1] for row in rows(made)} == {"search": 0, "rerank": 100_000, "write": 640}
+    assert (made.requests, made.repeats) == ({"acme": 1002}, 2)
+    with open_ledger(None, tmp_path) as ledger:
+        assert ledger.refresh(60)
+        used = ledger.used("acme", "2026-11-21", "2026-11-21")
+    assert (used.requests, sum(amount.cost_micros for _, amount in used.lines)) == (1002, 100_640)
 
 
 def test_the_same_id_of_two_tenants_is_two_requests(tmp_path: Path) -> None:
@@ -60,7 +95,7 @@ def test_the_same_id_of_two_tenants_is_two_requests(tmp_path: Path) -> None:
 
 @given(st.lists(few_records, min_size=2, max_size=6))
 def test_which_record_counts_depends_on_no_order(records: list[UsageRecord]) -> None:
-    """One answered, if there is one; and the first of those."""
+    """One answered, if there is one; the dearest of those, and the first of these."""
     forwards, backwards = records[0], records[-1]
     for one in records[1:]:
         forwards = winner(forwards, one)
@@ -68,7 +103,9 @@ def test_which_record_counts_depends_on_no_order(records: list[UsageRecord]) -> 
         backwards = winner(backwards, one)
     assert forwards == backwards
     assert forwards.outcome == OK or all(one.outcome != OK for one in records)
-    assert forwards.at_s == min(one.at_s for one in records if one.outcome == forwards.outcome)
+    rivals = [one for one in records if one.outcome == forwards.outcome]
+    assert dearness(forwards) == max(map(dearness, rivals))
+    assert forwards.at_s == min(one.at_s for one in rivals if dearness(one) == dearness(forwards))
 
 
 @settings(max_examples=40, deadline=None)

@@ -48,6 +48,15 @@ def test_numbers_that_are_none_are_no_record(count: int) -> None:
         record_of(b'%b,"c":"%08x"}\n' % (changed, zlib.crc32(changed)))
 
 
+def test_a_line_of_an_older_router_is_read() -> None:
+    """It has no digest."""
+    line = line_of(record(), 1)
+    body = line.replace(b'"d":"",', b"").rpartition(b',"c":"')[0]
+    older = b'%b,"c":"%08x"}\n' % (body, zlib.crc32(body))
+    assert len(older) == len(line) - len(b'"d":"",')
+    assert record_of(older) == (1, record())
+
+
 def test_what_is_no_record_is_not_written() -> None:
     """A float among exact numbers, no number at all, or more than a line may have."""
     with pytest.raises(ValueError, match="format"):
