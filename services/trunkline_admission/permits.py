@@ -50,8 +50,8 @@ class Permits:
     """Admits requests from leases that this replica holds, and settles them.
 
     A request id stands for one permit for as long as that lives, settled or not. A permit that nobody settled ends
-    `ttl_s` after it was made, and all that it had reserved goes back. If there are more than the table holds, the
-    oldest one makes room; unsettled, it counts as spent.
+    `ttl_s` after it was made, and all that it had reserved goes back. If there are more than the table holds, in all
+    or of one tenant, a settled one makes room, else the oldest; unsettled, it counts as spent.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Permits:
             raise charged_too_much(permit.charge.tokens)
         left = permit.charge.tokens - charged_tokens
         if permit.settled is None:
-            permit.settled = (charged_tokens, cancelled)
+            self._table.settle(permit, charged_tokens, cancelled=cancelled)
             (CANCELLED if cancelled else SETTLED).inc()
             SETTLED_BACK_TOKENS.inc(left)
             self._give_back(permit, Charge(permit.charge.requests if cancelled else 0, left))

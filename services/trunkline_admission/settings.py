@@ -37,7 +37,9 @@ class AdmissionSettings(EtcdSettings, ServiceSettings):
         60, le=3600, description="An unsettled permit ends after this; what it had reserved goes back."
     )
     max_permits: PositiveInt = Field(
-        100_000, description="Permits kept; beyond it the oldest makes room, and counts as spent if it is not settled."
+        100_000,
+        description="Permits kept, a tenth of them (at least 100) of one tenant; beyond it a settled one makes room, "
+        "else the oldest, which counts as spent.",
     )
     lease_valid_s: PositiveFloat = Field(5, le=60, description="How long leased quota may be spent.")
     region_lease_valid_s: PositiveFloat = Field(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.admission.quota_world import QuotaWorld, quota_world, settle
 from tests.unit.lease.memory_service import eventually
 
-from trunkline_admission.permit_table import Permit, PermitTable
+from trunkline_admission.permit_table import MIN_TENANT_PERMITS, Permit, PermitTable
 from trunkline_admission.permits import AdmitWish, Permits
 from trunkline_admission.quota import Period, Unit
 from trunkline_lease import Charge, LeaseHolder, Spent, TokenSource
@@ -217,6 +217,78 @@ async def test_permits_are_bounded(desk: Desk) -> None:
     assert desk.permits.settle("acme", permits[-1].permit_id, 0) == 1
 
 
+async def test_a_tenant_that_admits_and_cancels_takes_nobodys_permit(desk: Desk) -> None:
+    """A loop of admissions and cancellations, longer than the table, leaves the others' refunds and repeats alone."""
+    permits = desk.world.permits("us", desk.holder, max_permits=1000)
+    busy = Desk(desk.world, permits, desk.holder)
+    victim = await busy.admit("victim", 9, tenant_id="acme")
+    for number in range(1200):
+        permit = await busy.admit(f"r{number}", 1)
+        permits.settle("small", permit.permit_id, 0, cancelled=True)
+
+    assert len(permits) == 1 + MIN_TENANT_PERMITS
+    assert (await busy.admit("victim", 9, tenant_id="acme")).permit_id == victim.permit_id
+    assert permits.settle("acme", victim.permit_id, 1) == 8
+
+
+class Shelf:
+    """A table of permits alone, named by tenant and number."""
+
+    def __init__(self, max_permits: int) -> None:
+        self.table = PermitTable(max_permits)
+
+    def add(self, name: str, *, settled: bool = False, ends_at_s: float = 10.0) -> None:
+        spent = Spent(1, TokenSource.AUTHORITY)
+        tenant_id = name.rstrip("0123456789")
+        permit = self.table.add(Permit(name, tenant_id, name, "", "pro", Charge(1, 1), spent, ends_at_s, ends_at_s))
+        if settled:
+            self.table.settle(permit, 1, cancelled=False)
+
+    def has(self, *names: str) -> list[bool]:
+        return [self.table.get(name) is not None for name in names]
+
+
+def test_settled_permits_make_room_first() -> None:
+    """Whosever they are, the one that was settled first goes first; only then the oldest open one."""
+    shelf = Shelf(4)
+    for name, settled in (("a1", False), ("b1", True), ("b2", False), ("a2", True)):
+        shelf.add(name, settled=settled)
+    shelf.add("c1")
+    assert shelf.has("a1", "b1", "b2", "a2", "c1") == [True, False, True, True, True]
+    shelf.add("c2")
+    assert shelf.has("a1", "b2", "a2", "c1", "c2") == [True, True, False, True, True]
+    shelf.add("c3")
+    assert shelf.has("a1", "b2", "c1", "c2", "c3") == [False, True, True, True, True]
+
+
+def test_a_tenant_beyond_its_part_makes_room_itself() -> None:
+    """A tenth of the table is each one's; beyond it its own settled permits go, then its own oldest."""
+    shelf = Shelf(2000)
+    shelf.add("other0", settled=True)
+    for number in range(200):
+        shelf.add(f"a{number}", settled=number == 150)
+    shelf.add("a200")
+    assert shelf.has("other0", "a0", "a150", "a200") == [True, True, False, True]
+    shelf.add("a201")
+    assert shelf.has("other0", "a0", "a1", "a201") == [True, False, True, True]
+    assert len(shelf.table) == 201
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 2)), max_size=60))
+def test_the_table_is_bounded_and_forgets_all_in_time(adds: list[tuple[str, bool, int]]) -> None:
+    """Over any order of tenants and settlements: never more than it holds, and nothing is left after the last end."""
+    shelf, now_s = Shelf(7), 0.0
+    for number, (tenant_id, settled, passes) in enumerate(adds):
+        now_s += passes
+        shelf.table.expire(now_s)
+        shelf.add(f"{tenant_id}{number}", settled=settled, ends_at_s=now_s + 10.0)
+        assert len(shelf.table) <= 7
+        assert shelf.has(f"{tenant_id}{number}") == [True]
+    shelf.table.expire(now_s + 10.0)
+    assert len(shelf.table) == 0
+    assert shelf.table.of_request("a", "a0") is None
+
+
 def test_expired_ids_are_remembered_within_bounds() -> None:
     """A flood of orphans does not grow the memory without end; settled ones are not remembered at all."""
     table, spent = PermitTable(100, max_remembered=3), Spent(1, TokenSource.AUTHORITY)
@@ -224,7 +296,7 @@ def test_expired_ids_are_remembered_within_bounds() -> None:
         table.add(Permit(f"p{number}", "acme", f"r{number}", "", "pro", Charge(1, 1), spent, 10.0, 10.0))
     settled = table.get("p7")
     assert settled is not None
-    settled.settled = (1, False)
+    table.settle(settled, 1, cancelled=False)
 
     assert len(table.expire(10.0)) == 7
 
