@@ -73,8 +73,9 @@ class LeaseHolder:
         """Spend all of `charge` (not NOTHING, at most 10,000 of each); usually at once, else after one refill.
 
         Waits at most `refill_timeout_s` and half of the deadline. Raises QuotaExhausted, with the time until enough is
-        back, `scope`, `period` and `unit` where they are known; Overloaded if too many spenders wait already, and where
-        there is no safe mode while the one who grants does not answer.
+        back, `scope`, `period` and `unit` where they are known; Overloaded if too many spenders wait already, and while
+        the one who grants does not answer where the safe mode has nothing for it: nobody has said then that its quota
+        is used up. Only a refusal that was the last answer for it, and whose time is not over, stays one.
         """
         if not charge or max(charge.requests, charge.tokens) > self._options.max_ask:
             raise ValueError(f"a spend is something, and at most {self._options.max_ask} of each: {charge}")
@@ -162,17 +163,18 @@ class LeaseHolder:
             lease.waiting_tokens -= charge.tokens
 
     def _spend_safely(self, lease: TenantLease, charge: Charge) -> Spent:
-        """Spend from the safe share. Raises QuotaExhausted if that is empty too, Overloaded if there is none."""
-        if self._options.safe_burst_requests == 0:
-            raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
+        """Spend from the safe share; raise what `spend` says if there is none, or not enough in it."""
         now_s = self._clock()
-        if lease.safe is None:
-            lease.safe = SafeShare(self._options, now_s)
-        delay_s = lease.safe.spend(charge, now_s)
-        if delay_s != 0.0:
-            self._refuse(Refused(delay_s))
-        self.stats.safe_spends += 1
-        return Spent(lease.rank if lease.rank is not None else self._options.safe_rank, TokenSource.LOCAL)
+        if self._options.safe_burst_requests > 0:
+            if lease.safe is None:
+                lease.safe = SafeShare(self._options, now_s)
+            if lease.safe.spend(charge, now_s) == 0.0:
+                self.stats.safe_spends += 1
+                return Spent(lease.rank if lease.rank is not None else self._options.safe_rank, TokenSource.LOCAL)
+        refused = lease.standing_refusal(charge.requests, charge.tokens, now_s)
+        if refused is not None:
+            self._refuse(refused)
+        raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
 
     def _refuse(self, refused: Refused) -> None:
         self.stats.refusals += 1

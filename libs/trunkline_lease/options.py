@@ -41,8 +41,9 @@ class LeaseOptions:
     back. The caller is told the refusal's own delay."""
 
     refill_timeout_s: float = 0.12
-    """Longest that a spender waits for a refill; above the service's own 50 ms for a store that hangs. After that
-    nobody waits until an answer comes."""
+    """Longest that a spender waits for a refill; above the service's own 50 ms for a store that hangs. After two such
+    waits in a row without any answer nobody waits until one comes. Also told as the delay after which to come back
+    where the safe mode has nothing left."""
     stuck_s: float = 2.0
     """A stream whose oldest ask is unanswered for this long is replaced."""
     deadline_part: float = 0.5
@@ -64,9 +65,13 @@ class LeaseOptions:
     """Time to return unused quota at close."""
 
     safe_requests_per_s: float = 2.0
-    """Safe mode: requests that each tenant may spend a second while the admission service is away."""
+    """Safe mode: requests that each tenant may spend a second while the admission service is away. The same for all
+    tiers, because a tenant that is new here has no known one; it bounds what a tenant gets beyond its limits: each
+    holder grants it at most the bursts below, and the rates for the time of the outage. A lease that was evicted
+    meanwhile begins with the bursts again."""
     safe_burst_requests: int = 10
-    """Safe mode: requests at hand when it begins. With 0 there is no safe mode: spenders are refused as OVERLOADED."""
+    """Safe mode: requests at hand when it begins. With 0 there is no safe mode. Where it has nothing left, spenders are
+    refused as OVERLOADED, or as the authority's last answer for them said, while that holds."""
     safe_tokens_per_s: float = 5.0
     """Safe mode: tokens a second."""
     safe_burst_tokens: int = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from trunkline_lease.asks import Answer, Ask, AskKeeper, Asks
 from trunkline_lease.charge import NOTHING, Charge
@@ -14,6 +15,10 @@ from trunkline_lease.tenant_lease import TenantLease
 from trunkline_mesh.clock import Clock
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Overloaded
+
+TIMEOUTS_TO_DOUBT: Final = 2
+"""Refills in a row that took too long, with no answer of any kind between them, until nobody waits any more. One alone
+is a pause of this process or of the one who grants, and no reason to send all tenants to their safe share."""
 
 
 class Refills:
@@ -29,6 +34,10 @@ class Refills:
         self._asks = open_asks(self)
         self._under_way = 0
         """Asks that want something and are not answered yet."""
+        self._timeouts = 0
+        """Waits that took too long, those that overlap counted once."""
+        self._timeouts_at_answer = 0
+        """The same, as of the last answer."""
         self._closing = False
 
     @property
@@ -37,18 +46,24 @@ class Refills:
         return self._asks.healthy
 
     async def refilled(self, lease: TenantLease, now_s: float, deadline: Deadline) -> bool:
-        """Wait for the refill under way, or a new one; False if there is no answer in time."""
+        """Wait for the refill under way, or a new one; False if there is no answer in time.
+
+        `TIMEOUTS_TO_DOUBT` waits of the full patience, each begun after the last had ended, put the asks in doubt.
+        """
         refill = self.ask_for_more(lease, now_s)
         if refill is None or not self._asks.healthy:
             return False
         patience_s = self._options.refill_timeout_s
         wait_s = min(patience_s, deadline.remaining_s() * self._options.deadline_part)
+        timeouts = self._timeouts
         # Not wait_for: others wait for the same future, and the answer is pooled even if this spender gives up.
         await asyncio.wait((refill,), timeout=wait_s)
         if refill.done():
             return self._asks.healthy
-        if wait_s >= patience_s:
-            self._asks.doubt()
+        if wait_s >= patience_s and self._timeouts == timeouts:
+            self._timeouts += 1
+            if self._timeouts - self._timeouts_at_answer >= TIMEOUTS_TO_DOUBT:
+                self._asks.doubt()
         return False
 
     def ask_for_more(self, lease: TenantLease, now_s: float) -> asyncio.Future[None] | None:
@@ -135,6 +150,7 @@ class Refills:
 
     def answered(self, ask: Ask, answer: Answer) -> None:
         """Take the answer to an ask (part of `AskKeeper`)."""
+        self._timeouts_at_answer = self._timeouts
         lease = self.leases.find(ask.tenant_id, ask.key)
         if lease is None:
             self.give_back(ask.tenant_id, ask.key, answer.granted)  # closing

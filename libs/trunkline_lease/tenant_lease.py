@@ -221,6 +221,16 @@ class TenantLease:
         It said when all that was wanted is back. Buckets refill linearly, so less is back sooner; a day's or month's
         limit is not back before its end. Believed for at most `recheck_s`, and at least for `ask_pace_s`.
         """
+        return self._refused(requests, tokens, now_s, self._options.recheck_s)
+
+    def standing_refusal(self, requests: int, tokens: int, now_s: float) -> Refused | None:
+        """Return the refusal that was the last answer, as `refusal`, but until its own delay is over.
+
+        For while nobody answers: asking again would help, and cannot be done.
+        """
+        return self._refused(requests, tokens, now_s, math.inf)
+
+    def _refused(self, requests: int, tokens: int, now_s: float, believed_s: float) -> Refused | None:
         last = self._last_refusal
         if last is None:
             return None
@@ -229,7 +239,7 @@ class TenantLease:
         if last.refused.refills:
             delay_s *= _part(requests - self.chunks.requests, last.wanted.requests, tokens - self.chunks.tokens, last)
         delay_s = max(self._options.ask_pace_s, delay_s)
-        if now_s >= last.at_s + min(delay_s, self._options.recheck_s):
+        if now_s >= last.at_s + min(delay_s, believed_s):
             return None
         return last.refused.after(None if told_s is None else last.at_s + delay_s - now_s)
 
