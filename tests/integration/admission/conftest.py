@@ -144,8 +144,17 @@ def settings_of(identity: DevIdentity, tiers_path: Path) -> Callable[..., Admiss
 
 
 @pytest.fixture
-def serve(identity: DevIdentity, opened: AsyncExitStack, settings_of: Callable[..., AdmissionSettings]) -> Serve:
-    """Start the service with all stages over the store at a URL; keyword arguments are settings."""
+def serve(
+    identity: DevIdentity,
+    opened: AsyncExitStack,
+    settings_of: Callable[..., AdmissionSettings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Serve:
+    """Start the service with all stages over the store at a URL; keyword arguments are settings.
+
+    Admit waits for its authority as long as a busy machine may take: the counts of these tests are exact.
+    """
+    monkeypatch.setattr("trunkline_admission.app.OWN_REFILL_S", 10.0)
 
     async def start_one(redis_url: str, source: StaticMap | None = None, **changes: Any) -> Admission:
         settings = settings_of(redis_url, **changes)

@@ -7,17 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import grpc
 
 from trunkline_admission.app import open_over
 from trunkline_admission.settings import AdmissionSettings
-from trunkline_lease import LeaseHolder, open_lease_holder
+from trunkline_lease import LeaseHolder, LeaseOptions, open_lease_holder
 from trunkline_local.identity import AUDIENCE, ISSUER, DevIdentity
 from trunkline_map.testing import StaticMap
 from trunkline_mesh.channels import ChannelPool
 from trunkline_mesh.serving import start
 from trunkline_routing.edge.report_client import ReportClient
+
+PATIENT: Final = LeaseOptions(refill_timeout_s=10.0)
+"""A busy machine must not send a test to the safe mode, whose spends no limit counts."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,13 @@ class Admission:
 
 @asynccontextmanager
 async def open_admission(
-    source: StaticMap, identity: DevIdentity, folder: Path, *, region: str, valkey_url: str
+    source: StaticMap,
+    identity: DevIdentity,
+    folder: Path,
+    *,
+    region: str,
+    valkey_url: str,
+    options: LeaseOptions = PATIENT,
 ) -> AsyncIterator[Admission]:
     """Serve admission of a region, and hold leases of it as a router does."""
     token = folder / "service-token"
@@ -56,6 +66,8 @@ async def open_admission(
         source.put(replace(entry, admission_endpoints=(address,)))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         credential = (("authorization", f"Bearer {token.read_text()}"),)
-        holder = await stack.enter_async_context(open_lease_holder(channel, credential=lambda: credential))
+        holder = await stack.enter_async_context(
+            open_lease_holder(channel, credential=lambda: credential, options=options)
+        )
         channels = await stack.enter_async_context(ChannelPool())
         yield Admission(holder, ReportClient(channels, address, lambda: credential))
