@@ -116,8 +116,12 @@ class Meter:
         uses: Sequence[Use],
         outcome: str,
         prices: PriceList,
+        *,
+        digest: Callable[[], str],
     ) -> int:
         """Write the record of one request, if it used anything, before its answer leaves; return what it cost.
+
+        `digest` is asked for the digest of the request's content where there is a record.
 
         A journal that fails stops no request: it is counted, and health and the log tell.
         """
@@ -139,6 +143,7 @@ class Meter:
                     price_version=prices.version,
                     outcome=outcome,
                     time_zone=tenant.time_zone,
+                    digest=digest(),
                 )
             )
             (_KEPT if self._journal.healthy else _WAITING).inc()

@@ -15,7 +15,7 @@ TENANT_BURST: Final = 200.0
 """Refusals of one tenant that are noted."""
 STRANGERS_PER_S: Final = 100.0
 STRANGERS_BURST: Final = 1000.0
-"""Refusals of calls without a tenant that are noted, all together; anybody can cause these."""
+"""Refusals of calls without a verified credential that are noted, all together; anybody can cause these."""
 MAX_TENANTS: Final = 4096
 """Tenants that are told apart; one that was not heard of for longest begins anew."""
 
@@ -32,25 +32,25 @@ class NoteBounds:
         self._tenants: OrderedDict[str, TokenBucket] = OrderedDict()
         self._strangers: Final = TokenBucket(STRANGERS_PER_S, STRANGERS_BURST, clock())
 
-    def may_note(self, tenant_id: str) -> bool:
-        """Return True if one more line may be written for a verified tenant, or for nobody's call if it is empty.
+    def may_note(self, who: str) -> bool:
+        """Return True if one more line may be written of a verified tenant or caller; of strangers if it is empty.
 
         A line that may not is counted in `trunkline_search_audit_left_out`.
         """
         now_s = self._clock()
-        if self._bucket(tenant_id, now_s).take(1, now_s) == 0.0:
+        if self._bucket(who, now_s).take(1, now_s) == 0.0:
             return True
         _LEFT_OUT.inc()
         return False
 
-    def _bucket(self, tenant_id: str, now_s: float) -> TokenBucket:
-        if not tenant_id:
+    def _bucket(self, who: str, now_s: float) -> TokenBucket:
+        if not who:
             return self._strangers
-        bucket = self._tenants.get(tenant_id)
+        bucket = self._tenants.get(who)
         if bucket is None:
-            bucket = self._tenants[tenant_id] = TokenBucket(TENANT_PER_S, TENANT_BURST, now_s)
+            bucket = self._tenants[who] = TokenBucket(TENANT_PER_S, TENANT_BURST, now_s)
             if len(self._tenants) > self._max_tenants:
                 self._tenants.popitem(last=False)
         else:
-            self._tenants.move_to_end(tenant_id)
+            self._tenants.move_to_end(who)
         return bucket

@@ -15,6 +15,7 @@ from trunkline_lease.spent import TokenSource
 from trunkline_map.entries import TenantEntry
 from trunkline_mesh.errors import Preempted, first_domain_error
 from trunkline_mesh.request import RequestScope
+from trunkline_routing.edge import content_digest
 from trunkline_routing.edge.audited import outcome_of
 from trunkline_routing.edge.metering import Meter, Tariff, Use
 from trunkline_routing.edge.model import Gate, Query
@@ -58,12 +59,18 @@ class Spending:
             Item(trail, tariff.estimate(query, gate.terms), partial(tariff.of_search, trail))
             for query, trail in zip(queries, trails, strict=True)
         ]
-        return Bill(self, gate, scope, "search", items)
+        digest = partial(content_digest.of_search, scope.request_id, queries)
+        return Bill(self, gate, scope, "search", items, digest)
 
-    def of_write(self, gate: Gate, scope: RequestScope, use: Use, trail: TrailRecorder) -> Bill:
-        """Return the bill of a write: one request, and a token for each document, once one region has it."""
+    def of_write(
+        self, gate: Gate, scope: RequestScope, use: Use, trail: TrailRecorder, digest: Callable[[], str]
+    ) -> Bill:
+        """Return the bill of a write: one request, and a token for each document, once one region has it.
+
+        `digest` is of its content.
+        """
         item = Item(trail, use.tokens, lambda: (use,) if trail.written else ())
-        return Bill(self, gate, scope, "write", (item,))
+        return Bill(self, gate, scope, "write", (item,), digest)
 
 
 class Bill:
@@ -74,13 +81,22 @@ class Bill:
     at all.
     """
 
-    def __init__(self, spending: Spending, gate: Gate, scope: RequestScope, kind: str, items: Sequence[Item]) -> None:
+    def __init__(
+        self,
+        spending: Spending,
+        gate: Gate,
+        scope: RequestScope,
+        kind: str,
+        items: Sequence[Item],
+        digest: Callable[[], str],
+    ) -> None:
         """See `Spending`."""
         self._spending: Final = spending
         self._gate: Final = gate
         self._scope: Final = scope
         self._kind: Final = kind
         self._items: Final = items
+        self._digest: Final = digest
         self._key: Final = _limited_key(gate.tenant, scope)
         self._reserved: Final = Charge(len(items), sum(item.reserved_tokens for item in items))
 
@@ -128,7 +144,8 @@ class Bill:
             )
         everything = [use for used in uses for use in used]
         outcome = OK if exc is None else outcome_of(exc)
-        micros = spending.meter.keep(tenant, self._scope.request_id, self._kind, everything, outcome, prices)
+        request_id = self._scope.request_id
+        micros = spending.meter.keep(tenant, request_id, self._kind, everything, outcome, prices, digest=self._digest)
         if micros:
             spending.costs(tenant.tenant_id, micros)
 

@@ -29,7 +29,9 @@ class TurnedAway:
             return
         principal = scope.principal
         tenant_id = (principal.tenant_id or "") if principal is not None else ""
-        if not self._bounds.may_note(tenant_id):
+        # An operator is of no tenant, and yet no stranger: what anybody can cause must not hide its refusals.
+        who = tenant_id or (f"subject {principal.subject}" if principal is not None else "")
+        if not self._bounds.may_note(who):
             return
         region = self._source.snapshot.region(self._region_id) if self._source.ready() else None
         self._audit.note(

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from trunkline.common.v1 import document_pb2 as document_pb
@@ -27,6 +28,7 @@ from trunkline_mesh.errors import (
     WriteIncomplete,
 )
 from trunkline_mesh.request import RequestScope
+from trunkline_routing.edge import content_digest
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.embedding import Embedding
 from trunkline_routing.edge.evidence import guarded
@@ -110,7 +112,8 @@ class Write:
                 deadline=share,
             )
 
-        async with self._charged(gate, entry, len(documents), scope) as trail:
+        digest = partial(content_digest.of_upsert, scope.request_id, collection, documents)
+        async with self._charged(gate, entry, len(documents), scope, digest) as trail:
             budget = scope.deadline.within(scope.deadline.remaining_s() / 2)
             walls = gates.wall(gate, (entry,))
             with trail.stage(trail_pb.STAGE_NAME_EMBEDDING, budget):
@@ -135,7 +138,8 @@ class Write:
                 deadline=share,
             )
 
-        async with self._charged(gate, entry, len(document_ids), scope) as trail:
+        digest = partial(content_digest.of_delete, scope.request_id, collection, document_ids)
+        async with self._charged(gate, entry, len(document_ids), scope, digest) as trail:
             return await self._everywhere(gate, entry, "Delete", write, trail, scope.deadline)
 
     async def _enter(
@@ -160,14 +164,14 @@ class Write:
 
     @asynccontextmanager
     async def _charged(
-        self, gate: Gate, entry: CollectionEntry, documents: int, scope: RequestScope
+        self, gate: Gate, entry: CollectionEntry, documents: int, scope: RequestScope, digest: Callable[[], str]
     ) -> AsyncIterator[TrailRecorder]:
         """Spend what a write costs; all of it goes back if in the end no region has it."""
         trail = TrailRecorder(scope, self._settings.region)
         trail.map(gate, self._source.age_s(), aged_after_s=self._settings.map_aged_after_s)
         use = self._spending.tariff.of_write(entry.collection_id, documents)
         with self._in_flight.held(gate, scope):
-            async with self._spending.of_write(gate, scope, use, trail):
+            async with self._spending.of_write(gate, scope, use, trail, digest):
                 yield trail
 
     async def _everywhere(

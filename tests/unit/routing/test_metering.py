@@ -24,6 +24,10 @@ versions:
 ACME = maps.tenant("acme", "eu")
 
 
+def digest() -> str:
+    return "0123456789abcdef"
+
+
 def price(use: Use) -> int:
     return PRICES.at(0).cost_micros(use.stage, use.count)
 
@@ -75,15 +79,23 @@ def test_a_record_is_priced_by_the_list_of_its_time() -> None:
     journal = FakeJournal()
     for at_s, version, micros in ((1.6e9, "old", 4), (2e9, "new", 40)):
         meter = Meter(PRICES, journal=journal, region=EU, now=itertools.repeat(at_s).__next__)
-        assert meter.keep(ACME, "r1", "write", [Use(WRITE, ("a",), 1, 1)], "ok", meter.prices()) == micros
+        assert (
+            meter.keep(ACME, "r1", "write", [Use(WRITE, ("a",), 1, 1)], "ok", meter.prices(), digest=digest) == micros
+        )
         assert (journal.records[-1].price_version, journal.records[-1].at_s) == (version, at_s)
+        assert journal.records[-1].digest == digest()
         assert meter.is_free(RERANK) == (version == "new")
 
 
 def test_what_used_nothing_is_not_recorded() -> None:
     """A refusal costs nothing and leaves no line."""
     journal = FakeJournal()
-    assert Meter(PRICES, journal=journal, region=EU).keep(ACME, "r1", "search", [], "OVERLOADED", PRICES.at(0)) == 0
+    assert (
+        Meter(PRICES, journal=journal, region=EU).keep(
+            ACME, "r1", "search", [], "OVERLOADED", PRICES.at(0), digest=digest
+        )
+        == 0
+    )
     assert journal.records == []
     uses = [Use(WRITE, ("a",), 2, 2)]
-    assert Meter(PRICES, region=EU).keep(ACME, "r1", "write", uses, "ok", PRICES.at(0)) == 8
+    assert Meter(PRICES, region=EU).keep(ACME, "r1", "write", uses, "ok", PRICES.at(0), digest=digest) == 8

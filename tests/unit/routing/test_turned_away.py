@@ -6,7 +6,8 @@ from tests.unit.routing.test_audited import caller
 from tests.unit.routing.world import EU, TENANT, World
 
 from trunkline_mesh import errors
-from trunkline_routing.edge.note_bounds import STRANGERS_BURST
+from trunkline_mesh.request import Principal
+from trunkline_routing.edge.note_bounds import STRANGERS_BURST, TENANT_BURST
 from trunkline_routing.edge.turned_away import TurnedAway
 
 
@@ -41,3 +42,20 @@ def test_strangers_cannot_fill_the_disk() -> None:
         heard(errors.CredentialMissing())
     assert len(world.audit.notes) == STRANGERS_BURST
     assert {note["outcome"] for note in world.audit.notes} == {"CREDENTIAL_MISSING"}
+
+
+def test_one_tenant_cannot_fill_the_disk() -> None:
+    """What it is refused beyond a bound is only counted; operators, who are of no tenant, are heard beside strangers."""
+    world = World()
+    heard = ear(world)
+    made = caller()
+    for _ in range(int(TENANT_BURST) + 50):
+        heard(errors.Overloaded())
+    assert len(world.audit.notes) == TENANT_BURST
+    made.principal = None
+    for _ in range(int(STRANGERS_BURST) + 50):
+        heard(errors.CredentialMissing())
+    assert len(world.audit.notes) == TENANT_BURST + STRANGERS_BURST
+    made.principal = Principal("operator", None, frozenset(), "", 0.0)
+    heard(errors.Overloaded())
+    assert len(world.audit.notes) == TENANT_BURST + STRANGERS_BURST + 1
