@@ -63,7 +63,7 @@ class TwoRegions:
         """Admit in all of them until each has refused for longer than a far answer takes."""
         granted, refusals = 0, dict.fromkeys(range(len(admissions)), 0)
         async with asyncio.timeout(60):
-            while min(refusals.values()) < 15:
+            while min(refusals.values()) < 40:
                 for number, admission in enumerate(admissions):
                     try:
                         await self.admit_one(admission)

@@ -94,7 +94,7 @@ class QuotaWorld:
 
     def holder(self, name: str, options: LeaseOptions | None = None) -> LeaseHolder:
         """Return a replica's own holder in a region."""
-        options = options or LeaseOptions(sweep_interval_s=0.01)
+        options = options or LeaseOptions(sweep_interval_s=0.01, refill_timeout_s=10.0)
         return self._running(
             LeaseHolder(
                 lambda keeper: AuthorityAsks(keeper, self.tenants, self.quotas[name], valid_s=5.0), options, self.clock
