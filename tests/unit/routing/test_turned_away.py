@@ -45,7 +45,7 @@ def test_strangers_cannot_fill_the_disk() -> None:
 
 
 def test_one_tenant_cannot_fill_the_disk() -> None:
-    """What it is refused beyond a bound is only counted; operators, who are of no tenant, are heard beside strangers."""
+    """What it is refused beyond a bound is only counted; an operator, of no tenant, is heard beside strangers."""
     world = World()
     heard = ear(world)
     made = caller()
