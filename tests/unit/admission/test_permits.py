@@ -388,11 +388,13 @@ async def _history(steps: list[tuple[str, int, int]]) -> None:
         open_: dict[str, Permit] = {}
         for kind, number, tokens in steps:
             name = f"r{number}"
-            if kind == "admit" and name not in open_:
+            if kind == "admit":
                 try:
-                    open_[name] = await desk.admit(name, tokens)
+                    permit = await desk.admit(name, tokens)
                 except (QuotaExhausted, RequestIdReused):
                     continue
+                if permit.settled is None:  # else it is a repeat of a request that has ended
+                    open_[name] = permit
             elif kind == "wait":
                 world.now_s += number
                 desk.permits.expire()
