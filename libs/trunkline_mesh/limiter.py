@@ -30,6 +30,10 @@ from trunkline_tiers import RankTable, default_tiers, rank_table
 
 PREDICTION_HEADROOM: Final = 4.0
 """The predicted wait is this many times its mean: with random service times few waits are longer."""
+TENANT_PART: Final = 0.25
+"""Part of the limit for which one tenant counts at most in `utilisation_of`. Turns and promises protect others from a
+tenant that uses idle slots or has a long line of its own, so alone it is no lack of capacity: it stays far below every
+level's threshold. Three such tenants at once exceed the first one (0.7 in the default tiers)."""
 
 
 class CapacityLimiter:
@@ -100,8 +104,9 @@ class CapacityLimiter:
         return (self._in_use + self._queue.cost) / self._capacity
 
     def utilisation_of(self, rank: int) -> float:
-        """Return the same of the calls of `rank` and of higher ranks alone."""
-        return sum(lane.in_use + lane.queue.cost for lane in self.lanes if lane.rank >= rank) / self._capacity
+        """Return the same of the calls of `rank` and of higher ranks alone, of each tenant at most `TENANT_PART`."""
+        at_most = TENANT_PART * self._capacity
+        return sum(lane.demand(at_most) for lane in self.lanes if lane.rank >= rank) / self._capacity
 
     @property
     def lanes(self) -> tuple[RankLane, ...]:
@@ -128,15 +133,16 @@ class CapacityLimiter:
         units = self._queue.units_in_line(lane) + self._in_use
         return self._hold.come_back_s(self._hold.to_serve_s(units, self._capacity))
 
-    def try_take(self, lane: RankLane, cost: int, deadline_at_s: float, now_s: float) -> bool:
+    def try_take(self, lane: RankLane, tenant: str, cost: int, deadline_at_s: float, now_s: float) -> bool:
         """Take `cost` units if that passes nobody who waits; raise DeadlineExceeded if the deadline has passed."""
         if deadline_at_s <= now_s:
             self.stats.too_late += 1
             raise DeadlineExceeded
-        if cost and (len(self._queue) or not self._fits(cost)):
-            return False
-        self._in_use += cost
-        lane.in_use += cost
+        if cost:
+            if len(self._queue) or not self._fits(cost):
+                return False
+            self._in_use += cost
+            lane.take(tenant, cost)
         self.stats.at_once += 1
         return True
 
@@ -170,7 +176,7 @@ class CapacityLimiter:
         if self._hold.learn(held_s) and self._adaptive is not None:
             self._adapt(self._adaptive, slot.kind, held_s, exc_type)
         self._in_use -= cost
-        slot.lane.in_use -= cost
+        slot.lane.give_back(slot.tenant, cost)
         if len(self._queue):
             self._dispatch()
 
@@ -191,26 +197,30 @@ class CapacityLimiter:
 
     def _enqueue(self, lane: RankLane, tenant: str, cost: int, left_s: float, now_s: float) -> Waiter:
         queue, promised = self._queue, lane.is_promised_in_turn(cost)
-        if lane.queue.length_of(tenant) >= self._max_queue_per_tenant:
-            raise self._overloaded(lane)
+        length = lane.queue.length_of(tenant)
+        behind_own = length > 0
+        if length >= self._max_queue_per_tenant:
+            raise self._overloaded(lane, behind_own=behind_own)
         mean_s = self._hold.to_serve_s(queue.units_ahead(lane, tenant, cost), self._capacity)
         if promised:
             mean_s = min(mean_s, self.preemption.after_s)
         half_s = left_s / 2
         if mean_s > half_s:
             self.stats.unreachable += 1
-            lane.refusals.inc()
+            lane.refuse(behind_own=behind_own)
             raise DeadlineUnreachable(retry_delay_s=self._hold.come_back_s(mean_s - half_s))
-        self._make_room_for(lane, tenant, cost, now_s)
+        self._make_room_for(lane, tenant, cost, now_s, behind_own=behind_own)
         predicted_s = max(MIN_PREDICTED_WAIT_S, PREDICTION_HEADROOM * mean_s)
         at_half = promised or half_s <= predicted_s  # what is promised comes, if its deadline allows
         patience_s = half_s if at_half else predicted_s
-        waiter = Waiter(lane.rank, tenant, cost, asked_at_s=now_s, patience_s=patience_s, at_half=at_half)
+        waiter = Waiter(
+            lane.rank, tenant, cost, asked_at_s=now_s, patience_s=patience_s, at_half=at_half, behind_own=behind_own
+        )
         queue.push(waiter)
         self._dispatch()  # the newcomer may be first in turn, and fit where the former first did not
         return waiter
 
-    def _make_room_for(self, lane: RankLane, tenant: str, cost: int, now_s: float) -> None:
+    def _make_room_for(self, lane: RankLane, tenant: str, cost: int, now_s: float, *, behind_own: bool) -> None:
         """Find a place in the queue: of who expired, else of whoever has less right to it, else raise Overloaded."""
         queue = self._queue
         if len(queue) < queue.max_queue and len(lane.queue) < lane.queue_length:
@@ -221,12 +231,12 @@ class CapacityLimiter:
             return
         loser = queue.gives_way(lane, tenant, cost)
         if loser is None:
-            raise self._overloaded(lane)
+            raise self._overloaded(lane, behind_own=behind_own)
         queue.discard(loser)
         if not loser.turn.done():
             losing = queue.lane_of(loser.rank)
             self.stats.pushed_out += 1
-            losing.refusals.inc()
+            losing.refuse(behind_own=loser.behind_own)
             loser.turn.set_result(Overloaded(retry_delay_s=self.come_back_s(losing)))
 
     def _dispatch(self) -> None:
@@ -240,7 +250,7 @@ class CapacityLimiter:
             elif self._fits(first.cost):
                 queue.pop(lane)
                 self._in_use += first.cost
-                lane.in_use += first.cost
+                lane.take(first.tenant, first.cost)
                 first.granted = True
                 first.turn.set_result(None)
             else:
@@ -259,22 +269,22 @@ class CapacityLimiter:
         lane = self._queue.lane_of(waiter.rank)
         if waiter.at_half:
             self.stats.unreachable += 1
-            lane.refusals.inc()
+            lane.refuse(behind_own=waiter.behind_own)
             waiter.turn.set_result(DeadlineUnreachable(retry_delay_s=self.come_back_s(lane)))
         else:
-            waiter.turn.set_result(self._overloaded(lane))
+            waiter.turn.set_result(self._overloaded(lane, behind_own=waiter.behind_own))
 
     def _leave(self, lane: RankLane, waiter: Waiter) -> None:
         """Take a waiter out that will not run. If it had its turn already, the turn passes on."""
         if waiter.granted:
             self._in_use -= waiter.cost
-            lane.in_use -= waiter.cost
+            lane.give_back(waiter.tenant, waiter.cost)
         else:
             self._queue.discard(waiter)
         self._dispatch()
 
-    def _overloaded(self, lane: RankLane) -> Overloaded:
+    def _overloaded(self, lane: RankLane, *, behind_own: bool) -> Overloaded:
         """Count and build a refusal."""
         self.stats.overloaded += 1
-        lane.refusals.inc()
+        lane.refuse(behind_own=behind_own)
         return Overloaded(retry_delay_s=self.come_back_s(lane))

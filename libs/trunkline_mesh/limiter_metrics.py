@@ -25,7 +25,7 @@ def show(limiter: CapacityLimiter, service: str) -> None:
         labels = (service, str(lane.rank))
         _IN_USE.labels(*labels).set_function(partial(_slots, lane))
         _WAITING.labels(*labels).set_function(partial(_waiting, lane))
-        lane.refusals.twin = _SHED.labels(*labels)
+        lane.refusals.twin = lane.own_refusals.twin = _SHED.labels(*labels)
         lane.preemptions.twin = _PREEMPTED.labels(*labels)
 
 

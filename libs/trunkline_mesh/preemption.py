@@ -1,8 +1,8 @@
 """Takes borrowed slots back for those to whom they are promised.
 
-Whoever waits inside its rank's promised part of the slots for longer than the table allows ends one running call: the
-newest of the lowest rank that holds more than it is promised. That call's task is cancelled; `Slot` turns the
-cancellation into Preempted.
+Whoever waits inside its rank's promised part of the slots for longer than the table allows ends running calls until it
+has room: the newest of the lowest rank that holds more than it is promised, one if that is enough, and none if all of
+them are not. Their tasks are cancelled; `Slot` turns the cancellation into Preempted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from trunkline_mesh.rank_lane import RankLane
@@ -26,9 +27,23 @@ class Held(Protocol):
     cost: int
     lane: RankLane
 
-    def preempt(self) -> bool:
-        """End it; False if it cannot be ended (any more)."""
+    def can_end(self) -> bool:
+        """Return False if it cannot be ended (any more)."""
         ...
+
+    def preempt(self) -> None:
+        """End it."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Claim:
+    """What was ended for somebody who waits."""
+
+    lane: RankLane
+    waiter: Waiter
+    victims: int
+    """Those that have not given their slots back yet."""
 
 
 class Preemption:
@@ -43,8 +58,8 @@ class Preemption:
         self._queue: Final = queue
         self._on_due: Final = on_due
         self._running: Final[dict[RankLane, dict[Held, None]]] = {lane: {} for lane in queue.lanes}
-        self._ending: Final[dict[Held, tuple[RankLane, int]]] = {}
-        """Victims that have not given their slots back yet, and for whom how many units are awaited."""
+        self._ending: Final[dict[Held, _Claim]] = {}
+        """Victims that have not given their slots back yet, and for whom they were ended."""
         self._leaving: Final = dict.fromkeys(queue.lanes, 0)
         self._awaited: Final = dict.fromkeys(queue.lanes, 0)
         self._timer: asyncio.TimerHandle | None = None
@@ -58,9 +73,10 @@ class Preemption:
         """Note that it runs no more; also for calls that were never noted."""
         self._running[held.lane].pop(held, None)
         if self._ending and (claim := self._ending.pop(held, None)) is not None:
-            lane, awaited = claim
-            self._awaited[lane] -= awaited
             self._leaving[held.lane] -= held.cost
+            claim.victims -= 1
+            if not claim.victims:
+                self._close(claim)
 
     def look(self, now_s: float, free: int) -> None:
         """End what must be ended now, and ask to look again when the next one has waited for long enough.
@@ -94,30 +110,77 @@ class Preemption:
             if not waiter.turn.done() and lane.is_promised(self._awaited[lane] + waiter.cost):
                 yield waiter
 
-    def _end_for(self, lane: RankLane, waiter: Waiter, free: int) -> bool:
-        """End one call so that `waiter` has room; False if there is none that may be ended."""
-        if waiter.cost <= free:
-            return False
-        for victim in self._victims(lane, waiter.cost - free):
-            if victim.preempt():
-                del lane.aging[waiter]
-                del self._running[victim.lane][victim]
-                self._ending[victim] = (lane, waiter.cost)
-                self._awaited[lane] += waiter.cost
-                self._leaving[victim.lane] += victim.cost
-                return True
-        return False
+    def _close(self, claim: _Claim) -> None:
+        """Forget a claim whose victims are gone. If other promised work takes their room, it may be made again.
 
-    def _victims(self, claimant: RankLane, needed: int) -> Iterator[Held]:
-        """Yield calls that may be ended for a gain of `needed` units: of the lowest rank first, the newest first.
+        Only for who is next in its lane: the room of others may go to borrowers, and each of them would be ended anew.
+        """
+        lane, waiter = claim.lane, claim.waiter
+        self._awaited[lane] -= waiter.cost
+        if not waiter.turn.done() and lane.queue.peek(newest=lane.newest_first) is waiter:
+            lane.aging[waiter] = None
+            lane.aging.move_to_end(waiter, last=False)
+
+    def _end_for(self, lane: RankLane, waiter: Waiter, free: int) -> bool:
+        """End calls so that `waiter` has room; False if that takes none, or there are too few that may be ended."""
+        victims = self._victims(lane, waiter.cost - self._room(free))
+        if not victims:
+            return False
+        claim = _Claim(lane, waiter, len(victims))
+        del lane.aging[waiter]
+        self._awaited[lane] += waiter.cost
+        for victim in victims:
+            victim.preempt()
+            del self._running[victim.lane][victim]
+            self._ending[victim] = claim
+            self._leaving[victim.lane] += victim.cost
+        return True
+
+    def _room(self, free: int) -> int:
+        """Return what will be free when all victims are gone and those have their slots for whom they were ended."""
+        claims = {id(claim): claim for claim in self._ending.values()}.values()
+        taken = sum(claim.waiter.cost for claim in claims if not claim.waiter.turn.done())
+        return free + sum(self._leaving.values()) - taken
+
+    def _victims(self, claimant: RankLane, needed: int) -> list[Held]:
+        """Return calls that may be ended for a gain of `needed` units, of the lowest rank first; none if too few.
+
+        Nobody is among them without whom the gain would be enough, too.
+        """
+        chosen: list[Held] = []
+        missing = needed
+        for lane in self._queue.lanes:
+            if missing <= 0:
+                break
+            for held in [] if lane is claimant else self._borrowed(lane, missing):
+                chosen.append(held)
+                missing -= held.cost
+                if missing <= 0:
+                    break
+        if missing > 0:
+            return []
+        for held in reversed(chosen.copy()):
+            if held.cost <= -missing:
+                chosen.remove(held)
+                missing += held.cost
+        return chosen
+
+    def _borrowed(self, lane: RankLane, missing: int) -> list[Held]:
+        """Return calls of one rank that may be ended: the newest that gives all that is `missing`, else the newest.
 
         What a rank holds beyond its promise is borrowed, from a whole slot on: a rank that is promised a part of a slot
-        may use one. A call is ended only if that gives enough room, and takes less than a slot of the promised part.
+        may use one. A call is ended only if that takes less than a slot of the promised part.
         """
-        for lane in self._queue.lanes:
-            over = lane.in_use - self._leaving[lane] - lane.promised
-            if lane is claimant or over < UNITS_PER_SLOT:
-                continue
-            for held in reversed(list(self._running[lane])):
-                if needed <= held.cost < over + UNITS_PER_SLOT:
-                    yield held
+        over = lane.in_use - self._leaving[lane] - lane.promised
+        if over < UNITS_PER_SLOT:
+            return []
+        calls = [one for one in reversed(self._running[lane]) if one.cost < over + UNITS_PER_SLOT and one.can_end()]
+        for held in calls:
+            if held.cost >= missing:
+                return [held]
+        several = []
+        for held in calls:
+            if over >= UNITS_PER_SLOT and held.cost < over + UNITS_PER_SLOT:
+                several.append(held)
+                over -= held.cost
+        return several

@@ -23,8 +23,10 @@ class RankLane:
         "aging",
         "busy_since_s",
         "finish",
+        "held",
         "in_use",
         "newest_first",
+        "own_refusals",
         "part",
         "preemptions",
         "promised",
@@ -48,8 +50,13 @@ class RankLane:
         """Units that nobody else keeps from it."""
         self.in_use = 0
         """Units that its calls hold."""
+        self.held: Final[dict[str, int]] = {}
+        """The same by tenant, of those alone that hold some."""
         self.preemptions: Final = Tally()
         self.refusals: Final = Tally()
+        """Calls refused although their tenant had nothing waiting: the server had no room for them."""
+        self.own_refusals: Final = Tally()
+        """Calls refused behind others of the same tenant: whoever floods brings that upon itself."""
         self.queue: FairQueue[Waiter] = FairQueue()
         self.aging: OrderedDict[Waiter, None] = OrderedDict()
         """Who waits and has not had other work ended for it, oldest first."""
@@ -65,8 +72,33 @@ class RankLane:
 
     @property
     def shed(self) -> int:
-        """Calls of it that were refused, since the start."""
+        """Calls of it that were refused for others' work, since the start; `own_refusals` are not among them."""
         return self.refusals.count
+
+    def take(self, tenant: str, cost: int) -> None:
+        """Count `cost` units, more than 0, as held by a tenant."""
+        self.in_use += cost
+        self.held[tenant] = self.held.get(tenant, 0) + cost
+
+    def give_back(self, tenant: str, cost: int) -> None:
+        """Count units as held no more."""
+        self.in_use -= cost
+        left = self.held[tenant] - cost
+        if left:
+            self.held[tenant] = left
+        else:
+            del self.held[tenant]
+
+    def refuse(self, *, behind_own: bool) -> None:
+        """Count a refusal of a call; `behind_own` says that calls of its own tenant waited when it came."""
+        (self.own_refusals if behind_own else self.refusals).inc()
+
+    def demand(self, at_most: float) -> float:
+        """Return units held and waited for, of each tenant `at_most` so many. O(tenants that run + calls that wait)."""
+        by_tenant = dict(self.held)
+        for waiter in self.queue:
+            by_tenant[waiter.tenant] = by_tenant.get(waiter.tenant, 0) + waiter.cost
+        return sum(min(units, at_most) for units in by_tenant.values())
 
     def is_promised(self, cost: int) -> bool:
         """Return True if a further call of `cost` units is inside what this rank is promised."""

@@ -24,10 +24,10 @@ class Slot:
         "_preemptible",
         "_started_s",
         "_task",
-        "_tenant",
         "cost",
         "kind",
         "lane",
+        "tenant",
     )
 
     def __init__(
@@ -44,8 +44,8 @@ class Slot:
         self.cost = cost
         self.kind = kind
         self.lane = lane
+        self.tenant = tenant
         self._limiter = limiter
-        self._tenant = tenant
         self._deadline = deadline
         self._preemptible = preemptible and cost > 0
         self._preempted = False
@@ -58,10 +58,10 @@ class Slot:
         """
         limiter = self._limiter
         now_s = limiter.clock()
-        if limiter.try_take(self.lane, self.cost, self._deadline.at_s, now_s):
+        if limiter.try_take(self.lane, self.tenant, self.cost, self._deadline.at_s, now_s):
             self._started_s = now_s
         else:
-            self._started_s = await limiter.take_in_turn(self.lane, self._tenant, self.cost, self._deadline, now_s)
+            self._started_s = await limiter.take_in_turn(self.lane, self.tenant, self.cost, self._deadline, now_s)
         if self._preemptible:
             self._task = asyncio.current_task()
             limiter.preemption.started(self)
@@ -76,16 +76,18 @@ class Slot:
         if self._preempted:
             self._take_back_the_cancellation(exc_type)
 
-    def preempt(self) -> bool:
-        """Cancel the call's task; False if it ends anyway, or cannot be cancelled from here.
+    def can_end(self) -> bool:
+        """Return False if the call's task ends anyway, or cannot be cancelled from here.
 
         A task that runs right now cannot: the cancellation would hit whatever it awaits after its slot.
         """
         task = self._task
-        if task is None or task.done() or task.cancelling() or task is asyncio.current_task():
-            return False
-        self._preempted = task.cancel()
-        return self._preempted
+        return not (task is None or task.done() or task.cancelling() or task is asyncio.current_task())
+
+    def preempt(self) -> None:
+        """Cancel the call's task, which `can_end`."""
+        assert self._task is not None, "only a task is preempted"
+        self._preempted = self._task.cancel()
 
     def _take_back_the_cancellation(self, exc_type: type[BaseException] | None) -> None:
         """Undo `preempt` as `asyncio.timeout` does: a cancellation by somebody else goes on, ours ends here."""

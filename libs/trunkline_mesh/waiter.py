@@ -13,6 +13,7 @@ class Waiter:
     __slots__ = (
         "asked_at_s",
         "at_half",
+        "behind_own",
         "cost",
         "expires_at_s",
         "granted",
@@ -23,9 +24,20 @@ class Waiter:
     )
 
     def __init__(
-        self, rank: int, tenant: str, cost: int, *, asked_at_s: float, patience_s: float, at_half: bool
+        self,
+        rank: int,
+        tenant: str,
+        cost: int,
+        *,
+        asked_at_s: float,
+        patience_s: float,
+        at_half: bool,
+        behind_own: bool,
     ) -> None:
-        """Wait from `asked_at_s` on for at most `patience_s`; `at_half` says that this is half of the deadline."""
+        """Wait from `asked_at_s` on for at most `patience_s`; `at_half` says that this is half of the deadline.
+
+        `behind_own` says that other calls of the tenant waited already when it came.
+        """
         self.rank = rank
         self.tenant = tenant
         self.cost = cost
@@ -34,6 +46,7 @@ class Waiter:
         self.asked_at_s = asked_at_s
         self.expires_at_s = asked_at_s + patience_s
         self.at_half = at_half
+        self.behind_own = behind_own
         self.granted = False
         self.turn: asyncio.Future[DomainError | None] = asyncio.get_running_loop().create_future()
 

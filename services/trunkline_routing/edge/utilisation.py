@@ -1,4 +1,8 @@
-"""How much of the region's servers each tier and those above it hold or want, and what this one had to refuse."""
+"""How much of the region's servers each tier and those above it hold or want, and what this one had to refuse.
+
+No tenant brings its tier down by itself: it counts for a part of a server at most, and refusals behind its own line do
+not count.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,8 @@ class Utilisation:
     """Looks at this router's own limiter, and at the pressure that the region's other servers tell.
 
     Other servers tell one figure for all tiers. A tier's part of it, with those above, is taken to be what it is here:
-    their work comes through routers. So a flood of a low tier never counts as work of a higher one.
+    their work comes through routers. So a flood of a low tier never counts as work of a higher one, and one tenant's
+    flood counts there for no larger part than here.
     """
 
     def __init__(self, view: RegionView, region_id: str, tiers: TierFile) -> None:
@@ -22,7 +27,6 @@ class Utilisation:
         self._view: Final = view
         self._region_id: Final = region_id
         self._tier_of: Final = {tier.rank: name for name, tier in tiers.tiers.items()}
-        self._lowest_rank: Final = min(self._tier_of)
         self._limiter: CapacityLimiter | None = None
         self._refused: dict[int, int] = {}
 
@@ -36,7 +40,10 @@ class Utilisation:
             yield tier, self._of_rank(rank)
 
     def newly_refused(self) -> Iterator[tuple[str, int]]:
-        """Yield tiers with the calls of them that this server refused or ended for others since this was last asked."""
+        """Yield tiers with their calls that this server refused or ended for others since this was last asked.
+
+        Calls refused behind their own tenant's line are not among them: one tenant's flood is no fault of the region.
+        """
         if self._limiter is None:
             return
         for lane in self._limiter.lanes:
@@ -50,7 +57,7 @@ class Utilisation:
         if self._limiter is None:
             return 0.0
         own = self._limiter.utilisation_of(rank)
-        everybody = self._limiter.utilisation_of(self._lowest_rank)
+        everybody = self._limiter.pressure()
         elsewhere = self._view.pressure(self._region_id)
         if not elsewhere or everybody <= 0:
             return own

@@ -285,6 +285,131 @@ def test_a_call_gives_enough_room_or_is_left_alone() -> None:
     play(scenario, **BOUNDS)
 
 
+def test_a_heavy_call_ends_as_many_as_it_needs() -> None:
+    """Promised work of several slots takes them from several small calls: the newest, and no more than it needs."""
+
+    async def scenario(world: World) -> None:
+        running = await filled(world, 16)
+        assert await world.work("batch", rank=2, weight=4) == pytest.approx(AFTER_S)
+        assert [isinstance(task.exception(), Preempted) for task in running if task.done()] == [True] * 4
+        assert all(task.done() for task in running[12:])
+        await asyncio.gather(*running[:12])
+
+    assert play(scenario, **BOUNDS | {"max_concurrency": 16}).limiter.stats.preempted == 4
+
+
+def test_what_is_free_counts_for_a_heavy_call() -> None:
+    """One slot is idle, so three are taken back."""
+
+    async def scenario(world: World) -> None:
+        running = await filled(world, 15)
+        await world.work("batch", rank=2, weight=4)
+        assert [task.done() for task in running] == [False] * 12 + [True] * 3
+        await asyncio.gather(*running[:12])
+
+    assert play(scenario, **BOUNDS | {"max_concurrency": 16}).limiter.stats.preempted == 3
+
+
+def test_nobody_is_ended_if_all_together_are_not_enough() -> None:
+    """Two calls may be ended, and three slots are wanted: both go on, and the waiter waits."""
+
+    async def scenario(world: World) -> None:
+        writes = await filled(world, 6, preemptible=False)
+        searches = await filled(world, 2)
+        with pytest.raises(DeadlineUnreachable):
+            await world.work("batch", rank=2, weight=3, left_s=4)
+        assert not any(task.done() for task in (*writes, *searches))
+        await asyncio.gather(*writes, *searches)
+
+    assert play(scenario, **BOUNDS | {"max_concurrency": 8}).limiter.stats.preempted == 0
+
+
+def test_one_call_that_is_enough_alone_spares_several() -> None:
+    """Older than four small ones of its rank, but one instead of four."""
+
+    async def scenario(world: World) -> None:
+        large = await filled(world, 1, weight=4)
+        small = await filled(world, 4)
+        assert await world.work("batch", rank=2, weight=4) == pytest.approx(AFTER_S)
+        assert isinstance(large[0].exception(), Preempted)
+        await asyncio.gather(*small)
+
+    assert play(scenario, **BOUNDS | {"max_concurrency": 8}).limiter.stats.preempted == 1
+
+
+def test_nobody_is_ended_without_need_on_the_way_to_enough() -> None:
+    """The lowest rank's small calls do not suffice; with the next rank's large one they are not needed."""
+
+    async def scenario(world: World) -> None:
+        pro = await filled(world, 2, rank=1, weight=4)
+        own = await filled(world, 1, rank=2)
+        small = await filled(world, 7)
+        assert await world.work("batch", rank=2, weight=4) == pytest.approx(AFTER_S)
+        assert isinstance(pro[1].exception(), Preempted)
+        await asyncio.gather(pro[0], *own, *small)
+
+    assert play(scenario, **BOUNDS | {"max_concurrency": 16}).limiter.stats.preempted == 1
+
+
+def test_no_rank_loses_what_it_is_promised_to_a_heavy_call() -> None:
+    """Of each rank only what it borrowed is taken; several ranks pay together, the lowest first."""
+
+    async def scenario(world: World) -> None:
+        pro = await filled(world, 4, rank=1)
+        free = await filled(world, 4)
+        assert await world.work("batch", rank=2, weight=4) == pytest.approx(AFTER_S)
+        assert [task.done() for task in (*free, *pro)] == [False, False, True, True] * 2
+        await asyncio.gather(*free[:2], *pro[:2])
+
+    assert play(scenario, **BOUNDS | {"max_concurrency": 8}).limiter.stats.preempted == 4
+
+
+def test_two_heavy_calls_do_not_count_on_the_same_slots() -> None:
+    """Each gets its own room, also of what was free, and no victim is ended twice."""
+
+    async def scenario(world: World) -> None:
+        running = await filled(world, 15)
+        batches = [world.spawn("batch", rank=2, weight=4, tenant=f"e{n}", takes_s=1) for n in range(2)]
+        waits_s = await asyncio.gather(*batches)
+        assert waits_s == pytest.approx([AFTER_S, AFTER_S])
+        assert [task.done() for task in running] == [False] * 8 + [True] * 7
+        await asyncio.gather(*running[:8])
+
+    assert play(scenario, **BOUNDS | {"max_concurrency": 16}).limiter.stats.preempted == 7
+
+
+def test_a_heavy_call_whose_room_other_promised_work_took_is_helped_again() -> None:
+    """One victim takes its time; meanwhile promised work of another rank takes a slot of those that are gone."""
+
+    async def scenario(world: World) -> None:
+        async def slow() -> None:
+            async with world.limiter.slot(tenant="t", rank=0, weight=1, deadline=world.loop.deadline(60)):
+                try:
+                    await asyncio.sleep(LONG_S)
+                finally:
+                    await asyncio.sleep(0.2)
+
+        running = await filled(world, 6)
+        last = world.loop.create_task(slow())
+        await asyncio.sleep(0.001)
+        running += await filled(world, 1)
+        waiting = [world.spawn("low", left_s=60) for _ in range(20)]
+        high = world.spawn("high", rank=2, takes_s=LONG_S)  # its rank has had a turn then, and pro none
+        await asyncio.sleep(AFTER_S * 1.1)
+        batch = world.spawn("batch", rank=2, weight=3)
+        await asyncio.sleep(AFTER_S * 1.1)
+        assert world.limiter.slots_in_use == 6, "two of three are gone"
+        pro = world.spawn("pro", rank=1, takes_s=LONG_S)
+        await asyncio.sleep(0.001)
+        assert world.started.count("pro") == 1
+        assert await batch == pytest.approx(AFTER_S + 0.2)
+        assert isinstance(last.exception(), Preempted)
+        assert sum(task.done() for task in running) == 4
+        await asyncio.gather(high, *running, *waiting, pro, return_exceptions=True)
+
+    play(scenario, **BOUNDS | {"max_concurrency": 8})
+
+
 def test_a_part_of_a_slot_that_is_promised_may_be_used() -> None:
     """A small server promises less than a slot to its lowest rank; one call of it is not borrowed work."""
 
@@ -324,7 +449,7 @@ async def _storm(limiter: CapacityLimiter, loop: VirtualTimeLoop, rng: random.Ra
         slot = limiter.slot(
             tenant=rng.choice("abc"),
             rank=rng.randrange(3),
-            weight=rng.choice((0.5, 1, 1, 1, 2)),
+            weight=rng.choice((0.5, 1, 1, 1, 2, 4)),
             deadline=loop.deadline(rng.choice((0.2, 1.0, 5.0))),
             preemptible=rng.random() < 0.8,
         )

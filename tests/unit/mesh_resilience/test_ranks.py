@@ -274,11 +274,93 @@ def test_utilisation_counts_a_rank_and_those_above() -> None:
     """A flood of the lowest rank is no load in the eyes of the highest."""
 
     async def scenario(world: World) -> None:
-        tasks = [world.spawn(rank=0) for _ in range(6)] + [world.spawn(rank=2, tenant="h")]
+        tasks = [world.spawn(rank=0, tenant=f"t{n}") for n in range(6)] + [world.spawn(rank=2, tenant="h")]
         await asyncio.sleep(0)
         assert [world.limiter.utilisation_of(rank) for rank in (0, 1, 2, 3)] == [1.75, 0.25, 0.25, 0]
         assert world.limiter.pressure() == 1.75
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    play(scenario, max_concurrency=4)
+
+
+def test_one_tenant_counts_for_a_quarter_of_the_limit_at_most() -> None:
+    """However many slots it borrows and however long its line is; the pressure tells all of it."""
+
+    async def scenario(world: World) -> None:
+        flood = [world.spawn(rank=1, tenant="flood", takes_s=1) for _ in range(12)]
+        await asyncio.sleep(0)
+        assert (world.limiter.slots_in_use, world.limiter.waiting) == (8, 4)
+        others = [world.spawn(rank=0, tenant=f"t{n}", takes_s=1) for n in range(3)]
+        await asyncio.sleep(0)
+        assert [world.limiter.utilisation_of(rank) for rank in (0, 1, 2)] == [0.625, 0.25, 0]
+        assert world.limiter.pressure() == 15 / 8
+        await asyncio.gather(*flood, *others, return_exceptions=True)
+        assert not any(lane.held for lane in world.limiter.lanes)
+
+    play(scenario, max_concurrency=8, max_queue=20, max_queue_per_tenant=10)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_held_units_by_tenant_add_up(seed: int) -> None:
+    """Whoever is served, refused, ended or hung up on; and nothing is kept of who holds nothing."""
+
+    async def scenario(world: World) -> None:
+        rng, tasks = random.Random(seed), []
+        for _ in range(200):
+            tenant, rank, weight = rng.choice("abcd"), rng.randrange(3), rng.choice((0, 0.5, 1, 3))
+            left_s, takes_s = rng.choice((0.1, 1, 5)), rng.expovariate(8)
+            tasks.append(world.spawn(tenant=tenant, rank=rank, weight=weight, left_s=left_s, takes_s=takes_s))
+            await asyncio.sleep(rng.expovariate(40))
+            if rng.random() < 0.2:
+                rng.choice(tasks).cancel()
+            for lane in world.limiter.lanes:
+                assert sum(lane.held.values()) == lane.in_use
+                assert all(units > 0 for units in lane.held.values())
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert not any(lane.held for lane in world.limiter.lanes)
+
+    play(scenario, max_concurrency=4)
+
+
+def test_a_flood_is_refused_on_its_own_account() -> None:
+    """Refusals behind a tenant's own line are counted apart from those of who had nothing waiting."""
+
+    async def scenario(world: World) -> None:
+        release = await world.holding(weight=4)
+        lane = world.limiter.lanes[0]
+        flood = [world.spawn(tenant="flood", left_s=60) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert (lane.shed, lane.own_refusals.count) == (0, 16), "at its own bound"
+        two = world.spawn(tenant="two", left_s=60)
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineUnreachable):
+            await world.work(tenant="two", left_s=0.001)
+        assert (lane.shed, lane.own_refusals.count) == (0, 17)
+        with pytest.raises(DeadlineUnreachable):
+            await world.work(tenant="hurried", left_s=0.001)
+        assert (lane.shed, lane.own_refusals.count) == (1, 17)
+        others = [world.spawn(tenant=f"t{n}", left_s=60) for n in range(6)]
+        await asyncio.sleep(0)
+        assert (lane.shed, lane.own_refusals.count) == (1, 20), "pushed out of a full queue for others: its newest"
+        stats = world.limiter.stats
+        assert (stats.overloaded, stats.unreachable, stats.pushed_out) == (16, 2, 3)
+        release.set()
+        await asyncio.gather(world.holder, two, *flood, *others, return_exceptions=True)
+
+    play(scenario, max_concurrency=4, max_queue=8, max_queue_per_tenant=4)
+
+
+def test_who_waited_in_vain_is_told_by_who_came_before_it() -> None:
+    """The first of a tenant that gives up is the region's, those behind it are its tenant's own."""
+
+    async def scenario(world: World) -> None:
+        release = await world.holding(weight=4)
+        waiting = [world.spawn(tenant=tenant, left_s=0.5) for tenant in ("flood", "flood", "flood", "quiet")]
+        await asyncio.gather(*waiting, return_exceptions=True)
+        lane = world.limiter.lanes[0]
+        assert (lane.shed, lane.own_refusals.count) == (2, 2)
+        release.set()
+        await world.holder
 
     play(scenario, max_concurrency=4)
 

@@ -202,7 +202,9 @@ async def test_a_tiers_utilisation_is_its_own_and_of_those_above() -> None:
     utilisation.on_limiter(own)
     deadline = Deadline.after(5)
     async with (
-        own.slot(tenant="a", rank=0, weight=6, deadline=deadline),
+        own.slot(tenant="a1", rank=0, weight=2, deadline=deadline),
+        own.slot(tenant="a2", rank=0, weight=2, deadline=deadline),
+        own.slot(tenant="a3", rank=0, weight=2, deadline=deadline),
         own.slot(tenant="b", rank=1, weight=1, deadline=deadline),
         own.slot(tenant="c", rank=2, weight=1, deadline=deadline),
     ):
@@ -212,6 +214,42 @@ async def test_a_tiers_utilisation_is_its_own_and_of_those_above() -> None:
         view.pressed("us-east", 9.0)
         assert look(utilisation)["free"] == 2.0, "other regions say nothing of this one"
     assert look(utilisation)["enterprise"] == 0.0, "a full server whose work is another tier's is not theirs"
+
+
+async def test_one_tenant_makes_no_tier_look_full() -> None:
+    """Neither here, nor by what it does to the region's other servers."""
+    view, own = RegionView(), limiter()
+    utilisation = Utilisation(view, EU, TIERS)
+    utilisation.on_limiter(own)
+    deadline = Deadline.after(5)
+    async with (
+        own.slot(tenant="flood", rank=2, weight=9, deadline=deadline),
+        own.slot(tenant="b", rank=0, weight=1, deadline=deadline),
+    ):
+        assert look(utilisation) == {"free": 0.35, "pro": 0.25, "enterprise": 0.25}
+        view.pressed(EU, 2.0)
+        assert look(utilisation) == {"free": 0.7, "pro": 0.5, "enterprise": 0.5}
+
+
+async def test_a_flood_of_one_tenant_counts_as_nobodys_failure() -> None:
+    """What it is refused behind its own line is not told as its tier's."""
+    own = CapacityLimiter(max_concurrency=1, max_queue=2, max_queue_per_tenant=2)
+    utilisation, sums = Utilisation(RegionView(), EU, TIERS), Sums(TIERS)
+    utilisation.on_limiter(own)
+    deadline = Deadline.after(60)
+
+    async def call(tenant: str) -> None:
+        async with own.slot(tenant=tenant, rank=0, weight=1, deadline=deadline):
+            await asyncio.sleep(0)
+
+    async with own.slot(tenant="other", rank=0, weight=1, deadline=deadline):
+        flood = [asyncio.create_task(call("flood")) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert own.waiting == 2
+        RegionReporter(Admission(), sums, Standing(), utilisation, every_s=1).look()
+    outcomes = await asyncio.gather(*flood, return_exceptions=True)
+    assert sum(isinstance(one, Overloaded) for one in outcomes) == own.stats.overloaded == 18
+    assert sums.take().tiers["free"].calls == 0
 
 
 async def test_what_the_limiter_refuses_counts_as_failed() -> None:
