@@ -77,7 +77,8 @@ class Bill:
     """One request's quota, from reserving to the record; a context manager around its work, used once.
 
     However the work ends, what it did not use goes back. The request itself (of a batch, each query's) goes back, too,
-    if it ended before anything was used, or its caller gave it up. Work that had to make room for others costs nothing
+    if it ended before anything was used, also where its caller gave it up: a rate that cancelling took back would hold
+    nobody back who asks and hangs up. Work that had to make room for others costs nothing
     at all.
     """
 
@@ -151,9 +152,7 @@ class Bill:
 
     def _charged(self, exc: BaseException | None, uses: Sequence[Sequence[Use]]) -> Charge:
         """Return what is charged for work that ended with `exc`, and for each query used what `uses` has."""
-        requests = len(uses)
-        if exc is not None:
-            requests = 0 if isinstance(exc, asyncio.CancelledError) else sum(map(bool, uses))
+        requests = len(uses) if exc is None else sum(map(bool, uses))
         return Charge(requests, sum(use.tokens for used in uses for use in used)).at_most(self._reserved)
 
 
