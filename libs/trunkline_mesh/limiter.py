@@ -50,14 +50,16 @@ class CapacityLimiter:
         max_queue_per_tenant: int,
         table: RankTable | None = None,
         adaptive: AdaptiveLimit | None = None,
+        reserved_slots: int = 0,
         clock: Clock = MONOTONIC,
         rng: Callable[[], float] = random.random,
     ) -> None:
         """Bound slots (at least 1), waiting calls in all, and waiting calls of one tenant (0 or more).
 
         `table` has the ranks with their weights and queues, by default those of the default tiers. `adaptive` finds
-        the number of slots below `max_concurrency`; without it there are always so many. `clock` must tell the time of
-        `Deadline.at_s` and of the event loop; `rng` returns numbers in [0, 1).
+        the number of slots below `max_concurrency`; without it there are always so many. `reserved_slots` are kept for
+        work inside a promise (`RankLane.has_part`), which then need not wait for borrowed work to end. `clock` must
+        tell the time of `Deadline.at_s` and of the event loop; `rng` returns numbers in [0, 1).
         """
         if max_concurrency < 1 or max_queue < 0 or max_queue_per_tenant < 0:
             raise ValueError("a limiter needs at least one slot, and queues of 0 or more")
@@ -66,6 +68,7 @@ class CapacityLimiter:
         self.stats: Final = LimiterStats()
         self._max_units: Final = max_concurrency * UNITS_PER_SLOT
         self._max_queue_per_tenant: Final = max_queue_per_tenant
+        self._reserved: Final = reserved_slots * UNITS_PER_SLOT
         self._adaptive: Final = adaptive
         self._queue: Final = RankQueue(table, max_queue)
         self._hold: Final = HoldTime(clock, rng)
@@ -139,7 +142,7 @@ class CapacityLimiter:
             self.stats.too_late += 1
             raise DeadlineExceeded
         if cost:
-            if len(self._queue) or not self._fits(cost):
+            if len(self._queue) or not self._fits(lane, tenant, cost):
                 return False
             self._in_use += cost
             lane.take(tenant, cost)
@@ -191,9 +194,10 @@ class CapacityLimiter:
         self._capacity = slots * UNITS_PER_SLOT
         self._queue.resize(self._capacity)
 
-    def _fits(self, cost: int) -> bool:
+    def _fits(self, lane: RankLane, tenant: str, cost: int) -> bool:
         """Return True if there is room. A call that is larger than a shrunken limit has it while nothing else runs."""
-        return self._in_use + cost <= self._capacity or not self._in_use
+        free = self._capacity - self._in_use - cost
+        return free >= self._reserved or (free >= 0 and lane.has_part(tenant, cost)) or not self._in_use
 
     def _enqueue(self, lane: RankLane, tenant: str, cost: int, left_s: float, now_s: float) -> Waiter:
         queue, promised = self._queue, lane.is_promised_in_turn(cost)
@@ -247,7 +251,7 @@ class CapacityLimiter:
             if first.turn.done() or first.expires_at_s <= now_s:
                 queue.discard(first)
                 self._refuse_expired(first)
-            elif self._fits(first.cost):
+            elif self._fits(lane, first.tenant, first.cost):
                 queue.pop(lane)
                 self._in_use += first.cost
                 lane.take(first.tenant, first.cost)

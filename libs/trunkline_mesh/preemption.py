@@ -26,6 +26,7 @@ class Held(Protocol):
 
     cost: int
     lane: RankLane
+    tenant: str
 
     def can_end(self) -> bool:
         """Return False if it cannot be ended (any more)."""
@@ -175,6 +176,8 @@ class Preemption:
         if over < UNITS_PER_SLOT:
             return []
         calls = [one for one in reversed(self._running[lane]) if one.cost < over + UNITS_PER_SLOT and one.can_end()]
+        # Of whom holds the most: what a flooder borrowed is not paid for by its neighbours. The newest of that one.
+        calls.sort(key=lambda one: -lane.held.get(one.tenant, 0))
         for held in calls:
             if held.cost >= missing:
                 return [held]

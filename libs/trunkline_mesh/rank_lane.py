@@ -104,6 +104,17 @@ class RankLane:
         """Return True if a further call of `cost` units is inside what this rank is promised."""
         return self.in_use + cost <= self.promised
 
+    def has_part(self, tenant: str, cost: int) -> bool:
+        """Return True if a further call of `tenant` is inside the rank's promise, or inside its own part of it.
+
+        The promise is divided among the tenants that hold some of it: who floods is beyond its part, and the others are
+        not beyond theirs because of that.
+        """
+        if self.is_promised(cost):
+            return True
+        sharing = len(self.held) + (tenant not in self.held)
+        return self.held.get(tenant, 0) + cost <= self.promised / sharing
+
     def is_promised_in_turn(self, cost: int) -> bool:
         """The same with everybody before it served, too."""
         return self.in_use + self.queue.cost + cost <= self.promised

@@ -117,6 +117,7 @@ def _limiter(app: MeshApp, settings: ServiceSettings, table: RankTable) -> Capac
         max_queue_per_tenant=settings.max_queue_per_tenant,
         table=table,
         adaptive=AdaptiveLimit(min(settings.min_concurrency, most), most) if settings.adaptive_concurrency else None,
+        reserved_slots=min(settings.reserved_slots, most - 1),
     )
     limiter_metrics.show(limiter, app.name)
     if app.on_limiter is not None:

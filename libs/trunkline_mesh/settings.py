@@ -43,6 +43,9 @@ class ServiceSettings(BaseSettings):
     min_concurrency: PositiveInt = Field(
         8, description="So many run at once however long they take; without effect from `MAX_CONCURRENCY` on."
     )
+    reserved_slots: int = Field(
+        0, ge=0, description="Of the slots: kept free for promised work, which then need not wait for borrowed work."
+    )
     max_queue: PositiveInt = Field(256, description="Calls that may wait, over all tenants.")
     max_queue_per_tenant: PositiveInt = Field(64, description="Calls of one tenant that may wait.")
     max_connections_rpcs: PositiveInt = Field(1024, description="Last-ditch cap of gRPC itself on concurrent calls.")

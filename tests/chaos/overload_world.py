@@ -106,7 +106,7 @@ async def open_overload_stack(folder: Path) -> AsyncIterator[OverloadStack]:
         regions=(RegionSpec(region_id=REGION, jurisdiction="us"),),
         learners=False,
         settings={
-            "routing": common | {"MAX_CONCURRENCY": str(SLOTS), "MAX_QUEUE": "2000"} | PINNED,
+            "routing": common | {"MAX_CONCURRENCY": str(SLOTS), "MAX_QUEUE": "2000", "RESERVED_SLOTS": "1"} | PINNED,
             **dict.fromkeys(("retrieval", "rerank", "inference", "admission"), common),
             "control": common | {"CHANGE_FREEZE": "false"},
         },
