@@ -1,8 +1,8 @@
 """A limiter that asks Redis every time, as one would write it first: what the admission service is compared with.
 
 The same server stages, credentials and contract as the real one, with no permits, no day counts and no breaker. Each
-`Admit` is a token-bucket script in Redis for the tier and the region, and one for the tenant: their keys lie in different
-slots of a cluster, so that is two round trips. With `LEVELS=1` it knows tenants alone, and promises less than the real
+`Admit` is a token-bucket script in Redis for the tier and the region, and one for the tenant: their keys lie in
+different slots of a cluster, so that is two round trips. With `LEVELS=1` it knows tenants alone, and promises less than the real
 one does. `python -m tests.bench.naive_admission`, settings by `TRUNKLINE_NAIVE_...`.
 """
 
