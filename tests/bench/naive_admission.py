@@ -2,8 +2,8 @@
 
 The same server stages, credentials and contract as the real one, with no permits, no day counts and no breaker. Each
 `Admit` is a token-bucket script in Redis for the tier and the region, and one for the tenant: their keys lie in
-different slots of a cluster, so that is two round trips. With `LEVELS=1` it knows tenants alone, and promises less than the real
-one does. `python -m tests.bench.naive_admission`, settings by `TRUNKLINE_NAIVE_...`.
+different slots of a cluster, so that is two round trips. With `LEVELS=1` it knows tenants alone, and promises less than
+the real one does. `python -m tests.bench.naive_admission`, settings by `TRUNKLINE_NAIVE_...`.
 """
 
 from __future__ import annotations
