@@ -19,6 +19,7 @@ from trunkline_admission.quota import Grant, Limits, Period, QuotaSource, Refusa
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_mesh.errors import DomainError
 from trunkline_mesh.limiter import CapacityLimiter
+from trunkline_mesh.rank_lane import RankLane
 from trunkline_tiers import default_tiers, rank_table
 
 TIERS = default_tiers()
@@ -37,8 +38,8 @@ class BrokenLimiter(CapacityLimiter):
 
     fault = ""
 
-    def _fits(self, cost: int) -> bool:
-        return True if self.fault == "all" else super()._fits(cost)
+    def _fits(self, lane: RankLane, tenant: str, cost: int) -> bool:
+        return True if self.fault == "all" else super()._fits(lane, tenant, cost)
 
     def _dispatch(self) -> None:
         if self.fault != "deaf":
