@@ -30,8 +30,8 @@ DOCUMENTS: Final = (
     Document("volcano", "A volcano throws out lava and ash."),
     Document("glacier", "A glacier is a river of ice in the mountains."),
 )
-SLOTS: Final = 11
-DELAY_S: Final = 0.18
+SLOTS: Final = 14
+DELAY_S: Final = 0.22
 DEADLINES_S: Final = {"free": 5.0, "pro": 2.0, "enterprise": 2.0}
 FREE_FLOODERS: Final = 500
 WRITERS: Final = 4
