@@ -9,6 +9,7 @@ from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.token import MapToken, decode
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import MapNotReady, MapTokenInvalid, StaleMap
+from trunkline_mesh.parking import parked
 
 RETRY_DELAY_S: Final = 0.2
 """Told to callers of a map that is behind or not loaded: most catch up sooner."""
@@ -42,9 +43,9 @@ class MapSource(Protocol):
     async def at_least(self, map_token: bytes, deadline: Deadline) -> MapSnapshot:
         """Return a map that reflects the token, waiting for it within the deadline; `b""` asks for the current one.
 
-        The first load is awaited for FIRST_LOAD_WAIT_S, within FIRST_LOAD_SHARE of the time that is left. Raises
-        MapNotReady, MapTokenInvalid for garbage and for a token of another epoch, and StaleMap at the
-        deadline.
+        A call that waits gives its slot of the server back meanwhile (`trunkline_mesh.parking`), and may be refused it
+        afterwards. The first load is awaited for FIRST_LOAD_WAIT_S, within FIRST_LOAD_SHARE of the time that is left.
+        Raises MapNotReady, MapTokenInvalid for garbage and for a token of another epoch, and StaleMap at the deadline.
         """
 
 
@@ -90,6 +91,13 @@ class MapHolder:
     async def at_least(self, map_token: bytes, deadline: Deadline) -> MapSnapshot:
         """As `MapSource.at_least`."""
         wanted = decode(map_token) if map_token else None
+        current = self._current
+        if current is not None and (wanted is None or _reflects(current, wanted)):
+            return current
+        async with parked():
+            return await self._awaited(wanted, deadline)
+
+    async def _awaited(self, wanted: MapToken | None, deadline: Deadline) -> MapSnapshot:
         if self._current is None:
             await self.wait_ready(min(FIRST_LOAD_WAIT_S, deadline.remaining_s() * FIRST_LOAD_SHARE))
         current = self.snapshot

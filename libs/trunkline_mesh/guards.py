@@ -194,6 +194,7 @@ def capacity_stage(method: MethodStages, inner: Handler) -> Handler:
         )
         async with slot as waited_s:
             scope.queue_wait_s = waited_s
+            scope.slot = slot
             return await inner(request, context)
 
     return admitted

@@ -21,6 +21,7 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded
 from trunkline_mesh.hold_time import MIN_PREDICTED_WAIT_S, HoldTime
 from trunkline_mesh.limiter_stats import LimiterStats
+from trunkline_mesh.parking import ParkedCalls
 from trunkline_mesh.preemption import UNITS_PER_SLOT, Preemption
 from trunkline_mesh.rank_lane import RankLane
 from trunkline_mesh.rank_queue import RankQueue
@@ -66,6 +67,7 @@ class CapacityLimiter:
         table = table if table is not None else rank_table(default_tiers())
         self.clock: Final = clock
         self.stats: Final = LimiterStats()
+        self.parked: Final = ParkedCalls()
         self._max_units: Final = max_concurrency * UNITS_PER_SLOT
         self._max_queue_per_tenant: Final = max_queue_per_tenant
         self._reserved: Final = reserved_slots * UNITS_PER_SLOT
@@ -149,9 +151,14 @@ class CapacityLimiter:
         self.stats.at_once += 1
         return True
 
-    async def take_in_turn(self, lane: RankLane, tenant: str, cost: int, deadline: Deadline, now_s: float) -> float:
-        """Wait for `cost` units and return the time at which they were taken; raises as `slot` says."""
-        waiter = self._enqueue(lane, tenant, cost, deadline.at_s - now_s, now_s)
+    async def take_in_turn(
+        self, lane: RankLane, tenant: str, cost: int, deadline: Deadline, now_s: float, *, resumed: bool = False
+    ) -> float:
+        """Wait for `cost` units and return the time at which they were taken; raises as `slot` says.
+
+        A call that is `resumed` was let in before: no bound of the queue keeps it out.
+        """
+        waiter = self._enqueue(lane, tenant, cost, deadline.at_s - now_s, now_s, resumed=resumed)
         timer = asyncio.get_running_loop().call_later(waiter.expires_at_s - now_s, self._give_up, waiter)
         try:
             refusal = await waiter.turn
@@ -173,13 +180,18 @@ class CapacityLimiter:
 
     def give_back(self, slot: Slot, held_s: float, exc_type: type[BaseException] | None) -> None:
         """Take back the units of a call that held them for `held_s` seconds and ended with `exc_type`; serve others."""
-        cost = slot.cost
-        if not cost:
+        if not slot.cost:
             return
         if self._hold.learn(held_s) and self._adaptive is not None:
             self._adapt(self._adaptive, slot.kind, held_s, exc_type)
-        self._in_use -= cost
-        slot.lane.give_back(slot.tenant, cost)
+        self.free(slot)
+
+    def free(self, slot: Slot) -> None:
+        """Take the units of a call back without learning from it, and serve others."""
+        if not slot.cost:
+            return
+        self._in_use -= slot.cost
+        slot.lane.give_back(slot.tenant, slot.cost)
         if len(self._queue):
             self._dispatch()
 
@@ -199,11 +211,11 @@ class CapacityLimiter:
         free = self._capacity - self._in_use - cost
         return free >= self._reserved or (free >= 0 and lane.has_part(tenant, cost)) or not self._in_use
 
-    def _enqueue(self, lane: RankLane, tenant: str, cost: int, left_s: float, now_s: float) -> Waiter:
+    def _enqueue(self, lane: RankLane, tenant: str, cost: int, left_s: float, now_s: float, *, resumed: bool) -> Waiter:
         queue, promised = self._queue, lane.is_promised_in_turn(cost)
         length = lane.queue.length_of(tenant)
         behind_own = length > 0
-        if length >= self._max_queue_per_tenant:
+        if length >= self._max_queue_per_tenant and not resumed:
             raise self._overloaded(lane, behind_own=behind_own)
         mean_s = self._hold.to_serve_s(queue.units_ahead(lane, tenant, cost), self._capacity)
         if promised:
@@ -213,8 +225,10 @@ class CapacityLimiter:
             self.stats.unreachable += 1
             lane.refuse(behind_own=behind_own)
             raise DeadlineUnreachable(retry_delay_s=self._hold.come_back_s(mean_s - half_s))
-        self._make_room_for(lane, tenant, cost, now_s, behind_own=behind_own)
-        predicted_s = max(MIN_PREDICTED_WAIT_S, PREDICTION_HEADROOM * mean_s)
+        if not resumed:
+            self._make_room_for(lane, tenant, cost, now_s, behind_own=behind_own)
+        # Calls that began together end together: however short the line, the next one may take a whole hold.
+        predicted_s = max(MIN_PREDICTED_WAIT_S, self._hold.mean_s, PREDICTION_HEADROOM * mean_s)
         at_half = promised or half_s <= predicted_s  # what is promised comes, if its deadline allows
         patience_s = half_s if at_half else predicted_s
         waiter = Waiter(

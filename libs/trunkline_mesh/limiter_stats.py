@@ -33,7 +33,8 @@ class Tally:
 
 @dataclass(slots=True)
 class LimiterStats:
-    """Calls since the start, by what became of them. Each call that asked for a slot is counted in one field."""
+    """Calls since the start, by what became of them. Each call that asked for a slot is counted in one field;
+    one that was parked asked twice."""
 
     at_once: int = 0
     after_wait: int = 0

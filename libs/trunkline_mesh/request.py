@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import CredentialMissing, TenantMismatch
@@ -54,6 +54,22 @@ class Principal:
         return role in self.roles
 
 
+class HeldSlot(Protocol):
+    """What a request holds of its server's capacity; trunkline_mesh.slot.Slot is one."""
+
+    def is_of_this_task(self) -> bool:
+        """Return True in the request's own task while the slot is held."""
+        ...
+
+    def park(self) -> None:
+        """Give it back for a while; raises Overloaded, still holding it, if too many do."""
+        ...
+
+    async def resume(self) -> float:
+        """Take it again; return the seconds waited for it."""
+        ...
+
+
 @dataclass(slots=True)
 class RequestScope:
     """One request under way."""
@@ -71,6 +87,8 @@ class RequestScope:
     """Rank of the request among those who share servers, once it is known; told to every further hop."""
     queue_wait_s: float = 0.0
     """Time spent waiting for a slot of this server."""
+    slot: HeldSlot | None = field(default=None, repr=False)
+    """What it holds of this server's capacity, while it is served; `parking` gives it back for a while."""
     noted: bool = False
     """True once an account of calls has taken this one upon itself: who listens to refusals leaves it alone then."""
 
@@ -81,6 +99,11 @@ _SCOPE: ContextVar[RequestScope] = ContextVar("trunkline_request")
 def current_request() -> RequestScope:
     """Return the scope of the request being served; raise LookupError outside of one."""
     return _SCOPE.get()
+
+
+def request_or_none() -> RequestScope | None:
+    """Return the scope of the request being served; None outside of one."""
+    return _SCOPE.get(None)
 
 
 def enter_request(scope: RequestScope) -> None:

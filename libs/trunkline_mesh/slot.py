@@ -19,7 +19,10 @@ class Slot:
     __slots__ = (
         "_cancelling",
         "_deadline",
+        "_held_s",
+        "_holds",
         "_limiter",
+        "_parked",
         "_preempted",
         "_preemptible",
         "_started_s",
@@ -49,6 +52,10 @@ class Slot:
         self._deadline = deadline
         self._preemptible = preemptible and cost > 0
         self._preempted = False
+        self._holds = False
+        self._parked = False
+        self._held_s = 0.0
+        """Before it was parked."""
         self._started_s = 0.0
 
     async def __aenter__(self) -> float:
@@ -56,25 +63,59 @@ class Slot:
 
         Raises Overloaded, DeadlineUnreachable or DeadlineExceeded, holding nothing.
         """
+        self._task = asyncio.current_task()
+        return await self._take(resumed=False)
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Give the slots back. Raises Preempted if that, and nothing else, is what ended the call."""
+        if self._holds:
+            self._held_s += self._let_go()
+            self._limiter.give_back(self, self._held_s, exc_type)
+        elif self._parked:
+            self._limiter.parked.leave(self.tenant)
+        if self._preempted:
+            self._take_back_the_cancellation(exc_type)
+
+    def is_of_this_task(self) -> bool:
+        """Return True in the call's own task while it holds its slots: what it has started beside uses them, too."""
+        return self._holds and self._task is asyncio.current_task()
+
+    def park(self) -> None:
+        """Give the slots back while the call waits for something that costs this server nothing; see `parking`.
+
+        Raises Overloaded, still holding them, if too many calls do so.
+        """
+        self._limiter.parked.enter(self.tenant)
+        self._parked = True
+        self._held_s += self._let_go()
+        self._limiter.free(self)
+
+    async def resume(self) -> float:
+        """Take the slots of a parked call again, and return the seconds waited for them; raises as entering does."""
+        self._parked = False
+        self._limiter.parked.leave(self.tenant)
+        return await self._take(resumed=True)
+
+    async def _take(self, *, resumed: bool) -> float:
         limiter = self._limiter
         now_s = limiter.clock()
         if limiter.try_take(self.lane, self.tenant, self.cost, self._deadline.at_s, now_s):
             self._started_s = now_s
         else:
-            self._started_s = await limiter.take_in_turn(self.lane, self.tenant, self.cost, self._deadline, now_s)
+            self._started_s = await limiter.take_in_turn(
+                self.lane, self.tenant, self.cost, self._deadline, now_s, resumed=resumed
+            )
+        self._holds = True
         if self._preemptible:
-            self._task = asyncio.current_task()
             limiter.preemption.started(self)
         return self._started_s - now_s
 
-    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        """Give the slots back. Raises Preempted if that, and nothing else, is what ended the call."""
-        limiter = self._limiter
+    def _let_go(self) -> float:
+        """Note that it runs no more, and return for how many seconds it did since it took its slots."""
+        self._holds = False
         if self._preemptible:
-            limiter.preemption.ended(self)
-        limiter.give_back(self, limiter.clock() - self._started_s, exc_type)
-        if self._preempted:
-            self._take_back_the_cancellation(exc_type)
+            self._limiter.preemption.ended(self)
+        return self._limiter.clock() - self._started_s
 
     def can_end(self) -> bool:
         """Return False if the call's task ends anyway, or cannot be cancelled from here.

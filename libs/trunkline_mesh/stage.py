@@ -14,6 +14,7 @@ from trunkline_mesh.drain import Drain
 from trunkline_mesh.errors import DomainError
 from trunkline_mesh.identity import TokenVerifier
 from trunkline_mesh.method_policy import MethodPolicy
+from trunkline_mesh.request import HeldSlot
 from trunkline_mesh.trailers import AnswerTrailers
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -21,13 +22,17 @@ Handler: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 """Takes `(request, context)`; returns the response, or None where it wrote a stream itself."""
 
 
+class CallSlot(HeldSlot, AbstractAsyncContextManager[float], Protocol):
+    """A slot as a context: entering it waits and gives the seconds waited."""
+
+
 class Limiter(Protocol):
     """What the capacity stage needs; trunkline_mesh.limiter.CapacityLimiter has it."""
 
     def slot(
         self, *, tenant: str, rank: int, weight: float, deadline: Deadline, kind: str, preemptible: bool
-    ) -> AbstractAsyncContextManager[float]:
-        """Wait for a slot, hold it for the context's time, yield the seconds waited."""
+    ) -> CallSlot:
+        """Return a slot that is waited for on entering, and held for the context's time."""
         ...
 
 

@@ -324,6 +324,7 @@ async def test_a_malformed_entry_is_told_and_can_be_removed(control: Control) ->
     """Reading it is a defect of ours, removing it repairs the map, and it counts as a user of anything."""
     op = control.operator
     await furnish(op)
+    assert await control.watcher.wait_ready(20)  # its status has nothing to tell before
     key = MapKey(Kind.COLLECTION, "acme", "docs").encode()
     await control.store.commit(Transaction(puts={key: b"\xff\xff"}), timeout_s=5)
     get = collection_pb.GetCollectionRequest(tenant_id="acme", collection_id="docs")

@@ -13,6 +13,8 @@ from trunkline_map.testing import StaticMap, static_map, static_snapshot, tenant
 from trunkline_map.token import encode
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import MapNotReady, MapTokenInvalid, StaleMap
+from trunkline_mesh.limiter import CapacityLimiter
+from trunkline_mesh.request import RequestScope, enter_request
 
 
 async def test_no_token_asks_for_the_current_map() -> None:
@@ -165,3 +167,28 @@ async def test_the_first_map_wakes_those_who_wait_for_it() -> None:
     maps.publish(static_snapshot())
 
     assert await waiting
+
+
+async def test_who_waits_for_the_map_holds_no_slot_of_its_server() -> None:
+    """Tokens that are ahead, or of a future that never comes, keep nobody else from being served."""
+    maps = static_map(tenant("a", "eu"))
+    limiter = CapacityLimiter(max_concurrency=1, max_queue=0, max_queue_per_tenant=0)
+    deadline = Deadline.after(10)
+    enter_request(scope := RequestScope("id", 1, "/a.B/C", deadline, deadline_capped=False))
+
+    async def ahead() -> int:
+        slot = limiter.slot(tenant="a", rank=0, weight=1.0, deadline=deadline)
+        async with slot:
+            scope.slot = slot
+            revision = (await maps.at_least(encode(maps.snapshot.epoch, 2), deadline)).revision
+            assert limiter.slots_in_use == 1
+            return revision
+
+    waiting = asyncio.ensure_future(ahead())
+    await asyncio.sleep(0)
+    async with limiter.slot(tenant="b", rank=0, weight=1.0, deadline=deadline):
+        pass
+    maps.put(tenant("b", "eu"))
+
+    assert await waiting == 2
+    assert limiter.slots_in_use == 0

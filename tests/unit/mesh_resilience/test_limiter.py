@@ -74,6 +74,18 @@ def test_weight_zero_neither_waits_nor_holds() -> None:
     play(scenario)
 
 
+def test_a_short_line_waits_for_calls_that_began_together() -> None:
+    """None of many slots comes free before all of them do, so the mean between two ends predicts too little."""
+
+    async def scenario(world: World) -> None:
+        running = [world.spawn(takes_s=0.05) for _ in range(64)]
+        await asyncio.sleep(0.001)
+        assert await world.work() == pytest.approx(0.049)
+        await asyncio.gather(*running)
+
+    play(scenario, max_concurrency=64)
+
+
 def test_a_full_line_of_a_tenant_is_refused_at_once() -> None:
     """With when to come back; other tenants may still wait."""
 
