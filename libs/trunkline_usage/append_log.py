@@ -1,27 +1,30 @@
-"""The writing of an append-only log: one writer, whole lines, each handed to the kernel before `append` returns.
+"""The writing of an append-only log: one writer, whole lines, each handed to the kernel before its answer leaves.
 
 What was handed over survives the end of the process, `kill -9` included. A power loss may take what was not synced yet:
 at most `SYNC_EVERY_S` and the bytes of that time; see `GroupSync`.
+
+A line is written by its caller, in the event loop: that takes some microseconds, and handing it to a thread and back
+some hundred on an idle machine and many milliseconds on a busy one. What may keep the loop waiting is left to the
+thread: beginning a file, and everything while the disk stalls.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from trunkline_mesh import metrics
 from trunkline_mesh.logs import get_logger
 from trunkline_usage.backlog import Backlog
-from trunkline_usage.segments import Header, Segment, segment_name, segments_of
+from trunkline_usage.disk_pace import DiskPace
+from trunkline_usage.segment_writer import LogSpec, SegmentWriter
 
-_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+WAIT_S: Final = 0.05
+"""How long an answer waits for its line while the thread writes; then it leaves with the line in memory alone."""
 
 _FAILURES: Final = metrics.counter(
     "usage_journal_failures", "Writes and syncs of usage journals and search audits that failed.", ("log",)
@@ -33,42 +36,38 @@ _LOST: Final = metrics.counter(
 log = get_logger("usage")
 
 
-@dataclass(frozen=True, slots=True)
-class LogSpec:
-    """What a log is, and when it begins its next file."""
-
-    log: str
-    replica: str
-    region: str
-    jurisdiction: str
-    segment_bytes: int
-    """A file that has reached this is followed by another."""
-    period_s: int
-    """So is one that was begun in an earlier period of the Unix time."""
-
-
 class AppendLog:
-    """Writes one folder, whose lock the caller holds. `append` is for one thread; `flush` and `sync` for another."""
+    """Writes one folder, whose lock the caller holds.
+
+    `append` and `written` are for one thread, `flush` and `sync` for another. Until `stir` is set there is no other,
+    and `append` writes everything by itself.
+    """
 
     def __init__(
-        self, folder: Path, spec: LogSpec, *, number: int, journal: str, now: Callable[[], float] = time.time
+        self,
+        folder: Path,
+        spec: LogSpec,
+        *,
+        number: int,
+        journal: str,
+        now: Callable[[], float] = time.time,
+        pace: DiskPace | None = None,
     ) -> None:
         """Go on in `folder`, with a segment of its own; `number` is that of the next line."""
-        self._folder = folder
-        self._spec = spec
-        self._now = now
-        self._journal = journal or secrets.token_hex(8)
-        self._last = segments[-1] if (segments := segments_of(folder, spec.log)) else None
+        self._name = spec.log
+        self._writer = SegmentWriter(folder, spec, journal, now)
+        self._pace = pace or DiskPace(spec.log)
         self._lock = threading.Lock()
-        self._fd = -1
-        self._size = 0
-        self._period = 0
-        self._retired: list[int] = []
-        self._new_name = False
+        """Of all state. Whoever writes to a disk that may stall does not hold it: see `flush`."""
         self._backlog = Backlog()
+        self._stuck_since_s = 0.0
+        """Since when the backlog has not become shorter; monotonic."""
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._synced = True
-        self.stir: Callable[[], None] = lambda: None
-        """Called after something was written that is not synced."""
+        self.failing = False
+        """True while the disk takes no lines."""
+        self.stir: Callable[[], None] | None = None
+        """Called after something was appended that is not written, or not synced."""
         self.unsynced_bytes = 0
         self.next_number = number
         """Of the next line. It is used up by a line that is lost, too, so that its absence shows."""
@@ -77,18 +76,29 @@ class AppendLog:
 
     @property
     def healthy(self) -> bool:
-        """False while lines wait for the disk, or the last sync failed."""
-        return self._synced and not self._backlog
+        """False while lines have to wait for the disk, or the last sync failed."""
+        return self._synced and not self.failing and not self._stuck()
+
+    @property
+    def waiting(self) -> bool:
+        """True while lines are in memory alone."""
+        return bool(self._backlog)
+
+    @property
+    def files_begun(self) -> int:
+        """How many files were begun since the log was opened."""
+        return self._writer.begun
 
     def append(self, line: bytes) -> bool:
-        """Hand a line, with its end, to the kernel; keep it in memory if the disk takes none. False if it is lost.
+        """Hand a line, with its end, to the kernel, or to the thread; False if it is lost, for there is no room.
 
         It counts as the line `next_number` in any case.
         """
         with self._lock:
             taken = self._take(line)
             self.next_number += 1
-        self.stir()
+        if self.stir is not None:
+            self.stir()
         return taken
 
     def lose(self) -> None:
@@ -97,38 +107,53 @@ class AppendLog:
             self._lose()
             self.next_number += 1
 
+    async def written(self) -> None:
+        """Wait until all lines so far are with the kernel; usually they are.
+
+        Returns without that where the disk takes none, and after `WAIT_S` in which it took none.
+        """
+        if not self._backlog:
+            return
+        with self._lock:
+            left_s = self._stuck_since_s + WAIT_S - time.monotonic()
+            if not self._backlog or self.failing or left_s <= 0:
+                return
+            future = asyncio.get_running_loop().create_future()
+            self._waiters.append((self.next_number, future))
+        await asyncio.wait((future,), timeout=left_s)
+
     def flush(self) -> None:
         """Try to write what waits in memory. Raises nothing."""
-        while self._backlog:
+        while True:
             with self._lock:
                 some = self._backlog.first()
-                try:
-                    self._write(b"".join(each.line for each in some), some[0].number)
-                except OSError as exc:
-                    self._failed(exc)
-                    return
+            if not some:
+                return
+            # Without the lock, so that nobody waits for this disk: while lines wait, only this thread writes.
+            try:
+                self._write(b"".join(each.line for each in some), some[0].number)
+            except OSError as exc:
+                self._failed(exc, writing=True)
+                return
+            with self._lock:
                 self._backlog.drop(len(some))
-            if not self._backlog:
-                log.info("a usage log is written again", name=self._spec.log, count=self.lost)
+                self._stuck_since_s = time.monotonic()
+                self._wake(some[-1].number)
 
     def sync(self) -> None:
         """Make what was written durable, and close files that are done. Raises nothing."""
         with self._lock:
-            done, self._retired = self._retired, []
-            fd, new_name, self.unsynced_bytes = self._fd, self._new_name, 0
-            self._new_name = False
+            unsynced, self.unsynced_bytes = self._writer.unsynced(), 0
+        self._pace.sync_begins()
         try:
-            _sync_and_close(done)
-            if fd >= 0:
-                os.fdatasync(fd)
-            if new_name:
-                _sync_folder(self._folder)
+            unsynced.sync()
         except OSError as exc:
-            self._failed(exc)
-            self._synced = False
+            self._failed(exc, writing=False)
             with self._lock:
-                self._retire()  # what the kernel keeps of this file is not known any more: go on in another
+                self._writer.retire()  # what the kernel keeps of this file is not known any more: go on in another
             return
+        finally:
+            self._pace.sync_ends()
         self._synced = True
 
     def close(self) -> None:
@@ -138,101 +163,61 @@ class AppendLog:
             for _ in range(len(self._backlog)):
                 self._lose()
             self._backlog = Backlog()
-            self._retire()
+            self._writer.retire()
         self.sync()
 
     def _take(self, line: bytes) -> bool:
-        if not self._backlog:
+        alone = self.stir is None
+        if not self._backlog and (alone or (not self._writer.begins() and self._pace.quick())):
             try:
                 self._write(line, self.next_number)
             except OSError as exc:
-                self._failed(exc)
+                self._failed(exc, writing=True)
             else:
                 return True
+        if not self._backlog:
+            self._stuck_since_s = time.monotonic()
         if self._backlog.add(self.next_number, line):
             return True
         self._lose()
         return False
 
+    def _write(self, lines: bytes, number: int) -> None:
+        since_s = self._pace.now()
+        try:
+            self._writer.write(lines, number)
+        finally:
+            self._pace.wrote(since_s)
+        self.unsynced_bytes += len(lines)
+        if self.failing:
+            self.failing = False
+            log.info("a usage log is written again", name=self._name, count=self.lost)
+
+    def _wake(self, number: int) -> None:
+        """Wake those who wait for lines up to that one."""
+        woken = [future for before, future in self._waiters if before <= number + 1]
+        self._waiters = [each for each in self._waiters if each[0] > number + 1]
+        if woken:
+            woken[0].get_loop().call_soon_threadsafe(_resolve, woken)
+
+    def _stuck(self) -> bool:
+        return bool(self._backlog) and time.monotonic() - self._stuck_since_s >= WAIT_S
+
     def _lose(self) -> None:
         self.lost += 1
-        _LOST.labels(self._spec.log).inc()
+        _LOST.labels(self._name).inc()
 
-    def _write(self, lines: bytes, number: int) -> None:
-        """Write whole lines, the first of which has that number. Raises OSError; then none of them is in the file."""
-        now_s = self._now()
-        if self._fd < 0 or self._size >= self._spec.segment_bytes or int(now_s) // self._spec.period_s != self._period:
-            self._begin(now_s, number)
-        try:
-            _write_whole(self._fd, lines)
-        except OSError:
-            self._cut()
-            raise
-        self._size += len(lines)
-        self.unsynced_bytes += len(lines)
-
-    def _cut(self) -> None:
-        """Take back what was written in part; go on in another file where that fails, too."""
-        try:
-            os.ftruncate(self._fd, self._size)
-        except OSError:
-            self._retire()
-
-    def _begin(self, now_s: float, number: int) -> None:
-        begun_s = max(int(now_s), self._last.begun_s if self._last else 0)  # also where the clock was set back
-        following = self._last.number + 1 if self._last else 1
-        spec = self._spec
-        header = Header(
-            log=spec.log,
-            journal=self._journal,
-            number=following,
-            first=number,
-            replica=spec.replica,
-            region=spec.region,
-            jurisdiction=spec.jurisdiction,
-            begun=datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds"),
-        ).line()
-        path = self._folder / segment_name(spec.log, begun_s, following)
-        fd = os.open(path, _FLAGS, 0o600)
-        try:
-            _write_whole(fd, header)
-        except OSError:
-            os.close(fd)
-            path.unlink(missing_ok=True)
-            raise
-        self._retire()
-        self._fd, self._size, self._period, self._new_name = fd, len(header), int(now_s) // spec.period_s, True
-        self._last = Segment(path, following, begun_s)
-
-    def _retire(self) -> None:
-        if self._fd >= 0:
-            self._retired.append(self._fd)
-            self._fd = -1
-
-    def _failed(self, exc: OSError) -> None:
-        _FAILURES.labels(self._spec.log).inc()
-        if self.healthy:
-            log.error("a usage log is not written", name=self._spec.log, error_type=type(exc).__name__)
+    def _failed(self, exc: OSError, *, writing: bool) -> None:
+        _FAILURES.labels(self._name).inc()
+        if self._synced and not self.failing:
+            log.error("a usage log is not written", name=self._name, error_type=type(exc).__name__)
+        if writing:
+            self.failing = True
+        else:
+            self._synced = False
 
 
-def _sync_and_close(fds: Sequence[int]) -> None:
-    try:
-        for fd in fds:
-            os.fdatasync(fd)
-    finally:
-        for fd in fds:
-            os.close(fd)
-
-
-def _write_whole(fd: int, data: bytes) -> None:
-    # A disk that has room for a part has none for the rest: trying on would only end in the error that this is.
-    if os.write(fd, data) != len(data):
-        raise OSError("the disk took a part only")
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

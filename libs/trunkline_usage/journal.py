@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from trunkline_usage.append_log import AppendLog, LogSpec, log
+from trunkline_usage.append_log import AppendLog, log
 from trunkline_usage.group_sync import GroupSync
 from trunkline_usage.records import MAX_LINE_BYTES, UsageRecord, line_of, record_of
+from trunkline_usage.segment_writer import LogSpec
 from trunkline_usage.segments import HeaderError, read_header, segments_of, whole_lines
 from trunkline_usage.writer_lock import writer_folder
 
@@ -34,7 +35,7 @@ class UsageJournal:
 
     @property
     def healthy(self) -> bool:
-        """False while records wait in memory because the disk takes none, or the last sync failed."""
+        """False while records wait in memory because the disk takes none or stalls, or the last sync failed."""
         return self._log.healthy
 
     @property
@@ -43,10 +44,11 @@ class UsageJournal:
         return self._log.lost
 
     def append(self, record: UsageRecord) -> None:
-        """Hand a record to the kernel; it is there even if this process is killed right afterwards.
+        """Hand a record to the kernel, or to the thread that does it where that may take time. Raises nothing.
 
-        Raises nothing. On a disk that takes none, records wait in memory, `backlog.MAX_BACKLOG_BYTES` of them, and
-        are written when it does again; beyond that they are lost, counted, and show as a gap in the numbers.
+        Before the answer leaves `written` is to be awaited: then the record is there even if this process is killed.
+        On a disk that takes none, records wait in memory, `backlog.MAX_BACKLOG_BYTES` of them, and are written when it
+        does again; beyond that they are lost, counted, and show as a gap in the numbers.
         """
         try:
             line = line_of(record, self._log.next_number)
@@ -57,6 +59,10 @@ class UsageJournal:
                 log.error("a usage record cannot be written; a defect of its maker", error_type=type(exc).__name__)
             return
         self._log.append(line)
+
+    async def written(self) -> None:
+        """Wait until the kernel has all records so far, at most `append_log.WAIT_S`; usually it has them."""
+        await self._log.written()
 
 
 @asynccontextmanager

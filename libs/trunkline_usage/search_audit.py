@@ -3,46 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
-from trunkline_usage.append_log import AppendLog, LogSpec, log
+from trunkline_usage.append_log import AppendLog
+from trunkline_usage.day_salts import DAY_S, DaySalts
 from trunkline_usage.group_sync import GroupSync
 from trunkline_usage.journal import REPLICA, closed, resume
-from trunkline_usage.salts import SALT_BYTES, Salts, hash_of
-from trunkline_usage.search_lines import ALLOWED, GENESIS, SearchLine, chain_hash, line_of, search_line_of, time_of
+from trunkline_usage.salts import Salts, hash_of
+from trunkline_usage.search_lines import (
+    ALLOWED,
+    GENESIS,
+    SEARCHES,
+    SearchLine,
+    chain_hash,
+    line_of,
+    search_line_of,
+    time_of,
+)
+from trunkline_usage.search_tending import SearchTending
+from trunkline_usage.segment_writer import LogSpec
 from trunkline_usage.writer_lock import writer_folder
 
-SEARCHES: Final = "searches"
-"""Name of the log, and beginning of its files' names."""
 SEGMENT_BYTES: Final = 64 << 20
-PERIOD_S: Final = 86_400
+PERIOD_S: Final = DAY_S
 """A file holds one day at most, in UTC, as a salt does."""
 KEEP_SALT_DAYS: Final = 30
+KEEP_DAYS: Final = 400
 
 
 class SearchAudit:
     """Appends lines. For one thread; get it from `open_search_audit`."""
 
     def __init__(
-        self, writing: AppendLog, salts: Salts, *, previous: str = GENESIS, now: Callable[[], float] = time.time
+        self, writing: AppendLog, salts: DaySalts, *, previous: str = GENESIS, now: Callable[[], float] = time.time
     ) -> None:
         """Write to `writing`, after the line with the hash `previous`."""
         self._log = writing
         self._salts = salts
         self._previous = previous
         self._now = now
-        self._day = -1
-        self._salt = b""
 
     @property
     def healthy(self) -> bool:
-        """False while lines wait in memory because the disk takes none, or the last sync failed."""
+        """False while lines wait in memory because the disk takes none or stalls, or the last sync failed."""
         return self._log.healthy
 
     @property
@@ -62,14 +69,15 @@ class SearchAudit:
         outcome: str,
         request_id: str,
     ) -> None:
-        """Hand a line to the kernel; it is there even if this process is killed right afterwards. Raises nothing.
+        """Hand a line to the kernel, or to the thread that does it where that may take time. Raises nothing.
 
-        `caller` is the credential's subject, empty for none; `query` the text or None. Both are kept as hashes alone.
-        `outcome` is `ALLOWED`, or the name of the reason for which the search was denied or failed. On a disk that
-        takes no lines they wait in memory as those of `UsageJournal` do.
+        Once `written` was awaited it is there even if this process is killed. `caller` is the credential's subject,
+        empty for none; `query` the text or None. Both are kept as hashes alone. `outcome` is `ALLOWED`, or the name of
+        the reason for which the search was denied or failed. On a disk that takes no lines they wait in memory as
+        those of `UsageJournal` do.
         """
         now_s = self._now()
-        salt = self._salt_of(int(now_s) // PERIOD_S)
+        salt = self._salts.of(now_s)
         text = line_of(
             SearchLine(
                 number=self._log.next_number,
@@ -89,22 +97,9 @@ class SearchAudit:
         if self._log.append(text + b"\n"):
             self._previous = chain_hash(text)
 
-    def _salt_of(self, day: int) -> bytes:
-        if day != self._day:
-            self._salt = self._new_day(datetime.fromtimestamp(day * PERIOD_S, UTC).date())
-            self._day = day
-        return self._salt
-
-    def _new_day(self, today: date) -> bytes:
-        """Return the day's salt and destroy those whose time is over; once a day."""
-        try:
-            salt = self._salts.ensure(today)
-            self._salts.destroy_old(today)
-        except OSError as exc:
-            # Lines go on, with hashes that only this process can tie together, until its end or the day's.
-            log.error("the day's salt cannot be kept", name=SEARCHES, error_type=type(exc).__name__)
-            return secrets.token_bytes(SALT_BYTES)
-        return salt
+    async def written(self) -> None:
+        """Wait until the kernel has all lines so far, at most `append_log.WAIT_S`; usually it has them."""
+        await self._log.written()
 
 
 @asynccontextmanager
@@ -115,23 +110,27 @@ async def open_search_audit(
     region: str = "",
     jurisdiction: str = "",
     keep_salt_days: int = KEEP_SALT_DAYS,
+    keep_days: int = KEEP_DAYS,
     segment_bytes: int = SEGMENT_BYTES,
     now: Callable[[], float] = time.time,
 ) -> AsyncIterator[SearchAudit]:
     """Open the audit of this process in `root/REPLICA`, with the salts in `root/salts`, and close it at the end.
 
-    `keep_salt_days`: how many days after its own a day's salt is kept, 0 and more. Raises as `open_usage_journal` does.
+    `keep_salt_days`: how many days after its own a day's salt is kept, 0 and more. `keep_days`: how many days after
+    their own lines are kept, of all writers of `root`; 0 for ever. Raises as `open_usage_journal` does.
     """
-    if not REPLICA.fullmatch(replica) or keep_salt_days < 0:
+    if not REPLICA.fullmatch(replica) or keep_salt_days < 0 or keep_days < 0:
         raise ValueError("a replica's name has 1 to 63 letters, digits and `.-_`, and days are not negative")
     spec = LogSpec(SEARCHES, replica, region, jurisdiction, segment_bytes, PERIOD_S)
     with writer_folder(root, replica) as folder:
         number, journal, previous = await asyncio.to_thread(_resume, folder)
         writing = AppendLog(folder, spec, number=number, journal=journal, now=now)
-        sync = GroupSync(writing)
+        salts = DaySalts(Salts(root, keep_salt_days), now)
+        await asyncio.to_thread(salts.prepare)
+        sync = GroupSync(writing, SearchTending(root, writing, salts, keep_days, now))
         sync.start()
         try:
-            yield SearchAudit(writing, Salts(root, keep_salt_days), previous=previous, now=now)
+            yield SearchAudit(writing, salts, previous=previous, now=now)
         finally:
             await closed(sync)
 

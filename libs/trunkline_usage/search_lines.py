@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from trunkline_usage.records import DamagedLineError
 
+SEARCHES: Final = "searches"
+"""Name of the log, and beginning of its files' names."""
 ALLOWED: Final = "allowed"
 """Outcome of a search that was done; every other outcome is the reason for which it was denied."""
 GENESIS: Final = "0" * 64

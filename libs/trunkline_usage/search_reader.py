@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
 
 from trunkline_usage.records import DamagedLineError
 from trunkline_usage.salts import Salts, hash_of
 from trunkline_usage.scan import Problem
-from trunkline_usage.search_lines import GENESIS, MAX_LINE_BYTES, SearchLine, chain_hash, search_line_of
+from trunkline_usage.search_lines import GENESIS, MAX_LINE_BYTES, SEARCHES, SearchLine, chain_hash, search_line_of
 from trunkline_usage.segments import folders_with, segments_of, whole_lines
-
-SEARCHES: Final = "searches"
 
 
 @dataclass(frozen=True, slots=True)

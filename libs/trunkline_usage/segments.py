@@ -68,7 +68,7 @@ def segment_name(log: str, begun_s: int, number: int) -> str:
     return f"{log}-{datetime.fromtimestamp(begun_s, UTC).strftime(_TIME)}-{number:08d}.jsonl"
 
 
-def segments_of(folder: Path, log: str) -> Sequence[Segment]:
+def segments_of(folder: Path, log: str) -> list[Segment]:
     """Return the segments of one folder in their order; none if there is no folder."""
     found = []
     if folder.is_dir():

@@ -43,3 +43,18 @@ def writer_folder(root: Path, replica: str) -> Iterator[Path]:
             os.close(lock)
         return
     raise UsageBusyError(f"{root}: {MAX_FOLDERS} processes already write as {replica}")
+
+
+@contextmanager
+def unwritten(folder: Path) -> Iterator[bool]:
+    """Keep writers out of a folder until the end, and yield True; False where one is at work. Raises OSError."""
+    lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(lock)

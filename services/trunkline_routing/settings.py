@@ -85,6 +85,9 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
     search_audit_salt_days: int = Field(
         30, ge=0, le=3650, description="Days after which hashes in the audit can no longer be tied to anybody."
     )
+    search_audit_days: int = Field(
+        400, ge=0, le=36_500, description="Days after which lines of the audit of searches are removed; 0 for never."
+    )
     report_every_s: float = Field(
         1.0,
         ge=0.1,

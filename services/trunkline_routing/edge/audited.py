@@ -54,6 +54,9 @@ class Audit(Protocol):
     ) -> None:
         """Note one search; raises nothing."""
 
+    async def written(self) -> None:
+        """Wait until the notes so far survive this process, within some ten milliseconds; usually they do."""
+
 
 class Watch:
     """Makes a `Watched` for each request."""
@@ -77,7 +80,7 @@ class Watch:
 
 
 class Watched:
-    """One request from before it is parsed to its end; a context manager, used once."""
+    """One request from before it is parsed to its end; an async context manager, used once."""
 
     __slots__ = ("_began_s", "_collections", "_counts", "_queries", "_scope", "_watch", "answers")
 
@@ -94,18 +97,20 @@ class Watched:
         self.answers: Sequence[Answer] = ()
         """To be set to what was answered: one for each query."""
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         """Begin."""
         self._scope.noted = True  # allowed or refused, this one tells it
         return self
 
-    def __exit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:
-        """Count and note how it ended."""
+    async def __aexit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:
+        """Count and note how it ended, before an answer can leave."""
         tenant_id = (self._scope.principal.tenant_id if self._scope.principal is not None else None) or ""
         if self._counts:
             self._count(tenant_id, exc)
         if self._watch.audit is not None:
             self._note(self._watch.audit, tenant_id, exc)
+            if not isinstance(exc, asyncio.CancelledError):
+                await self._watch.audit.written()
 
     def _count(self, tenant_id: str, exc: BaseException | None) -> None:
         """Count what the map's tenants ask for. Of a batch no time is told: what is promised is one search's."""

@@ -98,6 +98,7 @@ async def open_books(settings: RoutingSettings, view: RegionView) -> AsyncIterat
                 name,
                 region=settings.region,
                 keep_salt_days=settings.search_audit_salt_days,
+                keep_days=settings.search_audit_days,
             )
             audit = await stack.enter_async_context(noting)
         yield build_books(settings, tiers, prices, view, journal=journal, audit=audit)

@@ -33,7 +33,10 @@ class Journal(Protocol):
         """False while the disk takes no records."""
 
     def append(self, record: UsageRecord) -> None:
-        """Hand a record to the kernel before it returns; raises nothing."""
+        """Hand a record to the kernel, or to a thread that does; raises nothing."""
+
+    async def written(self) -> None:
+        """Wait until the records so far survive this process, within some ten milliseconds; usually they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class Meter:
         *,
         digest: Callable[[], str],
     ) -> int:
-        """Write the record of one request, if it used anything, before its answer leaves; return what it cost.
+        """Write the record of one request, if it used anything; return what it cost. See `written`.
 
         `digest` is asked for the digest of the request's content where there is a record.
 
@@ -148,6 +151,11 @@ class Meter:
             )
             (_KEPT if self._journal.healthy else _WAITING).inc()
         return sum(one.cost_micros for one in stages)
+
+    async def written(self) -> None:
+        """Wait until the records so far survive this process: to be awaited before an answer leaves."""
+        if self._journal is not None:
+            await self._journal.written()
 
 
 def stage_uses(uses: Iterable[Use], prices: PriceList) -> tuple[StageUse, ...]:

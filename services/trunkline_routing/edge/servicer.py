@@ -49,7 +49,7 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
     async def Search(self, request: routing_pb.SearchRequest, context: Context) -> routing_pb.SearchResponse:
         """Find the best hits of one query."""
         scope = current_request()
-        with self._watch.search(scope, (request.text,), request.collections) as seen:
+        async with self._watch.search(scope, (request.text,), request.collections) as seen:
             tenant_id = tenant_of(request.tenant_id)
             query = parse_search(request, default_depth=self._rerank_depth)
             seen.answers = await self._search.run(tenant_id, [query], request.map_token, scope)
@@ -61,7 +61,7 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
         """Find the best hits of several queries."""
         scope = current_request()
         texts = [one.text for one in request.queries[:MAX_BATCH]]
-        with self._watch.search(scope, texts, ()) as seen:
+        async with self._watch.search(scope, texts, ()) as seen:
             tenant_id = tenant_of(request.tenant_id)
             queries = parse_batch(request, default_depth=self._rerank_depth)
             seen.answers = await self._search.run(tenant_id, queries, request.map_token, scope)
@@ -72,7 +72,7 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
     async def Route(self, request: routing_pb.RouteRequest, context: Context) -> routing_pb.RouteResponse:
         """Explain a search without making it."""
         scope = current_request()
-        with self._watch.route(scope, request.text, request.collections) as seen:
+        async with self._watch.route(scope, request.text, request.collections) as seen:
             tenant_id = tenant_of(request.tenant_id)
             query = parse_route(request)
             answer = await self._route.run(tenant_id, query, request.map_token, scope)

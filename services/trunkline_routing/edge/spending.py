@@ -121,6 +121,7 @@ class Bill:
             task.add_done_callback(partial(self._cancelled, exc))
         else:
             self._settle(exc, free=exc is not None and isinstance(first_domain_error(exc), Preempted))
+            await self._spending.meter.written()
 
     def _cancelled(self, exc: asyncio.CancelledError, task: asyncio.Task[Any]) -> None:
         """Settle when the call's task has ended. A cancellation that was taken back was this server's own: its limiter

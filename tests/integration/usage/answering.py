@@ -64,6 +64,7 @@ class _Handler(grpc.GenericRpcHandler):
         first = dict(context.invocation_metadata() or ()).get(ATTEMPT) == "1"
         fails = first and fails_at_first(request_id)
         self._journal.append(record_of(request_id, "OVERLOADED" if fails else OK))
+        await self._journal.written()
         # Time in which a kill falls between the record and the answer.
         await asyncio.sleep(random.random() * 0.004)
         if fails:

@@ -63,10 +63,12 @@ async def test_what_is_answered_is_told_at_once(region: Region) -> None:
     """To the tenant's admin of its own tenant, to an operator of any; a repeat counts once."""
     region.journal.append(record("a", at_s=NOON_S))
     region.journal.append(record("a", at_s=NOON_S + 1))
+    await region.journal.written()
     async with region.client("admin", of="acme", roles=["admin"]) as client:
         told = await client.usage(first_day=DAY)
         assert (told.requests, [line.cost_micros for line in told.lines], told.currency) == (1, [20, 0], "EUR")
         region.journal.append(record("b", stages=[StageUse("write", "notes", 3, 3, 30)], labels=(("team", "red"),)))
+        await region.journal.written()
         told = await client.usage("acme", first_day=DAY, label="team")
         assert [(line.stage, line.label_value) for line in told.lines] == [
             ("embedding", "blue"), ("search", "blue"), ("write", "red"),
@@ -84,6 +86,7 @@ async def test_what_is_answered_is_told_at_once(region: Region) -> None:
 async def test_nobody_reads_anothers(region: Region) -> None:
     """By the contract's reasons."""
     region.journal.append(record("a"))
+    await region.journal.written()
     async with region.client("admin", of="zeta", roles=["admin"]) as client:
         assert (await client.usage(first_day=DAY)).requests == 0
         with pytest.raises(TrunklineError) as refused:

@@ -14,10 +14,10 @@ from trunkline_cli.app import app
 from trunkline_cli.exits import CliError, Exit
 from trunkline_cli.usage.days import days_of
 from trunkline_cli.usage.view import money
-from trunkline_usage.append_log import LogSpec
 from trunkline_usage.prices import default_prices_text
 from trunkline_usage.records import StageUse
 from trunkline_usage.search_audit import open_search_audit
+from trunkline_usage.segment_writer import LogSpec
 
 
 def run(*words: str | Path) -> Result:

@@ -165,8 +165,9 @@ async def test_a_token_of_the_far_future_speaks_not_against_the_region() -> None
     world = World()
     caller()
     watched = watch_of(world).search(caller(), ("x",), ())
-    with pytest.raises(errors.StaleMap), watched:
-        raise errors.StaleMap(retry_delay_s=0.1)
+    with pytest.raises(errors.StaleMap):
+        async with watched:
+            raise errors.StaleMap(retry_delay_s=0.1)
     assert counted(world)[1] == 0
 
 
@@ -175,10 +176,11 @@ async def test_refusals_of_one_tenant_do_not_fill_the_disk() -> None:
     world = World()
     watch = watch_of(world)
     for _ in range(400):
-        with pytest.raises(errors.QuotaExhausted), watch.search(caller(), ("x",), ()):
-            raise errors.QuotaExhausted
+        with pytest.raises(errors.QuotaExhausted):
+            async with watch.search(caller(), ("x",), ()):
+                raise errors.QuotaExhausted
     refused = len(world.audit.notes)
     assert TENANT_BURST <= refused < 400
-    with watch.search(caller(), ("x",), ()):
+    async with watch.search(caller(), ("x",), ()):
         pass
     assert len(world.audit.notes) == refused + 1

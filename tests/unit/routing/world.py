@@ -340,6 +340,9 @@ class FakeJournal:
     def append(self, record: UsageRecord) -> None:
         self.records.append(record)
 
+    async def written(self) -> None:
+        """They are."""
+
 
 @dataclass
 class FakeAudit:
@@ -350,6 +353,9 @@ class FakeAudit:
 
     def note(self, **note: Any) -> None:
         self.notes.append(note)
+
+    async def written(self) -> None:
+        """They are."""
 
 
 class FakeSamples:

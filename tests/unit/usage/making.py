@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from trunkline_usage.append_log import AppendLog, LogSpec
+from trunkline_usage.append_log import AppendLog
 from trunkline_usage.records import OK, StageUse, UsageRecord, line_of
+from trunkline_usage.segment_writer import LogSpec
 
 NOON_S = 1_795_262_400.0
 """2026-11-21 12:00 UTC."""

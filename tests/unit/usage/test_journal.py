@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.usage.making import SPEC, Clock, record
 
 from trunkline_usage import backlog
-from trunkline_usage.append_log import AppendLog, LogSpec
+from trunkline_usage.append_log import AppendLog
+from trunkline_usage.disk_pace import REST_S, SLOW_S, DiskPace
 from trunkline_usage.group_sync import GroupSync
 from trunkline_usage.journal import UsageJournal, open_usage_journal, resume
 from trunkline_usage.records import line_of, record_of
 from trunkline_usage.scan import Scan
+from trunkline_usage.segment_writer import LogSpec
 from trunkline_usage.segments import read_header, segments_of
+
+WRITER = "usage-sync"
+"""Name of the thread."""
 
 
 def ids_in(root: Path) -> list[str]:
     return [one.request_id for one, _ in Scan([root]).records()]
 
 
-async def test_a_record_is_in_its_file_when_append_returns(tmp_path: Path) -> None:
-    """With no sync and no close in between."""
+async def test_a_record_is_in_its_file_before_the_answer_leaves(tmp_path: Path) -> None:
+    """With no sync and no close in between: the first one, for which a file is begun, once `written` was awaited."""
     async with open_usage_journal(tmp_path, "r1", region="eu-west", jurisdiction="eu") as journal:
         journal.append(record("a"))
+        await journal.written()
         assert ids_in(tmp_path) == ["a"]
         journal.append(record("b"))
         assert ids_in(tmp_path) == ["a", "b"]
@@ -103,7 +112,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room = 1 << 60
         self._write = os.write
-        monkeypatch.setattr("trunkline_usage.append_log.os.write", self.write)
+        monkeypatch.setattr("trunkline_usage.segment_writer.os.write", self.write)
 
     def write(self, fd: int, data: bytes) -> int:
         if not self.room:
@@ -189,7 +198,8 @@ def test_a_sync_that_fails_leaves_the_file(tmp_path: Path, monkeypatch: pytest.M
     journal.append(record("a"))
     with monkeypatch.context() as patch:
         patch.setattr(
-            "trunkline_usage.append_log.os.fdatasync", lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "broken"))
+            "trunkline_usage.segment_writer.os.fdatasync",
+            lambda fd: (_ for _ in ()).throw(OSError(errno.EIO, "broken")),
         )
         log.sync()
     assert not journal.healthy
@@ -213,6 +223,106 @@ def test_the_thread_writes_what_waited(tmp_path: Path, monkeypatch: pytest.Monke
     sync.close()
     assert log.healthy
     assert ids_in(tmp_path) == ["a"]
+
+
+class Stall:
+    """Stands before a call to the disk, and holds it up while it is shut."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self._open = threading.Event()
+        self._open.set()
+        self.entered = threading.Event()
+        self.threads: set[str] = set()
+        self._call = getattr(os, name)
+        monkeypatch.setattr(f"trunkline_usage.segment_writer.os.{name}", self.call)
+
+    def shut(self) -> None:
+        self.entered.clear()
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def call(self, *given: Any) -> Any:
+        self.threads.add(threading.current_thread().name)
+        self.entered.set()
+        assert self._open.wait(30)
+        return self._call(*given)
+
+
+async def test_a_disk_that_stalls_keeps_no_loop_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread writes: answers wait for it within a bound, health tells, and all is written afterwards."""
+    writes, clock = Stall(monkeypatch, "write"), Clock(0.0)
+    log = AppendLog(tmp_path, SPEC, number=1, journal="", pace=(pace := DiskPace("usage", clock)))
+    sync, journal = GroupSync(log), UsageJournal(log)
+    sync.start()
+    try:
+        journal.append(record("a"))
+        await journal.written()
+        assert writes.threads == {WRITER}  # a file was begun
+        clock.at_s += 2 * SLOW_S
+        pace.wrote(0.0)
+        writes.shut()
+        journal.append(record("b"))
+        await asyncio.to_thread(writes.entered.wait, 30)
+        journal.append(record("c"))
+        while journal.healthy:
+            await journal.written()
+        assert ids_in(tmp_path) == ["a"]
+        writes.open()
+        while log.waiting:  # noqa: ASYNC110  # nobody waits for a disk that has stalled, so nobody is told
+            await asyncio.sleep(0.001)
+        assert journal.healthy
+        assert ids_in(tmp_path) == ["a", "b", "c"]
+        assert writes.threads == {WRITER}
+    finally:
+        writes.open()
+        await asyncio.to_thread(sync.close)
+
+
+async def test_a_sync_that_hangs_has_the_thread_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the loop would write then might hang, too."""
+    syncs, clock = Stall(monkeypatch, "fdatasync"), Clock(0.0)
+    log = AppendLog(tmp_path, SPEC, number=1, journal="", pace=DiskPace("usage", clock))
+    sync, journal = GroupSync(log), UsageJournal(log)
+    syncs.shut()
+    sync.start()
+    try:
+        journal.append(record("a"))
+        await asyncio.to_thread(syncs.entered.wait, 30)
+        journal.append(record("b"))
+        assert ids_in(tmp_path) == ["a", "b"]
+        clock.at_s += 2 * SLOW_S
+        journal.append(record("c"))
+        while journal.healthy:
+            await journal.written()
+        assert ids_in(tmp_path) == ["a", "b"]
+    finally:
+        syncs.open()
+        await asyncio.to_thread(sync.close)
+    assert ids_in(tmp_path) == ["a", "b", "c"]
+
+
+def test_a_disk_is_trusted_again_after_a_while(tmp_path: Path) -> None:
+    """In which neither a write nor a sync was slow."""
+    clock = Clock(0.0)
+    pace = DiskPace("usage", clock)
+    assert pace.quick()
+    pace.sync_begins()
+    clock.at_s += SLOW_S
+    assert pace.quick()
+    clock.at_s += 0.001
+    assert not pace.quick()
+    pace.sync_ends()
+    clock.at_s += REST_S - 0.001
+    assert not pace.quick()
+    pace.wrote(clock.at_s - SLOW_S - 0.001)
+    clock.at_s += REST_S - 0.001
+    assert not pace.quick()
+    clock.at_s += 0.002
+    assert pace.quick()
+    pace.wrote(clock.at_s - SLOW_S)
+    assert pace.quick()
 
 
 _CHILD = """

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tests.unit.usage.making import NOON_S, SPEC, record, write
 
-from trunkline_usage.append_log import LogSpec
 from trunkline_usage.prune import old_segments
 from trunkline_usage.scan import Findings, Scan
+from trunkline_usage.segment_writer import LogSpec
 from trunkline_usage.segments import segments_of
 
 SMALL = LogSpec("usage", "r1", "", "", 700, 3600)

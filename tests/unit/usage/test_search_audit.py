@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.usage.making import NOON_S, Clock
 
+from trunkline_usage.day_salts import DaySalts
 from trunkline_usage.records import DamagedLineError
 from trunkline_usage.salts import Salts, hash_of
 from trunkline_usage.search_audit import SearchAudit, open_search_audit
@@ -41,16 +42,21 @@ def lines(root: Path, **asked: Any) -> list[SearchLine]:
     return found
 
 
+def folders(root: Path) -> list[str]:
+    return sorted(path.parent.name for path in root.rglob("*.jsonl"))
+
+
 def all_bytes(root: Path) -> bytes:
     return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
 
 
 async def test_a_line_tells_who_searched_what(tmp_path: Path) -> None:
-    """Allowed or denied; it is there when `note` returns."""
+    """Allowed or denied; it is there before the answer leaves."""
     clock = Clock(NOON_S + 0.25)
     async with open_search_audit(tmp_path, "r1", now=clock) as audit:
         note(audit)
         note(audit, outcome="QUOTA_EXHAUSTED", caller="", query=None, collections=())
+        await audit.written()
         allowed, denied = lines(tmp_path)
     assert allowed.time == "2026-11-21T12:00:00.250Z"
     assert (allowed.tenant, allowed.collections, allowed.region, allowed.jurisdiction) == (
@@ -89,21 +95,19 @@ async def test_hashes_of_a_day_are_joined_and_of_two_days_are_not(tmp_path: Path
     assert first.caller == beside.caller != second.caller
     assert first.query == beside.query != second.query
     assert first.query != first.caller
-    assert [path.name for path in sorted((tmp_path / "salts").iterdir())] == ["2026-11-21.salt", "2026-11-22.salt"]
+    names = [path.name for path in sorted((tmp_path / "salts").iterdir())]
+    assert names[:2] == ["2026-11-21.salt", "2026-11-22.salt"]
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "salts").iterdir())
 
 
 async def test_a_salt_is_destroyed_when_its_time_is_over(tmp_path: Path) -> None:
     """Then nobody finds a caller's lines of that day any more, and is told why."""
     clock = Clock()
-    async with open_search_audit(tmp_path, "r1", keep_salt_days=2, now=clock) as audit:
-        note(audit)
-        assert len(lines(tmp_path, caller="svc-search", query="how do I find a leak")) == 1
-        clock.at_s += 2 * DAY_S
-        note(audit)
-        assert len(lines(tmp_path, caller="svc-search")) == 2
-        clock.at_s += DAY_S
-        note(audit)
+    for days, found in ((0, 1), (2, 2), (1, 2)):
+        clock.at_s += days * DAY_S
+        async with open_search_audit(tmp_path, "r1", keep_salt_days=2, now=clock) as audit:
+            note(audit)
+        assert len(lines(tmp_path, caller="svc-search", query="how do I find a leak")) == found
     reader = SearchReader(tmp_path)
     assert len(list(reader.searches(Asked(caller="svc-search")))) == 2
     assert reader.saltless == {"2026-11-21"}
@@ -127,6 +131,7 @@ async def test_the_chain_goes_on_over_files_and_processes(tmp_path: Path) -> Non
         async with open_search_audit(tmp_path, "r1", segment_bytes=900) as audit:
             for index in range(5):
                 note(audit, request_id=f"{round_}-{index}")
+                await audit.written()
     assert len(lines(tmp_path)) == 10
     paths = [segment.path for segment in segments_of(tmp_path / "r1", "searches")]
     assert len(paths) > 3
@@ -149,8 +154,59 @@ async def test_a_salt_that_cannot_be_kept_stops_nobody(tmp_path: Path) -> None:
     async with open_search_audit(tmp_path, "r1") as audit:
         note(audit)
         note(audit)
+        await audit.written()
         one, other = lines(tmp_path)
     assert one.caller == other.caller != ""
+
+
+def test_a_salt_is_there_before_its_day(tmp_path: Path) -> None:
+    """So that the day's first search waits for no file; where the clock jumps, the process has one of its own."""
+    clock = Clock()
+    salts = DaySalts(Salts(tmp_path, 1), clock)
+    salts.prepare()
+    today, tomorrow = (salts.of(clock.at_s + days * DAY_S) for days in (0, 1))
+    assert tomorrow == Salts(tmp_path, 1).of(date(2026, 11, 22))
+    clock.at_s += DAY_S
+    assert salts.of(clock.at_s) == tomorrow
+    salts.prepare()
+    assert salts.of(clock.at_s) == tomorrow != today
+    clock.at_s += 9 * DAY_S
+    own = salts.of(clock.at_s)
+    assert salts.of(clock.at_s) == own
+    salts.prepare()
+    assert salts.of(clock.at_s) == Salts(tmp_path, 1).of(date(2026, 12, 1)) != own
+    assert sorted(path.name for path in (tmp_path / "salts").iterdir()) == ["2026-12-01.salt", "2026-12-02.salt"]
+
+
+async def test_lines_are_removed_when_their_time_is_over(tmp_path: Path) -> None:
+    """By whole files, of all writers of the folder; never the file that somebody writes to."""
+    clock = Clock()
+    async with (
+        open_search_audit(tmp_path, "gone", now=clock, segment_bytes=1) as gone,
+        open_search_audit(tmp_path, "quiet", now=clock) as quiet,
+    ):
+        for audit in (gone, gone, quiet):
+            note(audit)
+            await audit.written()
+        for days in (0, 9, 3):
+            clock.at_s += days * DAY_S
+            async with open_search_audit(tmp_path, "r1", keep_days=10, now=clock) as audit:
+                note(audit)
+        assert folders(tmp_path) == ["gone", "quiet", "r1", "r1"]
+    async with open_search_audit(tmp_path, "r1", keep_days=10, now=clock) as audit:
+        note(audit)
+    assert folders(tmp_path) == ["r1", "r1", "r1"]
+    assert [line.time[:10] for line in lines(tmp_path)] == ["2026-11-30", "2026-12-03", "2026-12-03"]
+
+
+async def test_lines_may_be_kept_for_ever(tmp_path: Path) -> None:
+    """With 0 days."""
+    clock = Clock()
+    for _ in range(2):
+        async with open_search_audit(tmp_path, "r1", keep_days=0, now=clock) as audit:
+            note(audit)
+        clock.at_s += 4_000 * DAY_S
+    assert len(lines(tmp_path)) == 2
 
 
 def test_writers_agree_on_a_salt(tmp_path: Path) -> None:
