@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +31,16 @@ EXIT_SETTINGS: Final = 2
 log = get_logger("server")
 
 
+def settle_heap() -> None:
+    """Exempt all that is alive from later garbage collections: modules, descriptors and servers live as long as we do.
+
+    A full collection would look at these 100,000 objects and more again and again, and stop the event loop for 40 ms
+    and more each time (docs/adr/0016).
+    """
+    gc.collect()
+    gc.freeze()
+
+
 async def serve_all(parts: Sequence[tuple[ServiceSettings, OpenApp[Any]]], stop: asyncio.Event) -> None:
     """Serve one or several services in this process until `stop` is set, then drain them together."""
     async with AsyncExitStack() as stack:
@@ -38,6 +49,7 @@ async def serve_all(parts: Sequence[tuple[ServiceSettings, OpenApp[Any]]], stop:
         for settings, open_app in parts:
             app = await stack.enter_async_context(open_app(settings))
             running.append(await start(app, settings, stack))
+        settle_heap()
         await stop.wait()
         log.info("draining", count=len(running))
         await asyncio.gather(*(one.drain() for one in running))
