@@ -1,4 +1,8 @@
-"""Runs the `trunkline` command as a user does: a process of its own, in a folder of its own."""
+"""Runs the `trunkline` command as a user does: a process of its own, in a folder of its own.
+
+Most tests ask what a command does, so their process is forked with the command imported; what only the whole process
+shows - its start, signals, its exit - is asked of a fresh one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.integration.cli.forked import forked
 
 
 @dataclass
@@ -35,6 +41,7 @@ class Command:
         self.home = home
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start the command in a fresh interpreter."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -47,6 +54,11 @@ class Command:
         )
 
     async def __call__(self, *arguments: str) -> Done:
+        """Run the command in a fork."""
+        return Done(*await forked(arguments, home=self.home, env=self.env))
+
+    async def fresh(self, *arguments: str) -> Done:
+        """Run the command in a fresh interpreter, as a shell does."""
         process = await self.start(*arguments)
         out, err = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode is not None

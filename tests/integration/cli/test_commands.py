@@ -29,7 +29,9 @@ async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
 
 async def test_a_search_is_readable_and_has_a_json_form(cli: Cli) -> None:
     """The hit, the trail and the options arrive; both forms say the same."""
-    text = await cli("search", "How?", "--explain", "-c", "files", "--where", "topic=x", "--top-k", "3", "--no-rerank")
+    text = await cli.fresh(
+        "search", "How?", "--explain", "-c", "files", "--where", "topic=x", "--top-k", "3", "--no-rerank"
+    )
     data = (await cli("search", "How?", "--json")).data
 
     request = cli.router.seen[0].request
@@ -47,8 +49,8 @@ async def test_a_refusal_has_its_exit_code_and_reason(cli: Cli) -> None:
     """Exit code 3, one line with the reason, no traceback."""
     cli.router.act = lambda _: Refuse("COLLECTION_UNKNOWN")
 
-    done = await cli("search", "How?")
-    as_json = await cli("route", "How?", "--json")
+    done = await cli.fresh("search", "How?")
+    as_json = await cli.fresh("route", "How?", "--json")
 
     assert done.code == 3
     assert done.err.startswith("error: COLLECTION_UNKNOWN: ")
@@ -59,7 +61,7 @@ async def test_a_refusal_has_its_exit_code_and_reason(cli: Cli) -> None:
 
 async def test_wrong_usage_is_exit_code_two(cli: Cli) -> None:
     """Unknown options and malformed values are usage errors."""
-    assert (await cli("search", "x", "--nonsense")).code == 2
+    assert (await cli.fresh("search", "x", "--nonsense")).code == 2
     assert (await cli("search", "x", "--where", "nonsense")).code == 2
     assert (await cli("ingest", str(cli.home / "none"), "-c", "files")).code == 2
     assert (await cli("serve", "nonsense")).code == 2
