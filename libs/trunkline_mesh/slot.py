@@ -102,7 +102,7 @@ class Slot:
         if limiter.try_take(self.lane, self.tenant, self.cost, self._deadline.at_s, now_s):
             self._started_s = now_s
         else:
-            self._started_s = await limiter.take_in_turn(
+            self._started_s = await limiter.room.take_in_turn(
                 self.lane, self.tenant, self.cost, self._deadline, now_s, resumed=resumed
             )
         self._holds = True
@@ -137,4 +137,4 @@ class Slot:
         if others == 0 and exc_type is not None and issubclass(exc_type, asyncio.CancelledError):
             self._limiter.stats.preempted += 1
             self.lane.preemptions.inc()
-            raise Preempted(retry_delay_s=self._limiter.come_back_s(self.lane)) from None
+            raise Preempted(retry_delay_s=self._limiter.room.come_back_s(self.lane)) from None

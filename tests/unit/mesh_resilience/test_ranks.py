@@ -260,7 +260,7 @@ def test_refusals_say_when_to_come_back_by_rank() -> None:
         tasks = [world.spawn(rank=rank, tenant=f"{rank}-{n}") for rank in (0, 2) for n in range(20)]
         await asyncio.sleep(0)
         low, high = world.limiter.lanes[0], world.limiter.lanes[2]
-        assert world.limiter.come_back_s(low) > world.limiter.come_back_s(high)
+        assert world.limiter.room.come_back_s(low) > world.limiter.room.come_back_s(high)
         with pytest.raises(DeadlineUnreachable) as told:
             await world.work(tenant="hurried", left_s=0.05)
         assert told.value.retry_delay_s is not None
