@@ -48,7 +48,7 @@ class UsageRecord:
     """Unix time at which it was answered."""
     region: str
     kind: str
-    """`search` or `write`."""
+    """`search`, `route` or `write`."""
     stages: tuple[StageUse, ...]
     labels: tuple[tuple[str, str], ...]
     """The tenant's own, sorted by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,9 @@ async def ask_outside(
     began_s = time.perf_counter()
     try:
         found = await one.chooser.choose(gate, text, offered, limit=policy.max_collections, deadline=share)
+    except asyncio.CancelledError:
+        trail.asked_outside = True  # who gives up meanwhile has had it asked all the same
+        raise
     except CircuitOpen:
         trail.degrade(one.unavailable)
         return Asked(Step(one.stage, trail_pb.DECISION_STAGE_OUTCOME_SKIPPED_BREAKER))
@@ -72,6 +76,7 @@ async def ask_outside(
         trail.degrade(one.unavailable)
         outcome = trail_pb.DECISION_STAGE_OUTCOME_FAILED
         return Asked(Step(one.stage, outcome, 0.0, time.perf_counter() - began_s, wanted.cost_units))
+    trail.asked_outside = True
     chosen = _sure(found, wanted, policy)
     outcome = trail_pb.DECISION_STAGE_OUTCOME_DECIDED if chosen else trail_pb.DECISION_STAGE_OUTCOME_UNSURE
     confidence = found[0].confidence if found else 0.0

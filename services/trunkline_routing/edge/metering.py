@@ -81,6 +81,23 @@ class Tariff:
             uses.append(Use(RERANK, trail.places, 1, self._rerank))
         return uses
 
+    def estimate_route(self, terms: Terms) -> int:
+        """Return the most that explaining a query may cost: asking outside, and embedding unless it is left out."""
+        return self._search + (self._embedding if terms.embedding is None else 0)
+
+    def of_route(self, trail: TrailRecorder) -> list[Use]:
+        """Return what explaining a query used.
+
+        A chooser outside is asked as part of a search, so asking one without searching takes a search's tokens; its
+        count, and so its price, is that of no collection.
+        """
+        uses = []
+        if trail.asked_outside:
+            uses.append(Use(SEARCH, (), 0, self._search))
+        if trail.embedded:
+            uses.append(Use(EMBEDDING, (), 1, self._embedding))
+        return uses
+
     def of_write(self, collection: str, documents: int) -> Use:
         """Return what a write of so many documents uses."""
         return Use(WRITE, (collection,), documents, documents * self._write)

@@ -1,4 +1,4 @@
-"""Route: the decision of a search and where it would go; executes and charges nothing."""
+"""Route: the decision of a search and where it would go; executes nothing, and is billed what deciding used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from trunkline_routing.edge.failover import Failover
 from trunkline_routing.edge.in_flight import InFlight
 from trunkline_routing.edge.model import Answer, Gate, Query
 from trunkline_routing.edge.retrieving import courses_of
+from trunkline_routing.edge.spending import Spending
 from trunkline_routing.edge.trail import TrailRecorder
 from trunkline_routing.settings import RoutingSettings
 
@@ -28,8 +29,9 @@ class Route:
         settings: RoutingSettings,
         terms_of: gates.TermsOf,
         in_flight: InFlight,
+        spending: Spending,
     ) -> None:
-        """Share decider and failover with the search, and what bounds it."""
+        """Share decider and failover with the search, and what bounds and bills it."""
         self._source = source
         self._decider = decider
         self._failover = failover
@@ -37,10 +39,14 @@ class Route:
         self._settings = settings
         self._terms_of = terms_of
         self._in_flight = in_flight
+        self._spending = spending
 
     async def run(self, tenant_id: str, query: Query, map_token: bytes, scope: RequestScope) -> Answer:
         """Return a search that was not made, without hits. Fails as the search would, but for queries that a policy
         refuses: of them it tells that nothing decides.
+
+        Where deciding may ask a model or somebody outside, quota for it is taken first, and what was not used goes
+        back: rules alone, and what is remembered, cost nothing.
         """
         gate = await gates.enter(
             self._source,
@@ -51,14 +57,16 @@ class Route:
             terms_of=self._terms_of,
         )
         gate.terms.require_search()
+        trail = TrailRecorder(scope, self._settings.region)
+        trail.map(gate, self._source.age_s(), aged_after_s=self._settings.map_aged_after_s)
         with self._in_flight.held(gate, scope):
-            return await self._explained(gate, query, scope)
+            if not _may_ask(gate, query):
+                trail.terms(gate.terms)
+                return await self._explained(gate, query, trail, scope)
+            async with self._spending.of_route(gate, scope, query, trail):
+                return await self._explained(gate, query, trail, scope)
 
-    async def _explained(self, gate: Gate, query: Query, scope: RequestScope) -> Answer:
-        settings = self._settings
-        trail = TrailRecorder(scope, settings.region)
-        trail.terms(gate.terms)
-        trail.map(gate, self._source.age_s(), aged_after_s=settings.map_aged_after_s)
+    async def _explained(self, gate: Gate, query: Query, trail: TrailRecorder, scope: RequestScope) -> Answer:
         budget = self._budgets.embedding(scope.deadline)
         with trail.stage(trail_pb.STAGE_NAME_DECISION, budget):
             decision = await self._decider.decide(gate, query, deadline=budget, trail=trail, principal=scope.principal)
@@ -67,3 +75,10 @@ class Route:
         for course in courses_of(gate, query, decision, trail, self._failover, {}):
             course.explain_only(self._failover)
         return Answer((), trail.finish(explain=query.explain), decision)
+
+
+def _may_ask(gate: Gate, query: Query) -> bool:
+    """Return True unless it is plain that the decision needs neither a vector nor anybody outside."""
+    if query.collections or query.all_collections or gate.terms.semantics is not None:
+        return False
+    return gate.snapshot.policy(gate.tenant.tenant_id) is not None

@@ -26,7 +26,7 @@ from trunkline_usage.records import OK
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One query of a search, or a write."""
+    """One query of a search, an explained one, or a write."""
 
     trail: TrailRecorder
     reserved_tokens: int
@@ -62,6 +62,13 @@ class Spending:
         digest = partial(content_digest.of_search, scope.request_id, queries)
         return Bill(self, gate, scope, "search", items, digest)
 
+    def of_route(self, gate: Gate, scope: RequestScope, query: Query, trail: TrailRecorder) -> Bill:
+        """Return the bill of a search that is only explained: a request, if deciding asked anybody, and its tokens."""
+        tariff = self.tariff
+        item = Item(trail, tariff.estimate_route(gate.terms), partial(tariff.of_route, trail))
+        digest = partial(content_digest.of_search, scope.request_id, (query,))
+        return Bill(self, gate, scope, "route", (item,), digest, idle_is_free=True)
+
     def of_write(
         self, gate: Gate, scope: RequestScope, use: Use, trail: TrailRecorder, digest: Callable[[], str]
     ) -> Bill:
@@ -90,14 +97,17 @@ class Bill:
         kind: str,
         items: Sequence[Item],
         digest: Callable[[], str],
+        *,
+        idle_is_free: bool = False,
     ) -> None:
-        """See `Spending`."""
+        """See `Spending`. With `idle_is_free` an answer for which nothing was used counts as no request."""
         self._spending: Final = spending
         self._gate: Final = gate
         self._scope: Final = scope
         self._kind: Final = kind
         self._items: Final = items
         self._digest: Final = digest
+        self._idle_is_free: Final = idle_is_free
         self._key: Final = _limited_key(gate.tenant, scope)
         self._reserved: Final = Charge(len(items), sum(item.reserved_tokens for item in items))
 
@@ -153,7 +163,7 @@ class Bill:
 
     def _charged(self, exc: BaseException | None, uses: Sequence[Sequence[Use]]) -> Charge:
         """Return what is charged for work that ended with `exc`, and for each query used what `uses` has."""
-        requests = len(uses) if exc is None else sum(map(bool, uses))
+        requests = len(uses) if exc is None and not self._idle_is_free else sum(map(bool, uses))
         return Charge(requests, sum(use.tokens for used in uses for use in used)).at_most(self._reserved)
 
 

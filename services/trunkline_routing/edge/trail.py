@@ -36,13 +36,15 @@ def set_seconds(duration: duration_pb2.Duration, seconds: float) -> None:
 class TrailRecorder:
     """Builds the trail of one request, in the order in which things happen."""
 
-    __slots__ = ("embedded", "message", "places", "reranked", "searched", "written")
+    __slots__ = ("asked_outside", "embedded", "message", "places", "reranked", "searched", "written")
 
     def __init__(self, scope: RequestScope, region_id: str) -> None:
         """Begin with what the server's stages know."""
         self.message = trail_pb.Trail(request_id=scope.request_id, router_region=region_id)
         self.embedded = False
         """True once a query was embedded by a model or a shared cache, rather than remembered here."""
+        self.asked_outside = False
+        """True once a chooser outside was asked for the decision, and answered."""
         self.searched = False
         """True once retrieval has begun."""
         self.places: tuple[str, ...] = ()

@@ -72,7 +72,7 @@ def build_servicer(
     )
     return RoutingServicer(
         Search(parts),
-        Route(source, decider, searching, budgets, settings, books.terms.of, books.in_flight),
+        Route(source, decider, searching, budgets, settings, books.terms.of, books.in_flight, spending),
         Write(source, embedding, retrieval, books.terms.of, books.in_flight, spending, breakers, settings, view.is_out),
         Feedback(
             source,

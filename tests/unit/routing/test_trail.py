@@ -118,7 +118,7 @@ async def test_a_route_explains_a_search_and_makes_none() -> None:
     assert trail.decision.reasons == ["europe: keyword 'gdpr'"]
     assert outcomes(trail.collections[0]) == [(EU, "SERVED"), ("eu-north", "NOT_NEEDED")]
     assert trail.collections[0].served_region == EU
-    assert stage_names(trail) == ["DECISION"]
+    assert stage_names(trail) == ["ADMISSION", "DECISION"]
     assert world.retrieval.searches == []
     assert world.quota.spent == []
 

@@ -486,6 +486,7 @@ class World:
             self.settings,
             self.books.terms.of,
             self.books.in_flight,
+            self.spending(),
         )
 
     def write(self) -> Write:

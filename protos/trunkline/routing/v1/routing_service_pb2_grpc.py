@@ -103,8 +103,9 @@ class RoutingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Route(self, request, context):
-        """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does, but
-        for NO_COLLECTION_MATCHES: it answers that nothing decides.
+        """Makes the decision that Search would make and explains it; executes nothing. Charges what deciding used: embedding
+        the query, asking somebody outside; nothing for rules and what is remembered. Fails as Search does, but for
+        NO_COLLECTION_MATCHES: it answers that nothing decides.
         Cap 5 s, floor 2 ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

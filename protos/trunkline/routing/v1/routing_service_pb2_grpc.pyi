@@ -31,8 +31,9 @@ class RoutingServiceStub:
     batch. Fails as Search does. Cap 20 s, floor 5 ms.
     """
     Route: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.RouteRequest, _routing_service_pb2.RouteResponse]
-    """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does, but
-    for NO_COLLECTION_MATCHES: it answers that nothing decides.
+    """Makes the decision that Search would make and explains it; executes nothing. Charges what deciding used: embedding
+    the query, asking somebody outside; nothing for rules and what is remembered. Fails as Search does, but for
+    NO_COLLECTION_MATCHES: it answers that nothing decides.
     Cap 5 s, floor 2 ms.
     """
     Upsert: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.UpsertRequest, _routing_service_pb2.UpsertResponse]
@@ -88,8 +89,9 @@ class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _routing_service_pb2.RouteRequest,
         context: _aio.ServicerContext[_routing_service_pb2.RouteRequest, _abc.Awaitable[_routing_service_pb2.RouteResponse]],
     ) -> _abc.Awaitable[_routing_service_pb2.RouteResponse]:
-        """Makes the decision that Search would make and explains it; executes and charges nothing. Fails as Search does, but
-        for NO_COLLECTION_MATCHES: it answers that nothing decides.
+        """Makes the decision that Search would make and explains it; executes nothing. Charges what deciding used: embedding
+        the query, asking somebody outside; nothing for rules and what is remembered. Fails as Search does, but for
+        NO_COLLECTION_MATCHES: it answers that nothing decides.
         Cap 5 s, floor 2 ms.
         """
 
