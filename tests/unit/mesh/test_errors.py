@@ -85,6 +85,28 @@ def test_details_stay_small_and_keep_the_reason(
     assert isinstance(received, errors.FieldInvalid)
 
 
+@given(
+    leaf=st.sampled_from(LEAVES),
+    message=st.text(max_size=700),
+    metadata=st.dictionaries(st.text(max_size=40), st.text(max_size=1100), max_size=6),
+    retry_delay_s=st.none() | st.floats(0, 1000),
+    violations=st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), max_size=2),
+)
+def test_trailers_say_what_the_status_says(
+    leaf: type[DomainError],
+    message: str,
+    metadata: dict[str, str],
+    retry_delay_s: float | None,
+    violations: list[tuple[str, str]],
+) -> None:
+    """However the bytes came about, kept from before or not, they read as the error's status."""
+    told = [FieldViolation(*one) for one in violations]
+    error = leaf(message, retry_delay_s=retry_delay_s, metadata=metadata, violations=told)
+    code, text, ((_, details),) = to_trailers(error)
+    assert status_pb2.Status.FromString(details) == to_proto(error)
+    assert (code, text) == (code_of(error), to_proto(error).message)
+
+
 @pytest.mark.parametrize(
     "details",
     [
