@@ -7,6 +7,7 @@ from trunkline_lease.holder import LeaseHolder
 from trunkline_lease.opening import open_holder, open_lease_holder
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.refused import Refused
+from trunkline_lease.safe_share import SafeLimits, SafeOf, SafeRate
 from trunkline_lease.spent import Spent, TokenSource
 from trunkline_lease.stats import LeaseStats
 from trunkline_lease.stream import LeaseStream
@@ -25,6 +26,9 @@ __all__ = [
     "LeaseStats",
     "LeaseStream",
     "Refused",
+    "SafeLimits",
+    "SafeOf",
+    "SafeRate",
     "Spent",
     "TokenBucket",
     "TokenSource",

@@ -10,7 +10,7 @@ from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.refills import Refills
 from trunkline_lease.refused import Refused
-from trunkline_lease.safe_share import SafeShare
+from trunkline_lease.safe_share import SafeOf, SafeShare, same_for_all
 from trunkline_lease.spent import Spent, TokenSource
 from trunkline_lease.tenant_lease import Drawn, TenantLease
 from trunkline_mesh.clock import MONOTONIC, Clock
@@ -26,15 +26,24 @@ class LeaseHolder:
     """Spends requests and tokens of many tenants from leases. One event loop; not for several threads.
 
     A `key` is the subject of a credential that has limits of its own: it has a lease of its own, too. While the one who
-    grants is away each tenant has the safe mode of `LeaseOptions`: a small rate of its own, source LOCAL. What was
+    grants is away each lease has a safe share: small rates of its own, source LOCAL. What was
     granted before is spent first.
     """
 
-    def __init__(self, open_asks: Callable[[AskKeeper], Asks], options: LeaseOptions, clock: Clock = MONOTONIC) -> None:
+    def __init__(
+        self,
+        open_asks: Callable[[AskKeeper], Asks],
+        options: LeaseOptions,
+        clock: Clock = MONOTONIC,
+        *,
+        safe_of: SafeOf | None = None,
+    ) -> None:
         """Hold nothing yet, and ask through what `open_asks` makes for this holder.
 
-        `open_lease_holder` is the usual way to make one over gRPC.
+        `safe_of` gives each tenant its safe share; without it all have that of the options. `open_lease_holder` is the
+        usual way to make one over gRPC.
         """
+        self._safe_of = safe_of or same_for_all(options)
         self._options = options
         self._clock = clock
         self._refills = Refills(open_asks, options, clock)
@@ -165,12 +174,12 @@ class LeaseHolder:
     def _spend_safely(self, lease: TenantLease, charge: Charge) -> Spent:
         """Spend from the safe share; raise what `spend` says if there is none, or not enough in it."""
         now_s = self._clock()
-        if self._options.safe_burst_requests > 0:
-            if lease.safe is None:
-                lease.safe = SafeShare(self._options, now_s)
-            if lease.safe.spend(charge, now_s) == 0.0:
-                self.stats.safe_spends += 1
-                return Spent(lease.rank if lease.rank is not None else self._options.safe_rank, TokenSource.LOCAL)
+        limits = self._safe_of(lease.tenant_id, lease.key)
+        if lease.safe is None or lease.safe.limits != limits:
+            lease.safe = SafeShare(limits, now_s)
+        if lease.safe.spend(charge, now_s):
+            self.stats.safe_spends += 1
+            return Spent(lease.rank if lease.rank is not None else limits.rank, TokenSource.LOCAL)
         refused = lease.standing_refusal(charge.requests, charge.tokens, now_s)
         if refused is not None:
             self._refuse(refused)

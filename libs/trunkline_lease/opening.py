@@ -13,6 +13,7 @@ from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline_lease.asks import AskKeeper, Asks
 from trunkline_lease.holder import LeaseHolder
 from trunkline_lease.options import LeaseOptions
+from trunkline_lease.safe_share import SafeOf
 from trunkline_lease.stream import LeaseStream
 from trunkline_mesh.background import background
 from trunkline_mesh.clock import MONOTONIC, Clock
@@ -29,11 +30,12 @@ async def open_lease_holder(
     credential: Credential,
     options: LeaseOptions | None = None,
     clock: Clock = MONOTONIC,
+    safe_of: SafeOf | None = None,
 ) -> AsyncIterator[LeaseHolder]:
     """Hold leases of the admission service at the end of `channel`, which stays the caller's.
 
     Does not wait for a connection. At the end unused quota is returned, within `close_timeout_s`; what could not be
-    returned by then expires at the service.
+    returned by then expires at the service. `safe_of` is as in `LeaseHolder`.
     """
     options = options or LeaseOptions()
     stub = admission_grpc.AdmissionServiceStub(channel)
@@ -41,16 +43,20 @@ async def open_lease_holder(
     def stream(keeper: AskKeeper) -> LeaseStream:
         return LeaseStream(lambda: stub.Lease(metadata=tuple(credential())), keeper, options, clock)
 
-    async with open_holder(stream, options, clock) as holder:
+    async with open_holder(stream, options, clock, safe_of=safe_of) as holder:
         yield holder
 
 
 @asynccontextmanager
 async def open_holder(
-    open_asks: Callable[[AskKeeper], Asks], options: LeaseOptions, clock: Clock = MONOTONIC
+    open_asks: Callable[[AskKeeper], Asks],
+    options: LeaseOptions,
+    clock: Clock = MONOTONIC,
+    *,
+    safe_of: SafeOf | None = None,
 ) -> AsyncIterator[LeaseHolder]:
     """Hold leases over any way of asking. At the end unused quota is returned, within `close_timeout_s`."""
-    holder = LeaseHolder(open_asks, options, clock)
+    holder = LeaseHolder(open_asks, options, clock, safe_of=safe_of)
     async with background(holder.run()) as running:
         try:
             yield holder

@@ -65,10 +65,10 @@ class LeaseOptions:
     """Time to return unused quota at close."""
 
     safe_requests_per_s: float = 2.0
-    """Safe mode: requests that each tenant may spend a second while the admission service is away. The same for all
-    tiers, because a tenant that is new here has no known one; it bounds what a tenant gets beyond its limits: each
-    holder grants it at most the bursts below, and the rates for the time of the outage. A lease that was evicted
-    meanwhile begins with the bursts again."""
+    """Safe mode: requests that each tenant may spend a second while the admission service is away, for holders that do
+    not know tenants' tiers (`safe_share.SafeOf`). It bounds what a tenant gets beyond its limits: each holder grants it
+    at most the bursts below, and the rates for the time of the outage. A lease that was evicted meanwhile begins with
+    the bursts again."""
     safe_burst_requests: int = 10
     """Safe mode: requests at hand when it begins. With 0 there is no safe mode. Where it has nothing left, spenders are
     refused as OVERLOADED, or as the authority's last answer for them said, while that holds."""

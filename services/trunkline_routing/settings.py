@@ -21,6 +21,9 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
         "edge", description="Front door, writer of the map, or what trains and proposes policies."
     )
     admission_endpoints: str = Field("127.0.0.1:7105", description="Admission of this region, separated by commas.")
+    routers: PositiveInt = Field(
+        1, description="Routers of this region: each has its part of what tenants keep while admission is away."
+    )
     blob_dir: Path = Field(Path("blobs"), description="Root of the policies' blobs, one folder for each jurisdiction.")
     feedback_dir: Path = Field(
         Path("feedback"), description="Root of what callers said of decisions, one folder for each jurisdiction."

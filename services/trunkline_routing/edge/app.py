@@ -41,6 +41,7 @@ from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.report_client import ReportClient
 from trunkline_routing.edge.rerank_client import RerankClient
 from trunkline_routing.edge.retrieval_client import Listener, RetrievalClient
+from trunkline_routing.edge.safe_book import SafeBook
 from trunkline_routing.edge.sample_client import SampleClient
 from trunkline_routing.edge.servicer import RoutingServicer
 from trunkline_routing.edge.turned_away import TurnedAway
@@ -107,11 +108,15 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
     async with (
         ChannelPool(max_channels=settings.max_channels) as channels,
         open_map_watcher(settings.etcd_access()) as watcher,
-        open_lease_holder(channels.get(settings.admission_endpoints), credential=credential) as lease,
+        open_books(settings, view) as books,
+        open_lease_holder(
+            channels.get(settings.admission_endpoints),
+            credential=credential,
+            safe_of=SafeBook(watcher, books.tiers, routers=settings.routers).of,
+        ) as lease,
         background(RegionProber(watcher, channels, view).run()),
         AsyncExitStack() as stack,
     ):
-        books = await stack.enter_async_context(open_books(settings, view))
         reporter = _reporter(settings, books, ReportClient(channels, settings.admission_endpoints, credential))
         await stack.enter_async_context(background(reporter.run()))
         embedding = build_embedding(InferenceClient(channels), breakers, view)

@@ -11,7 +11,7 @@ import grpc
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.common.v1 import quota_pb2 as quota_pb
-from trunkline_lease import AskKeeper, Charge, LeaseHolder, LeaseOptions, LeaseStream, TokenBucket
+from trunkline_lease import AskKeeper, Charge, LeaseHolder, LeaseOptions, LeaseStream, SafeOf, TokenBucket
 
 Answer = admission_pb.LeaseResponse | BaseException | None
 
@@ -145,13 +145,13 @@ class MemoryService:
             scope=quota_pb.LIMIT_SCOPE_TENANT, period=quota_pb.LIMIT_PERIOD_RATE, unit=unit, used_part=1.0
         )
 
-    def holder(self, options: LeaseOptions) -> LeaseHolder:
+    def holder(self, options: LeaseOptions, safe_of: SafeOf | None = None) -> LeaseHolder:
         """Return a holder that asks this service over streams, in its time."""
 
         def stream(keeper: AskKeeper) -> LeaseStream:
             return LeaseStream(self.open_call, keeper, options, self.clock)
 
-        return LeaseHolder(stream, options, self.clock)
+        return LeaseHolder(stream, options, self.clock, safe_of=safe_of)
 
 
 class MemoryCall:

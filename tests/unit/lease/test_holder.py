@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import grpc
@@ -22,7 +22,18 @@ from tests.unit.lease.memory_service import (
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.common.v1 import quota_pb2 as quota_pb
-from trunkline_lease import NOTHING, Charge, Drawn, LeaseHolder, LeaseOptions, Spent, TokenSource
+from trunkline_lease import (
+    NOTHING,
+    Charge,
+    Drawn,
+    LeaseHolder,
+    LeaseOptions,
+    SafeLimits,
+    SafeOf,
+    SafeRate,
+    Spent,
+    TokenSource,
+)
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import Overloaded, QuotaExhausted
 
@@ -35,9 +46,11 @@ def soon() -> Deadline:
 
 
 @asynccontextmanager
-async def holding(service: MemoryService, options: LeaseOptions = OPTIONS) -> AsyncIterator[LeaseHolder]:
+async def holding(
+    service: MemoryService, options: LeaseOptions = OPTIONS, safe_of: SafeOf | None = None
+) -> AsyncIterator[LeaseHolder]:
     """Run a holder on the service's clock."""
-    holder = service.holder(options)
+    holder = service.holder(options, safe_of)
     running = asyncio.ensure_future(holder.run())
     try:
         yield holder
@@ -316,6 +329,38 @@ async def test_without_the_service_each_tenant_has_the_safe_rate(service: Memory
         with pytest.raises(Overloaded):
             await holder.spend("acme", one(1), soon())
         assert holder.stats.safe_spends == OPTIONS.safe_burst_requests + 1
+
+
+async def test_without_the_service_each_tenant_has_its_own_share(service: MemoryService, clock: ManualClock) -> None:
+    """All limits of it hold, it may be none, and what it says changes with the map."""
+    service.up = False
+    day = SafeRate(0.1, 3)
+    shares = {
+        "large": SafeLimits((SafeRate(2, 10), day), (SafeRate(20, 100),), rank=2),
+        "small": SafeLimits((SafeRate(2, 10),), (SafeRate(1, 4),), rank=1),
+        "nothing": SafeLimits(),
+    }
+    async with holding(service, safe_of=lambda tenant_id, _key: shares[tenant_id]) as holder:
+        await eventually(lambda: not holder.healthy)
+
+        async def spends(tenant_id: str, count: int, tokens: int = 2) -> int:
+            """Return how many of so many spends succeeded."""
+            done = 0
+            for _ in range(count):
+                with suppress(Overloaded):
+                    assert await holder.spend(tenant_id, one(tokens), soon()) == Spent(
+                        shares[tenant_id].rank, TokenSource.LOCAL
+                    )
+                    done += 1
+            return done
+
+        assert [await spends(name, 20) for name in shares] == [3, 2, 0]
+        clock.now_s += 10
+        assert [await spends(name, 20) for name in shares] == [1, 2, 0]
+        shares["nothing"] = shares["small"]
+        assert await spends("nothing", 20) == 2
+        assert holder.refund("small", Charge(9, 9)) == Charge(4, 8)
+        assert await spends("small", 20) == 2
 
 
 @pytest.mark.parametrize("burst", [0, OPTIONS.safe_burst_requests])
