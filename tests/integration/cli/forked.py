@@ -12,16 +12,26 @@ import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
 from pathlib import Path
+from pkgutil import iter_modules
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from trunkline_cli import commands
 from trunkline_cli.__main__ import main
 
 Ended = tuple[int, str, str]
 _CONTEXT: Final = get_context("forkserver")
 # What most commands need. The threads of grpc start with the first channel, so a fork finds none. pytest is the main
 # module where tests run without workers, and a fork imports its parent's main module.
-_CONTEXT.set_forkserver_preload(["trunkline_cli.app", "trunkline_local", "trunkline_policy", "pytest"])
+_CONTEXT.set_forkserver_preload(
+    [
+        "trunkline_cli.app",
+        *(each.name for each in iter_modules(commands.__path__, "trunkline_cli.commands.")),
+        "trunkline_local",
+        "trunkline_policy",
+        "pytest",
+    ]
+)
 
 
 async def forked(arguments: Sequence[str], *, home: Path, env: Mapping[str, str], within_s: float = 60.0) -> Ended:
