@@ -10,6 +10,7 @@ from trunkline_local.child import Child, Command
 from trunkline_local.doctor import Finding, diagnose
 from trunkline_local.errors import (
     BinaryMissingError,
+    ChildCrashedError,
     ChildDiedError,
     LocalError,
     ModelRepositoryMissingError,
@@ -39,6 +40,7 @@ __all__ = [
     "DEFAULT_REGIONS",
     "BinaryMissingError",
     "Child",
+    "ChildCrashedError",
     "ChildDiedError",
     "Command",
     "DevIdentity",

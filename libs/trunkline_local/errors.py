@@ -41,6 +41,14 @@ class ChildDiedError(LocalError):
         self.log_tail = log_tail
 
 
+class ChildCrashedError(ChildDiedError):
+    """A child crashed by a defect of its own (SIGABRT, SIGSEGV) before it was ready; worth another try.
+
+    Triton's Python backend does so now and then while it makes its shared memory on a machine that is very busy
+    (`boost::interprocess::lock_exception`).
+    """
+
+
 class PortTakenError(ChildDiedError):
     """A child ended because somebody else had taken its port in the meantime; try again with another one."""
 

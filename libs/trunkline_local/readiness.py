@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
@@ -12,7 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trunkline_local.child import Child
-from trunkline_local.errors import ChildDiedError, NotReadyError, PortTakenError
+from trunkline_local.errors import ChildCrashedError, ChildDiedError, NotReadyError, PortTakenError
 
 Check = Callable[[], Awaitable[bool]]
 """Answers whether something is ready; False or OSError means not yet. Each try is cut off after `TRY_S`."""
@@ -22,6 +23,7 @@ POLL_S: Final = 0.03
 MAX_BODY_BYTES: Final = 1 << 20
 _TAKEN: Final = ("already in use", "failed to bind to address", "no address added out of total")
 """What etcd, Valkey, Triton and gRPC write when a port is taken, in lower case."""
+_CRASHES: Final = (-signal.SIGABRT, -signal.SIGSEGV)
 _PROBE_OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 """A fresh connection for each probe: a shared one would sit out its reconnect back-off."""
 
@@ -29,8 +31,8 @@ _PROBE_OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_ht
 async def wait_ready(child: Child, check: Check, *, within_s: float) -> None:
     """Return once `check` holds and the child lives.
 
-    Raises ChildDiedError (PortTakenError if its log says so) as soon as the child ends, and NotReadyError after
-    `within_s` seconds; both carry the end of its log.
+    Raises ChildDiedError as soon as the child ends (PortTakenError if its log says so, ChildCrashedError if it crashed),
+    and NotReadyError after `within_s` seconds; both carry the end of its log.
     """
     died = asyncio.ensure_future(child.wait())
     ready = asyncio.ensure_future(_hold(check))
@@ -68,7 +70,9 @@ async def _hold(check: Check) -> None:
 
 def _death(child: Child, code: int) -> ChildDiedError:
     tail = child.log_tail()
-    kind = PortTakenError if any(text in tail.lower() for text in _TAKEN) else ChildDiedError
+    kind: type[ChildDiedError] = ChildCrashedError if code in _CRASHES else ChildDiedError
+    if any(text in tail.lower() for text in _TAKEN):
+        kind = PortTakenError
     return kind(child.name, code, child.command.log_path, tail)
 
 

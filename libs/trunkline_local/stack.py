@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline_local.addresses import Addresses
-from trunkline_local.errors import LocalError, PortTakenError
+from trunkline_local.errors import ChildCrashedError, LocalError, PortTakenError
 from trunkline_local.host import ProcessHost
 from trunkline_local.identity import DevIdentity
 from trunkline_local.logfile import keep_trimmed
@@ -32,7 +32,8 @@ from trunkline_local.tasks import end_tasks, keep_task
 from trunkline_local.tokens import keep_tokens_fresh, write_tokens
 
 START_ATTEMPTS: Final = 3
-"""A stack whose ports are taken by a foreign program in the meantime starts again with others."""
+"""A stack whose ports are taken by a foreign program in the meantime starts again with others; one of whose programs
+crashed while it started, too."""
 
 
 class LocalStack(Steering):
@@ -101,7 +102,7 @@ class LocalStack(Steering):
                 try:
                     await self._start_once()
                     break
-                except PortTakenError:
+                except (PortTakenError, ChildCrashedError):
                     if attempt == START_ATTEMPTS:
                         raise
                     await self._drop()

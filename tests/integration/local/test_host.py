@@ -14,7 +14,7 @@ import pytest
 
 from trunkline_local._guardian import RUN_VARIABLE, marked_processes
 from trunkline_local.child import Child, Command
-from trunkline_local.errors import ChildDiedError, NotReadyError, PortTakenError, WrongThreadError
+from trunkline_local.errors import ChildCrashedError, ChildDiedError, NotReadyError, PortTakenError, WrongThreadError
 from trunkline_local.host import ProcessHost
 from trunkline_local.proc import ProcessMark
 from trunkline_local.readiness import eventually, tcp_open, wait_ready
@@ -124,6 +124,19 @@ async def test_taken_port_is_given_up_after_three_tries(host: ProcessHost, tmp_p
     with pytest.raises(PortTakenError):
         await on_free_ports(host, attempt)
     assert tries == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("end", "kind"), [("kill -ABRT $$", ChildCrashedError), ("exit 7", ChildDiedError)])
+async def test_a_crash_is_told_from_an_exit(
+    host: ProcessHost, tmp_path: Path, end: str, kind: type[ChildDiedError]
+) -> None:
+    """A program that was aborted may start when it is tried again; one that gave up will not."""
+    child = _spawn(host, tmp_path, ["/bin/sh", "-c", f"echo starting; {end}"])
+
+    with pytest.raises(ChildDiedError) as died:
+        await wait_ready(child, _never, within_s=20.0)
+
+    assert type(died.value) is kind
 
 
 async def test_stop_is_polite_first(host: ProcessHost, tmp_path: Path) -> None:
