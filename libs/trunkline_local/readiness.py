@@ -31,8 +31,8 @@ _PROBE_OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_ht
 async def wait_ready(child: Child, check: Check, *, within_s: float) -> None:
     """Return once `check` holds and the child lives.
 
-    Raises ChildDiedError as soon as the child ends (PortTakenError if its log says so, ChildCrashedError if it crashed),
-    and NotReadyError after `within_s` seconds; both carry the end of its log.
+    Raises ChildDiedError as soon as the child ends (PortTakenError if its log says so, ChildCrashedError if it
+    crashed), and NotReadyError after `within_s` seconds; both carry the end of its log.
     """
     died = asyncio.ensure_future(child.wait())
     ready = asyncio.ensure_future(_hold(check))
