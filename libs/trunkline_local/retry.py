@@ -16,7 +16,8 @@ T = TypeVar("T")
 async def on_free_ports(host: ProcessHost, attempt: Callable[[int], Awaitable[T]]) -> T:
     """Run `attempt` (given its number, from 1) up to three times.
 
-    It is tried again while it fails with PortTakenError or ChildCrashedError. A failed attempt's children are killed. The last error is raised, and every other error at once.
+    It is tried again while it fails with PortTakenError or ChildCrashedError; a failed attempt's children are killed.
+    The last error is raised, and every other error at once.
     """
     for number in range(1, ATTEMPTS):
         before = host.children
