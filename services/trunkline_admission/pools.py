@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from trunkline_admission.lent_out import LentOut
 from trunkline_admission.metrics import POOL_REQUESTS
 from trunkline_admission.pool_config import PoolConfig
 from trunkline_admission.pool_share import Piece, PoolShare
@@ -24,6 +25,9 @@ ABOVE_DAY_RESERVE: Final = 0.5
 """Part of a full pool that tenants beyond their daily number leave to the others of their tier."""
 DRY_S: Final = 0.25
 """An empty pool is not asked again for at most this long: what others return must be found soon."""
+RETURNS_LATE_S: Final = 120.0
+"""How long after its grant a request may come back: a permit's life, and those of the leases that it was spent from,
+another region's among them."""
 DRAW_TRIES: Final = 4
 """Draws that one ask waits for: one under way, one with its own wish, and two more where others were quicker."""
 
@@ -33,6 +37,7 @@ class _Standing:
     """What the last answers told of one tier."""
 
     share: PoolShare
+    lent_out: LentOut
     level: int = 0
     level_at_s: float = float("-inf")
     dry_until_s: float = float("-inf")
@@ -66,7 +71,10 @@ class PoolShares:
         self._offset_s = clock_offset_s
         self._config = PoolConfig(tiers)
         self._standings = {
-            name: _Standing(PoolShare(self._config.burst(name), turn_s=share_valid_s / 2, now_s=clock()))
+            name: _Standing(
+                PoolShare(self._config.burst(name), turn_s=share_valid_s / 2, now_s=clock()),
+                LentOut(RETURNS_LATE_S, clock()),
+            )
             for name in self._config.names
         }
         self._returning: set[asyncio.Task[None]] = set()
@@ -95,10 +103,12 @@ class PoolShares:
             raise
         return piece
 
-    def spent(self, tier: str, requests: int) -> None:
-        """Learn that so many of what was drawn were granted; draws ahead if little is left."""
+    def spent(self, tier: str, requests: int, piece: Piece) -> None:
+        """Learn that so many were granted, out of `piece` as far as it went; draws ahead if little is left."""
         standing, now_s = self._standings[tier], self._clock()
         standing.share.note(requests, now_s)
+        if piece.lent:
+            standing.lent_out.granted(piece.lent, now_s)
         low = 2 * standing.share.held < standing.share.ahead
         if low and standing.drawing is None and now_s >= standing.dry_until_s:
             self._start(tier)
@@ -108,6 +118,11 @@ class PoolShares:
         if piece.total > 0:
             self._standings[tier].share.give_back(piece)
             self._arm(tier)
+
+    def returned(self, tier: str, requests: int) -> None:
+        """Take back what was granted and not used: first what is others', then the tier's own."""
+        if requests > 0:
+            self.give_back(tier, self._standings[tier].lent_out.returned(requests, self._clock()))
 
     def has_spare(self, tier: str) -> bool | None:
         """Return whether the tier's pool lately held more than its reserve; None if nobody looked lately."""

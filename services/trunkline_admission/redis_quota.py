@@ -10,8 +10,7 @@ from typing import Final, Literal
 
 from trunkline_admission.metrics import TRIAL_REFUSALS
 from trunkline_admission.periods import Periods, Window
-from trunkline_admission.pool_share import Piece
-from trunkline_admission.pools import SHARE_VALID_S, PoolShares
+from trunkline_admission.pools import RETURNS_LATE_S, SHARE_VALID_S, PoolShares
 from trunkline_admission.quota import Grant, LimitState, QuotaSource, TenantQuota
 from trunkline_admission.scripting import ScriptRunner
 from trunkline_admission.tenant_script import (
@@ -30,9 +29,6 @@ from trunkline_tiers import TierFile
 
 MAX_CHARGE: Final = 10**9
 """More of anything at once counts as this much: numbers stay exact in the store's doubles."""
-RETURNS_LATE_S: Final = 120
-"""So long after a period's begin what comes back may be of the one before, and is not taken off the new counts: a
-permit's life, and those of the leases that it was spent from, another region's among them."""
 MAX_PREPARED: Final = 20_000
 """Tenants whose arguments are kept ready."""
 WINDOW_TRIES: Final = 2
@@ -114,11 +110,11 @@ class RedisQuota:
             asked = NOTHING if dry else Charge(min(wanted.requests, room), wanted.tokens)
             grant = await self._take(quota, key, tier, asked, returned, advanced)
             drawn = owed + grant.granted.requests
-            piece.take(drawn)
+            spent = piece.take(drawn)
         finally:
             self._pools.give_back(tier, piece)
-        self._pools.give_back(tier, Piece(returned.requests))
-        self._pools.spent(tier, drawn)
+        self._pools.returned(tier, returned.requests)
+        self._pools.spent(tier, drawn, spent)
         if dry:
             return Grant(NOTHING, QuotaSource.AUTHORITY, self._pools.refusal(tier), grant.warnings)
         return grant
@@ -171,7 +167,8 @@ class RedisQuota:
         for _ in range(WINDOW_TRIES):
             window = self._window(quota.time_zone)
             begun = (window.day_begin_s, window.day_end_s, window.month_begin_s, window.month_end_s)
-            args = (mode, offset_us, *begun, RETURNS_LATE_S, *charges, int(above_day), *own, *of_key, *trial)
+            # So long after a period's begin what comes back may be of the one before, and is not taken off its counts.
+            args = (mode, offset_us, *begun, int(RETURNS_LATE_S), *charges, int(above_day), *own, *of_key, *trial)
             raw = await self._runner.run("tenant", keys, args)
             if not is_numbers(raw) or len(raw) != 2 or raw[0] != WRONG_WINDOW:
                 return read_answer(raw, with_key=key_limits is not None, with_trial=bool(trial)), window

@@ -102,6 +102,22 @@ class PoolSuite:
         await borrower.aclose()
         await lender.aclose()
 
+    async def test_what_a_lease_gives_back_of_lent_requests_is_the_lenders(self, subject: QuotaSubject) -> None:
+        """As much as was lent to it; what is more is the borrower's own."""
+        pools = {"low": {"per_s": SLOW, "lendable": 100}, "high": {"per_s": SLOW, "borrowing": 100}}
+        tiers = pool_tiers(pools, burst_s=100_000)
+        borrower = subject.replica(tiers)
+        high = tenant_of(subject, "high")
+        assert (await borrower.take(high, searches(1000))).granted.requests == 1000
+        assert (await borrower.take(high, searches(100))).granted.requests == 100  # lent
+
+        await borrower.take(high, NOTHING, searches(150))
+        await borrower.aclose()
+
+        other = subject.replica(tiers)
+        assert (await other.pools.levels()) == {"low": 1000, "high": 50}
+        await other.aclose()
+
     async def test_unspent_shares_go_back_when_a_replica_stops(self, subject: QuotaSubject) -> None:
         """A replica that is closed leaves the pool as if it had taken only what was granted."""
         tiers = pool_tiers({"low": {"per_s": SLOW}}, burst_s=100_000)
