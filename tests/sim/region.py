@@ -7,10 +7,11 @@ import random
 from typing import Final
 
 from tests.sim.fleet import Fleet
-from tests.sim.loop import VirtualDeadline, VirtualLoop
+from tests.sim.loop import VirtualLoop
 from tests.sim.outcomes import Outcome, Outcomes
 from tests.sim.quota_book import QuotaBook
 from tests.sim.server import Server
+from tests.sim.virtual_deadline import VirtualDeadline
 from tests.sim.world import Tenant
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.holder import LeaseHolder

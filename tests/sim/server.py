@@ -7,8 +7,9 @@ import random
 from typing import Final
 
 from tests.sim.laws import Laws
-from tests.sim.loop import VirtualDeadline, VirtualLoop
+from tests.sim.loop import VirtualLoop
 from tests.sim.slot_book import SlotBook
+from tests.sim.virtual_deadline import VirtualDeadline
 from trunkline_mesh.errors import BackendUnavailable
 from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_tiers import RankTable

@@ -9,17 +9,18 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from tests.sim.checked import CheckedAuthority
 from tests.sim.laws import KINDS, Laws
-from tests.sim.loop import VirtualDeadline, VirtualLoop
+from tests.sim.loop import VirtualLoop
 from tests.sim.pool_book import PoolBook
 from tests.sim.quota_book import QuotaBook
 from tests.sim.server import Server
 from tests.sim.slot_book import SlotBook
+from tests.sim.virtual_deadline import VirtualDeadline
 
 from trunkline_admission.quota import Grant, Limits, Period, QuotaSource, Refusal, Scope, TenantQuota, Unit
 from trunkline_lease.charge import NOTHING, Charge
+from trunkline_mesh.clock import Clock
 from trunkline_mesh.errors import DomainError
 from trunkline_mesh.limiter import CapacityLimiter
-from trunkline_mesh.rank_lane import RankLane
 from trunkline_tiers import default_tiers, rank_table
 
 TIERS = default_tiers()
@@ -33,30 +34,29 @@ def loop() -> Iterator[VirtualLoop]:
     made.close()
 
 
-class BrokenLimiter(CapacityLimiter):
-    """Lets everybody in, or nobody who has to wait, or keeps what comes back."""
-
-    fault = ""
-
-    def _fits(self, lane: RankLane, tenant: str, cost: int) -> bool:
-        return True if self.fault == "all" else super()._fits(lane, tenant, cost)
-
-    def _dispatch(self) -> None:
-        if self.fault != "deaf":
-            super()._dispatch()
+class KeepingLimiter(CapacityLimiter):
+    """Tells that a slot is held when none is."""
 
     @property
     def slots_in_use(self) -> float:
-        return 1.0 if self.fault == "keeps" else super().slots_in_use
+        return 1.0
+
+
+def limiter_with(fault: str, clock: Clock) -> CapacityLimiter:
+    """Return a limiter of two slots that lets everybody in, or nobody who has to wait, or keeps what comes back."""
+    kind = KeepingLimiter if fault == "keeps" else CapacityLimiter
+    limiter = kind(max_concurrency=2, max_queue=64, max_queue_per_tenant=64, table=TABLE, clock=clock)
+    if fault == "all":
+        limiter._pool.fits = lambda *_: True  # type: ignore[method-assign]  # that is the fault
+    if fault == "deaf":
+        limiter.room.dispatch = lambda: None  # type: ignore[method-assign]  # that is the fault
+    return limiter
 
 
 def served(loop: VirtualLoop, calls: Callable[[Server], Awaitable[None]], fault: str) -> Laws:
     """Run calls against a server of two slots whose limiter has a fault."""
     laws, dirty = Laws(), dict[Server, None]()
-    rng = random.Random(1)
-    limiter = BrokenLimiter(max_concurrency=2, max_queue=64, max_queue_per_tenant=64, table=TABLE, clock=loop.time)
-    limiter.fault = fault
-    server = Server("s", 2, TABLE, laws, loop, dirty, rng, limiter)
+    server = Server("s", 2, TABLE, laws, loop, dirty, random.Random(1), limiter_with(fault, loop.time))
 
     def look() -> None:
         for each in dirty:

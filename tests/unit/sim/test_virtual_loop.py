@@ -6,7 +6,8 @@ import asyncio
 import time
 
 import pytest
-from tests.sim.loop import Deadlocked, VirtualDeadline, VirtualLoop
+from tests.sim.loop import Deadlocked, VirtualLoop
+from tests.sim.virtual_deadline import VirtualDeadline
 
 from trunkline_mesh.errors import DeadlineExceeded
 
@@ -57,6 +58,34 @@ def test_a_cancelled_timer_does_not_run() -> None:
 
     run(loop, main())
     assert seen == []
+
+
+def test_a_cancelled_callback_of_this_instant_does_not_run() -> None:
+    """A handle of `call_soon` can be cancelled until its turn comes."""
+    loop, seen = VirtualLoop(), list[str]()
+
+    async def main() -> None:
+        loop.call_soon(seen.append, "first")
+        loop.call_soon(seen.append, "never").cancel()
+        await loop.sleep(1)
+
+    run(loop, main())
+    assert seen == ["first"]
+
+
+def test_a_callback_that_raises_ends_the_run() -> None:
+    """A simulation does not go on with something left undone."""
+    loop = VirtualLoop()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        loop.call_later(1.0, fail)
+        await loop.sleep(2)
+
+    with pytest.raises(ZeroDivisionError):
+        run(loop, main())
 
 
 def test_a_wait_for_nothing_is_told() -> None:
