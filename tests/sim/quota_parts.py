@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tests.sim.checked import CheckedAuthority
@@ -183,7 +183,8 @@ class QuotaBuilder:
                 keeper, self._tenants, Far(own, self._loop), valid_s=self._times.region_valid_s, workers=FAR_WORKERS
             )
 
-        return LeaseHolder(asks, region_options(self._times.region_valid_s), self._loop.time)
+        options = replace(region_options(self._times.region_valid_s), sweep_interval_s=self._times.sweep_interval_s)
+        return LeaseHolder(asks, options, self._loop.time)
 
     def remote(self, home: str, holder: LeaseHolder) -> RemoteQuota:
         """Return what answers for a home that is another region."""
