@@ -31,9 +31,10 @@ def change_lines(change: changes_pb.MapChange) -> Iterator[str]:
     """Yield a change as lines: one that sums it up, then one for each field that differs."""
     when = change.change_time.ToDatetime().isoformat(sep=" ", timespec="seconds")
     method = change.method.rpartition("/")[2]
+    urgent = ", urgent" if change.urgent else ""
     approved = f", approved by {change.approver}" if change.approver else ""
     comment = f': "{one_line(change.comment, 256)}"' if change.comment else ""
-    yield f"{when} {name_of(change.entry)} by {change.actor} ({method}){approved}{comment}"
+    yield f"{when} {name_of(change.entry)} by {change.actor} ({method}){urgent}{approved}{comment}"
     if not change.HasField("after"):
         yield "    removed"
     elif not change.HasField("before"):

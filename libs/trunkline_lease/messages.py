@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
-from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline_lease.asks import Answer, Ask
 from trunkline_lease.charge import Charge
 from trunkline_lease.refused import Refused
@@ -39,13 +38,5 @@ def _refused(response: admission_pb.LeaseResponse) -> Refused:
         delay.seconds + delay.nanos / 1e9 if response.HasField("retry_delay") else None,
         response.refused_scope,
         response.refused_period,
-        _unit(response),
+        response.refused_unit,
     )
-
-
-def _unit(response: admission_pb.LeaseResponse) -> quota_pb.LimitUnit.ValueType:
-    """Return what the refusing limit counts: the answer has it as the first of its notes that fits."""
-    for note in response.limit_notes:
-        if not note.shadow and (note.scope, note.period) == (response.refused_scope, response.refused_period):
-            return note.unit
-    return quota_pb.LIMIT_UNIT_UNSPECIFIED

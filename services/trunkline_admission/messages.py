@@ -134,11 +134,11 @@ def lease_response(ask: Ask, leased: LeaseGrant, valid: Duration) -> admission_p
 
 
 def _tell_refusal(response: admission_pb.LeaseResponse, refused: Refused) -> None:
-    """Tell a refusal. The unit of the limit that refused has no field of its own: it stands first in the notes."""
+    """Tell a refusal; its limit, which is used up, stands first in the notes."""
     if refused.retry_delay_s is not None:
         response.retry_delay.FromMicroseconds(max(1, round(refused.retry_delay_s * 1e6)))
-    response.refused_scope = refused.scope
-    response.refused_period = refused.period
+    response.refused_scope, response.refused_period = refused.scope, refused.period
+    response.refused_unit = refused.unit
     told = (refused.scope, refused.period, refused.unit, False)
     used_up = quota_pb.LimitNote(scope=refused.scope, period=refused.period, unit=refused.unit, used_part=1.0)
     first, others = [used_up], []

@@ -30,6 +30,7 @@ def line_fields(change: ChangeOfEntry, epoch: bytes) -> dict[str, Any]:
         "request_id": record.request_id,
         "method": record.method,
         "comment": record.comment,
+        "urgent": record.urgent,
         "approval_id": record.approval_id,
         "approver": record.approver,
         "before": _told(change.before, record.before),

@@ -68,6 +68,6 @@ def _render_change(change: ChangeOfEntry, epoch: bytes, reader: Reader) -> chang
     if reader.operator or change.key.kind in _TENANTS_OWN:
         record = change.record
         message.actor, message.request_id, message.comment = record.actor, record.request_id, record.comment
-        message.approver = record.approver
+        message.approver, message.urgent = record.approver, record.urgent
         message.roles.extend(record.roles)
     return message

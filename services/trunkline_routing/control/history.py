@@ -7,15 +7,11 @@ one is decided upon the first, so at a later revision.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from trunkline.storage.v1 import map_records_pb2 as storage_pb
 from trunkline_map.keys import MapKey, history_key
 from trunkline_routing.control.how import How
 from trunkline_routing.control.map_state import MapState
-
-URGENTLY: Final = "urgent: "
-"""Before the comment of a change that was made although an error budget might be nearly spent."""
 
 
 def history_records(
@@ -34,7 +30,8 @@ def history_records(
             roles=how.roles,
             request_id=how.request_id,
             method=how.method,
-            comment=f"{URGENTLY}{how.comment}" if how.urgent else how.comment,
+            comment=how.comment,
+            urgent=how.urgent,
             entry_key=key.path,
             before=b"" if item is None else item.value,
             after=value or b"",

@@ -72,3 +72,10 @@ def test_changes_are_told_field_by_field() -> None:
     told = [list(change_lines(change))[1:] for change in _history("", "free", "pro", "")]
 
     assert told == [["    removed"], ["    tier: free -> pro"], ["    added {'tenant_id': 'acme', 'tier': 'free'}"]]
+
+
+def test_a_change_that_was_urgent_is_told_as_such() -> None:
+    """On its first line, beside who approved it."""
+    [change] = _history("", "free")
+    change.actor, change.method, change.urgent, change.approver = "olga", "/x/PutTenant", True, "otto"
+    assert next(change_lines(change)).endswith("tenant acme by olga (PutTenant), urgent, approved by otto")

@@ -22,7 +22,10 @@ from trunkline_map.entries import RegionState, RolloutState, TenantEntry, Tenant
 from trunkline_map.keys import Kind, MapKey
 from trunkline_map.testing import StaticMap
 from trunkline_mesh.errors import ChangesFrozen, FieldInvalid
+from trunkline_routing.control.access import Reader
+from trunkline_routing.control.audit_lines import line_fields
 from trunkline_routing.control.bindings import ControlUseCases, Rules
+from trunkline_routing.control.change_messages import render_changes
 from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.paging import PageRequest
 from trunkline_routing.control.rollouts import RolloutWish
@@ -137,15 +140,19 @@ async def test_the_tenant_whose_budget_counts_is_told() -> None:
 
 
 async def test_the_history_tells_what_was_urgent() -> None:
-    """Before the comment that was given."""
+    """Beside the comment that was given, as it was given; a change that was not is not."""
     frost = Frost()
     side = await world(frost)
-    tenant, _ = await side.tenants.get("acme", soon())
-    await side.tenants.put(replace(tenant, labels=(("a", "b"),)), URGENT, soon())
+    frost.frozen = False
+    for how, labels in ((OPERATOR, (("a", "a"),)), (URGENT, (("a", "b"),))):
+        tenant, _ = await side.tenants.get("acme", soon())
+        await side.tenants.put(replace(tenant, labels=labels), how, soon())
 
-    page = await side.accounts.changes.of_entry(MapKey(Kind.TENANT, "acme"), PageRequest(1, None), soon())
+    page = await side.accounts.changes.of_entry(MapKey(Kind.TENANT, "acme"), PageRequest(2, None), soon())
 
-    assert page.changes[0].record.comment == "urgent: the pager"
+    told = render_changes(page, Reader(operator=True, tenant_id=None))
+    assert [(change.urgent, change.comment) for change in told] == [(True, "the pager"), (False, "")]
+    assert [line_fields(change, b"12345678")["urgent"] for change in page.changes] == [True, False]
 
 
 async def test_nonsense_is_told_before_the_freeze() -> None:

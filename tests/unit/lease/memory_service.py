@@ -141,9 +141,7 @@ class MemoryService:
         response.retry_delay.FromMicroseconds(round(delay_s * 1e6))
         response.refused_scope = quota_pb.LIMIT_SCOPE_TENANT
         response.refused_period = quota_pb.LIMIT_PERIOD_RATE
-        response.limit_notes.add(
-            scope=quota_pb.LIMIT_SCOPE_TENANT, period=quota_pb.LIMIT_PERIOD_RATE, unit=unit, used_part=1.0
-        )
+        response.refused_unit = unit
 
     def holder(self, options: LeaseOptions, safe_of: SafeOf | None = None) -> LeaseHolder:
         """Return a holder that asks this service over streams, in its time."""

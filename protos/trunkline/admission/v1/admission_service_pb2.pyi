@@ -386,6 +386,7 @@ class LeaseResponse(_message.Message):
     REFUSED_SCOPE_FIELD_NUMBER: _builtins.int
     REFUSED_PERIOD_FIELD_NUMBER: _builtins.int
     LIMIT_NOTES_FIELD_NUMBER: _builtins.int
+    REFUSED_UNIT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     granted_tokens: _builtins.int
@@ -402,6 +403,8 @@ class LeaseResponse(_message.Message):
     """Whose limit refused; unspecified with a grant."""
     refused_period: _quota_pb2.LimitPeriod.ValueType
     """Over which time that limit counts."""
+    refused_unit: _quota_pb2.LimitUnit.ValueType
+    """What that limit counts; unspecified with a grant."""
     @_builtins.property
     def valid_duration(self) -> _duration_pb2.Duration:
         """How long they may be spent; what is left then is void."""
@@ -428,10 +431,11 @@ class LeaseResponse(_message.Message):
         refused_scope: _quota_pb2.LimitScope.ValueType = ...,
         refused_period: _quota_pb2.LimitPeriod.ValueType = ...,
         limit_notes: _abc.Iterable[_quota_pb2.LimitNote] | None = ...,
+        refused_unit: _quota_pb2.LimitUnit.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay", "valid_duration", b"valid_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted_requests", b"granted_requests", "granted_tokens", b"granted_tokens", "key", b"key", "limit_notes", b"limit_notes", "rank", b"rank", "refused_period", b"refused_period", "refused_scope", b"refused_scope", "retry_delay", b"retry_delay", "source", b"source", "tenant_id", b"tenant_id", "valid_duration", b"valid_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted_requests", b"granted_requests", "granted_tokens", b"granted_tokens", "key", b"key", "limit_notes", b"limit_notes", "rank", b"rank", "refused_period", b"refused_period", "refused_scope", b"refused_scope", "refused_unit", b"refused_unit", "retry_delay", b"retry_delay", "source", b"source", "tenant_id", b"tenant_id", "valid_duration", b"valid_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -226,6 +226,7 @@ class MapChange(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     APPROVER_FIELD_NUMBER: _builtins.int
+    URGENT_FIELD_NUMBER: _builtins.int
     map_token: _builtins.bytes
     """Token of the state that it made."""
     actor: _builtins.str
@@ -238,6 +239,8 @@ class MapChange(_message.Message):
     """What the caller said about it."""
     approver: _builtins.str
     """Who approved it; empty where nobody had to."""
+    urgent: _builtins.bool
+    """True if it was made as an urgent one, which passes while an error budget is nearly spent."""
     @_builtins.property
     def entry(self) -> Global___EntryName:
         """Which entry."""
@@ -272,10 +275,11 @@ class MapChange(_message.Message):
         method: _builtins.str = ...,
         comment: _builtins.str = ...,
         approver: _builtins.str = ...,
+        urgent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "change_time", b"change_time", "entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "after", b"after", "approver", b"approver", "before", b"before", "change_time", b"change_time", "comment", b"comment", "entry", b"entry", "map_token", b"map_token", "method", b"method", "request_id", b"request_id", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "after", b"after", "approver", b"approver", "before", b"before", "change_time", b"change_time", "comment", b"comment", "entry", b"entry", "map_token", b"map_token", "method", b"method", "request_id", b"request_id", "roles", b"roles", "urgent", b"urgent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -881,6 +881,7 @@ class HistoryRecord(_message.Message):
     ENTRY_KEY_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    URGENT_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
     """Subject of the credential."""
     request_id: _builtins.str
@@ -899,6 +900,8 @@ class HistoryRecord(_message.Message):
     """The entry's value before; empty if there was none."""
     after: _builtins.bytes
     """The entry's value after; empty if it was removed."""
+    urgent: _builtins.bool
+    """True if it was made as an urgent one."""
     @_builtins.property
     def change_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the control role's clock."""
@@ -921,10 +924,11 @@ class HistoryRecord(_message.Message):
         entry_key: _builtins.str = ...,
         before: _builtins.bytes = ...,
         after: _builtins.bytes = ...,
+        urgent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "after", b"after", "approval_id", b"approval_id", "approver", b"approver", "before", b"before", "change_time", b"change_time", "comment", b"comment", "entry_key", b"entry_key", "method", b"method", "request_id", b"request_id", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "after", b"after", "approval_id", b"approval_id", "approver", b"approver", "before", b"before", "change_time", b"change_time", "comment", b"comment", "entry_key", b"entry_key", "method", b"method", "request_id", b"request_id", "roles", b"roles", "urgent", b"urgent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
