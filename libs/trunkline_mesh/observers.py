@@ -10,15 +10,15 @@ from typing import Any, Final
 import grpc
 from opentelemetry import trace
 
-from trunkline_mesh import metrics, tracing
+from trunkline_mesh import tallies, tracing
 from trunkline_mesh.logs import get_logger
 from trunkline_mesh.stage import Context, Handler, MethodStages
 
 log = get_logger("call")
 
-_CALLS = metrics.counter("calls", "Calls by method and final gRPC code.", ("method", "code"))
-_SECONDS = metrics.histogram("call_seconds", "Time of calls, queueing included.", ("method",))
-_IN_FLIGHT = metrics.gauge("calls_in_flight", "Calls that have begun and not ended.", ("method",))
+_CALLS = tallies.counter("calls", "Calls by method and final gRPC code.", ("method", "code"))
+_SECONDS = tallies.histogram("call_seconds", "Time of calls, queueing included.", ("method",))
+_IN_FLIGHT = tallies.gauge("calls_in_flight", "Calls that have begun and not ended.", ("method",))
 _CODE_NAMES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
