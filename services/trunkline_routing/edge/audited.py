@@ -13,6 +13,7 @@ from trunkline_mesh.errors import (
     BudgetSpent,
     DeadlineExceeded,
     InFlightLimit,
+    Preempted,
     QuotaExhausted,
     ResidencyRouterOutside,
     StageDisabled,
@@ -164,11 +165,12 @@ def outcome_of(exc: BaseException | None) -> str:
 def _is_ours(exc: BaseException, *, late: bool) -> bool:
     """Return True for a failure that is neither its caller's nor of the tenant's own limits.
 
-    Who gives up, or whose deadline passes, after the time that its tier is promised was not served as promised; of a
-    batch no time is promised.
+    Who gives up, whose deadline passes, or who had to make room for others, after the time that its tier is promised
+    was not served as promised; of a batch no time is promised. Before that time none of them is a failure: what has to
+    make room was borrowed, costs nothing, and may be repeated at once.
     """
     error = first_domain_error(exc)
-    if isinstance(error, DeadlineExceeded) or isinstance(exc, asyncio.CancelledError):
+    if isinstance(error, DeadlineExceeded | Preempted) or isinstance(exc, asyncio.CancelledError):
         return late
     if isinstance(error, StaleMap):
         return False  # the caller's token asks for it, and anybody can write one of the far future

@@ -40,17 +40,17 @@ class Utilisation:
             yield tier, self._of_rank(rank)
 
     def newly_refused(self) -> Iterator[tuple[str, int]]:
-        """Yield tiers with their calls that this server refused or ended for others since this was last asked.
+        """Yield tiers with their calls that this server refused for others' work since this was last asked.
 
         Calls refused behind their own tenant's line are not among them: one tenant's flood is no fault of the region.
+        Nor are calls that were ended for others: they ran on borrowed slots, and nobody was promised those.
         """
         if self._limiter is None:
             return
         for lane in self._limiter.lanes:
-            refused = lane.shed + lane.preempted
-            new = refused - self._refused.get(lane.rank, 0)
+            new = lane.shed - self._refused.get(lane.rank, 0)
             if new > 0 and lane.rank in self._tier_of:
-                self._refused[lane.rank] = refused
+                self._refused[lane.rank] = lane.shed
                 yield self._tier_of[lane.rank], new
 
     def _of_rank(self, rank: int) -> float:

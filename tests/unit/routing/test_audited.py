@@ -151,6 +151,20 @@ async def test_who_gives_up_late_was_not_served_as_promised(
     assert counted(world) == counts
 
 
+@pytest.mark.parametrize(("promised_s", "counts"), [(60.0, (0, 0)), (0.0, (1, 1))])
+async def test_what_makes_room_for_others_is_no_failure(
+    promised_s: float, counts: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the promised time had passed; in whatever server it was."""
+    world = World()
+    monkeypatch.setattr(type(world.books.sums), "promised_s", lambda *_: promised_s)
+    world.quota.failing = errors.Preempted()
+    with pytest.raises(errors.Preempted):
+        await search(world, collections=["both"])
+    assert [note["outcome"] for note in world.audit.notes] == ["PREEMPTED"]
+    assert counted(world) == counts
+
+
 async def test_without_an_audit_searches_go_on() -> None:
     """Nothing is noted where no folder is set."""
     world = World()

@@ -20,7 +20,7 @@ from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.report_sums import BUCKETS, MAX_SPAN_S, MAX_TENANTS_TOLD, Span, Sums, bucket_of
 from trunkline_routing.edge.standing import NORMAL, Budget, Spending, Standing, Told
 from trunkline_routing.edge.utilisation import Utilisation
-from trunkline_tiers import default_tiers
+from trunkline_tiers import RankShare, RankTable, default_tiers
 
 TIERS = default_tiers()
 REDUCED = quota_pb.SERVICE_LEVEL_REDUCED
@@ -267,3 +267,27 @@ async def test_what_the_limiter_refuses_counts_as_failed() -> None:
     span = sums.take()
     assert (span.tiers["free"].calls, span.tiers["free"].errors) == (3, 3)
     assert span.tiers["enterprise"].calls == 0
+
+
+async def test_what_made_room_for_others_does_not_count_as_failed() -> None:
+    """It ran on a borrowed slot."""
+    table = RankTable((RankShare(0, 1, 5), RankShare(2, 1, 5)), preempt_after_s=0.001)
+    own = CapacityLimiter(max_concurrency=2, max_queue=10, max_queue_per_tenant=5, table=table)
+    utilisation, sums = Utilisation(RegionView(), EU, TIERS), Sums(TIERS)
+    utilisation.on_limiter(own)
+    deadline = Deadline.after(60)
+
+    async def borrow() -> None:
+        async with own.slot(tenant="a", rank=0, weight=1, deadline=deadline):
+            await asyncio.Event().wait()
+
+    borrowing = [asyncio.create_task(borrow()) for _ in range(2)]
+    await asyncio.sleep(0)
+    async with own.slot(tenant="b", rank=2, weight=1, deadline=deadline):
+        RegionReporter(Admission(), sums, Standing(), utilisation, every_s=1).look()
+    for one in borrowing:
+        one.cancel()
+    outcomes = await asyncio.gather(*borrowing, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in outcomes) == ["CancelledError", "Preempted"]
+    assert own.stats.preempted == 1
+    assert [name for name, tier in sums.take().tiers.items() if tier.calls] == []

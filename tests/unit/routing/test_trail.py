@@ -120,7 +120,7 @@ async def test_a_route_explains_a_search_and_makes_none() -> None:
     assert trail.collections[0].served_region == EU
     assert stage_names(trail) == ["ADMISSION", "DECISION"]
     assert world.retrieval.searches == []
-    assert world.quota.total == NOTHING
+    assert not world.quota.total
 
 
 async def test_a_route_shows_who_would_be_passed_over() -> None:
