@@ -9,11 +9,12 @@ def main() -> None:
     """Run the command line; where its packages are missing (`pip install trunkline` alone), say how to get them."""
     try:
         from trunkline_cli.app import app
+
+        app(prog_name="trunkline")
     except ModuleNotFoundError as exc:
         package = (exc.name or "").partition(".")[0]
         sys.stderr.write(f"error: the command needs {package} - pip install 'trunkline[cli]', or 'trunkline[local]'\n")
         sys.exit(1)
-    app(prog_name="trunkline")
 
 
 if __name__ == "__main__":
