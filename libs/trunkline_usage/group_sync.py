@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from trunkline_usage.append_log import AppendLog
+from trunkline_usage.append_log import AppendLog, log
 
 SYNC_EVERY_S: Final = 0.1
 """How long written lines may wait for their sync; what a power loss may cost, beside the time that a sync takes."""
@@ -23,7 +23,7 @@ class GroupSync:
     """Runs from `start` to `close`."""
 
     def __init__(self, log: AppendLog, tend: Callable[[], None] | None = None) -> None:
-        """Sync `log`; call `tend`, which may block and raises nothing, after each sync and at least once a minute."""
+        """Sync `log`; call `tend`, which may block, after each sync and at least once a minute."""
         self._log = log
         self._tend = tend
         self._written = threading.Event()
@@ -66,8 +66,15 @@ class GroupSync:
             self._written.clear()
             self._log.flush()
             self._log.sync()
-            if self._tend is not None:
-                self._tend()
+            self._look_after()
+
+    def _look_after(self) -> None:
+        if self._tend is None:
+            return
+        try:
+            self._tend()
+        except Exception as exc:  # noqa: BLE001 - lines must be written and synced whatever is wrong beside them
+            log.error("a usage log cannot be looked after", error_type=type(exc).__name__, exc_info=exc)
 
     def _gather(self) -> None:
         """Let lines gather for a sync; meanwhile write at once those that are left to this thread."""

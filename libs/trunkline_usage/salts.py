@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -84,7 +85,9 @@ class Salts:
     def _all(self) -> Iterator[tuple[date, Path]]:
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             name = _NAME.fullmatch(path.name)
-            if name is not None:
+            if name is None:
+                continue
+            with suppress(ValueError):  # of the form of a day, and none: no salt of ours
                 yield date.fromisoformat(name[1]), path
 
 

@@ -225,6 +225,24 @@ def test_the_thread_writes_what_waited(tmp_path: Path, monkeypatch: pytest.Monke
     assert ids_in(tmp_path) == ["a"]
 
 
+def test_the_thread_survives_what_goes_wrong_beside_it(tmp_path: Path) -> None:
+    """Lines go on to be written."""
+    asked = threading.Event()
+
+    def tend() -> None:
+        asked.set()
+        raise ValueError("a defect")
+
+    log = AppendLog(tmp_path, SPEC, number=1, journal="")
+    sync = GroupSync(log, tend)
+    sync.start()
+    UsageJournal(log).append(record("a"))
+    assert asked.wait(30)
+    UsageJournal(log).append(record("b"))
+    sync.close()
+    assert ids_in(tmp_path) == ["a", "b"]
+
+
 class Stall:
     """Stands before a call to the disk, and holds it up while it is shut."""
 

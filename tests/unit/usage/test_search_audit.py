@@ -220,6 +220,8 @@ def test_writers_agree_on_a_salt(tmp_path: Path) -> None:
         one.ensure(date(2026, 11, 22))
     assert hash_of("caller", "x", b"1" * 32) != hash_of("caller", "x", b"2" * 32)
     assert sorted(path.name for path in (tmp_path / "salts").iterdir()) == ["2026-11-21.salt", "2026-11-22.salt"]
+    (tmp_path / "salts" / "2020-02-31.salt").write_bytes(b"no day")
+    assert one.destroy_old(date(2026, 11, 23)) == 1
 
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"{}", b'{"n":"1"}', b"\xff"])
