@@ -32,10 +32,11 @@ class Meter:
 
     def take(self, amount: float, now_s: float, put_back: float = 0.0) -> float:
         """Put back, take, and return what is left: negative is what was too much. What was too much is forgiven."""
-        level = min(self._burst, self._level + (now_s - self._at_s) * self._rate)
-        level = min(self._burst, level + put_back) - amount
+        burst, level = self._burst, self._level + (now_s - self._at_s) * self._rate
+        level = (level if level < burst else burst) + put_back
+        level = (level if level < burst else burst) - amount
         self._at_s = now_s
-        self._level = max(level, 0.0)
+        self._level = level if level > 0.0 else 0.0
         return level
 
     def owe(self, amount: float) -> None:

@@ -60,6 +60,8 @@ class Region:
         self.fleet: Final = fleet
         self.open = 0
         """Requests that are not answered yet."""
+        self.crash: Exception | None = None
+        """What a search failed with that is no answer: nothing else counts then."""
         self._book = book
         self._outcomes = outcomes
         self._deadlines_s = deadlines_s
@@ -79,6 +81,9 @@ class Region:
             outcome = await self._admitted(tenant, started_s, store_s, model_s)
         except asyncio.CancelledError:  # the caller hung up: nobody is left to be told
             outcome = Outcome.LEFT
+        except Exception as exc:  # noqa: BLE001 - nobody awaits a search: whatever went wrong ends the run
+            self.crash = exc
+            return
         finally:
             self.open -= 1
         self._outcomes.note(tenant.tier, started_s, outcome, self._loop.time() - started_s)

@@ -52,11 +52,9 @@ class Server:
 
     async def work(self, tenant_id: str, rank: int, deadline: VirtualDeadline, takes_s: float) -> None:
         """Do work that takes `takes_s` seconds in a slot; raises as the limiter does, or BackendUnavailable."""
-        book, dirty = self.book, self._dirty
+        book = self.book
         promised, started = book.asks(rank), False
-        dirty[self] = None
-        if book.running >= self.slots:
-            book.stays(rank)
+        self._dirty[self] = None
         try:
             async with self.limiter.slot(tenant=tenant_id, rank=rank, weight=1.0, deadline=deadline) as waited_s:
                 started = True
@@ -75,7 +73,7 @@ class Server:
             else:
                 book.leaves(rank)
             if book.waiting:
-                dirty[self] = None
+                self._dirty[self] = None
 
     def look(self) -> None:
         """Judge this instant."""

@@ -82,7 +82,6 @@ class Simulation:
         self.outcomes: Final = Outcomes(world.tiers, plan.start_s, plan.length_s, plan.spans)
         self._dirty: dict[Server, None] = {}
         self._slots: list[dict[str, int]] = []
-        self._crash: BaseException | None = None
         homes = {tenant.tenant_id: (tenant.tier, world.time_zone(tenant)) for tenant in world.tenants}
         self.book: Final = QuotaBook(world.tiers, homes, self.laws, self.unix_s)
         self.regions: tuple[Region, ...] = ()
@@ -176,7 +175,7 @@ class Simulation:
 
     def _starter(self, arrivals: Arrivals) -> Callable[[int], None]:
         """Return what starts the search of a number."""
-        loop, tenants, regions, ended = self.loop, self._world.tenants, self.regions, self._ended
+        loop, tenants, regions = self.loop, self._world.tenants, self.regions
         tenant_of, region_of, leaves_s = arrivals.tenant, arrivals.region, arrivals.leaves_after_s
         store_s, model_s = arrivals.store_s, arrivals.model_s
 
@@ -184,18 +183,13 @@ class Simulation:
             search = regions[region_of[number]].search(
                 tenants[tenant_of[number]], store_s[number], model_s[number], leaves_s[number]
             )
-            loop.create_task(search).add_done_callback(ended)
+            asyncio.Task(search, loop=loop, name="search")
 
         return start
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            self._crash = exc
-
     def _check(self, minute: int) -> None:
         """Look, once a minute, whether the run still makes sense."""
-        if self._crash is not None:
-            raise self._crash
+        self._raise_crash()
         still_open = sum(region.open for region in self.regions)
         if still_open > MOST_OPEN:
             raise RuntimeError(f"{still_open} requests are under way: nothing is answered any more")
@@ -209,12 +203,17 @@ class Simulation:
         ends_s = self.loop.time() + DRAIN_S
         while any(region.open for region in self.regions) and self.loop.time() < ends_s:
             await self.loop.sleep(0.1)
-        if self._crash is not None:
-            raise self._crash
+        self._raise_crash()
+
+    def _raise_crash(self) -> None:
+        for region in self.regions:
+            if region.crash is not None:
+                raise region.crash
 
     def _look(self) -> None:
         """Judge every server in which something happened in the instant that ends now."""
         if self._dirty:
             for server in self._dirty:
-                server.look()
+                if server.book.waiting:
+                    server.look()
             self._dirty.clear()

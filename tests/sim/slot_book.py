@@ -46,15 +46,15 @@ class SlotBook:
         self._clock = clock
 
     def asks(self, rank: int) -> bool:
-        """Note that a call wants a slot; return True if that is inside what its rank is promised."""
+        """Note that a call wants a slot; return True if that is inside what its rank is promised.
+
+        If all are held, its rank has a backlog from now on, if it had none.
+        """
         self.waiting += 1
         self._waiting_of[rank] += 1
-        return self._running_of[rank] + 1 <= self._promised[rank]
-
-    def stays(self, rank: int) -> None:
-        """Note that it got none at once: its rank has a backlog from now on, if it had none."""
-        if rank not in self._backlogs:
+        if self.running >= self.slots and rank not in self._backlogs:
             self._backlogs[rank] = _Backlog(self._clock())
+        return self._running_of[rank] + 1 <= self._promised[rank]
 
     def leaves(self, rank: int) -> None:
         """Note that a call that waited goes without."""
@@ -75,8 +75,8 @@ class SlotBook:
             self.reclaims_s.append(waited_s)
         if self._backlogs:
             self._count(rank)
-        if not self._waiting_of[rank]:
-            self._backlogs.pop(rank, None)
+            if not self._waiting_of[rank]:
+                self._backlogs.pop(rank, None)
 
     def ends(self, rank: int) -> None:
         """Note that a call gave its slot back."""

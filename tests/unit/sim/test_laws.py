@@ -94,17 +94,19 @@ def test_a_broken_limiter_is_told_from_a_sound_one(loop: VirtualLoop, fault: str
 
 
 def book_of_waits(laws: Laws, starts: Callable[[int], int]) -> None:
-    """Tell a book that ranks 0 and 2 wait without a pause while `starts` says who is served."""
-    now_s = [0.0]
-    server_book = SlotBook("s", 2, TABLE, laws, lambda: now_s[0])
+    """Tell a book that ranks 0 and 2 wait without a pause for one slot while `starts` says who is served."""
+    now_s, running = [0.0], 2
+    server_book = SlotBook("s", 1, TABLE, laws, lambda: now_s[0])
+    server_book.asks(running)
+    server_book.starts(running, 0.0, promised=False)
     for rank in (0, 2):
         for _ in range(400):
             server_book.asks(rank)
-            server_book.stays(rank)
     for number in range(300):
         now_s[0] += 0.05
-        server_book.starts(starts(number), 0.05, promised=False)
-        server_book.ends(starts(number))
+        server_book.ends(running)
+        running = starts(number)
+        server_book.starts(running, 0.05, promised=False)
 
 
 def test_a_rank_that_waits_and_gets_next_to_nothing_starves() -> None:
