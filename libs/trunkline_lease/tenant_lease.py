@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Final
 
 from trunkline_lease.advance import Advance
 from trunkline_lease.asks import Answer, Ask
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.chunks import Chunks
 from trunkline_lease.demand import Demand
+from trunkline_lease.last_refusal import UNKNOWN, LastRefusal
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.refused import Refused
 from trunkline_lease.safe_share import SafeShare
 from trunkline_lease.spent import Spent, TokenSource
-
-UNKNOWN_DELAY_S: Final = 1.0
-"""Taken where a refusal does not say when to ask again."""
-_UNKNOWN: Final = Refused(UNKNOWN_DELAY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +28,6 @@ class Drawn:
     """Of the grant that it came from; None for nothing, and for what was drawn in advance."""
     refused: Refused | None = None
     """Why there is nothing, where the one who grants has said so lately."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """The last refusal, what it was for, and when it came."""
-
-    refused: Refused
-    wanted: Charge
-    at_s: float
 
 
 class TenantLease:
@@ -99,7 +86,7 @@ class TenantLease:
         self._requests_demand = Demand(first=options.first_ask_requests, most=options.max_ask)
         self._tokens_demand = Demand(first=options.first_ask_tokens, most=options.max_ask)
         self._since_s = now_s
-        self._last_refusal: _Refusal | None = None
+        self._last_refusal: LastRefusal | None = None
         self._unmet = NOTHING
 
     @property
@@ -213,35 +200,24 @@ class TenantLease:
             return
         self.ask_not_before_s = now_s + self._options.ask_pace_s
         if not answer.granted and ask.wanted.within(self.missing()):
-            self._last_refusal = _Refusal(answer.refused or _UNKNOWN, ask.wanted, now_s)
+            self._last_refusal = LastRefusal(answer.refused or UNKNOWN, ask.wanted, now_s)
 
     def refusal(self, requests: int, tokens: int, now_s: float) -> Refused | None:
-        """Return the refusal that makes asking for this much pointless now, with the delay that is left of it.
-
-        It said when all that was wanted is back. Buckets refill linearly, so less is back sooner; a day's or month's
-        limit is not back before its end. Believed for at most `recheck_s`, and at least for `ask_pace_s`.
-        """
-        return self._refused(requests, tokens, now_s, self._options.recheck_s)
+        """Return the refusal that makes asking for this much pointless now, with the delay that is left of it."""
+        last, chunks = self._last_refusal, self.chunks
+        if last is None:
+            return None
+        return last.believed(requests - chunks.requests, tokens - chunks.tokens, now_s, self._options)
 
     def standing_refusal(self, requests: int, tokens: int, now_s: float) -> Refused | None:
         """Return the refusal that was the last answer, as `refusal`, but until its own delay is over.
 
         For while nobody answers: asking again would help, and cannot be done.
         """
-        return self._refused(requests, tokens, now_s, math.inf)
-
-    def _refused(self, requests: int, tokens: int, now_s: float, believed_s: float) -> Refused | None:
-        last = self._last_refusal
+        last, chunks = self._last_refusal, self.chunks
         if last is None:
             return None
-        told_s = last.refused.retry_delay_s
-        delay_s = UNKNOWN_DELAY_S if told_s is None else told_s
-        if last.refused.refills:
-            delay_s *= _part(requests - self.chunks.requests, last.wanted.requests, tokens - self.chunks.tokens, last)
-        delay_s = max(self._options.ask_pace_s, delay_s)
-        if now_s >= last.at_s + min(delay_s, believed_s):
-            return None
-        return last.refused.after(None if told_s is None else last.at_s + delay_s - now_s)
+        return last.standing(requests - chunks.requests, tokens - chunks.tokens, now_s, self._options)
 
     def missing(self) -> Charge:
         """Return what those who wait lack, or what the last draw lacked."""
@@ -267,11 +243,3 @@ def lease_name(tenant_id: str, key: str) -> str:
 def _lacks(wanted: Charge, given: Charge) -> bool:
     """Return True if one that is wanted is not given at all: requests without tokens help nobody."""
     return bool((wanted.requests and not given.requests) or (wanted.tokens and not given.tokens))
-
-
-def _part(requests: int, wanted_requests: int, tokens: int, last: _Refusal) -> float:
-    """Return which part of the refused wish this much is, by the currency that lacks most."""
-    part = requests / wanted_requests if wanted_requests else 0.0
-    if last.wanted.tokens:
-        part = max(part, tokens / last.wanted.tokens)
-    return max(0.0, part)

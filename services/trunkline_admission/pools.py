@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -12,6 +11,7 @@ from trunkline_admission.lent_out import LentOut
 from trunkline_admission.metrics import POOL_REQUESTS
 from trunkline_admission.pool_config import PoolConfig
 from trunkline_admission.pool_share import Piece, PoolShare
+from trunkline_admission.pool_standing import Standing
 from trunkline_admission.quota import Period, Refusal, Scope, Unit
 from trunkline_admission.scripting import ScriptRunner
 from trunkline_admission.tenant_script import is_numbers
@@ -30,24 +30,6 @@ RETURNS_LATE_S: Final = 120.0
 another region's among them."""
 DRAW_TRIES: Final = 4
 """Draws that one ask waits for: one under way, one with its own wish, and two more where others were quicker."""
-
-
-@dataclass(slots=True)
-class _Standing:
-    """What the last answers told of one tier."""
-
-    share: PoolShare
-    lent_out: LentOut
-    level: int = 0
-    level_at_s: float = float("-inf")
-    dry_until_s: float = float("-inf")
-    back_at_s: float = 0.0
-    """When an empty pool holds one again."""
-    refused_by: Scope = Scope.TIER
-    waiting: int = 0
-    """Requests that asks wait for: the next draw is for all of them."""
-    drawing: asyncio.Task[None] | None = None
-    timer: asyncio.TimerHandle | None = None
 
 
 class PoolShares:
@@ -71,7 +53,7 @@ class PoolShares:
         self._offset_s = clock_offset_s
         self._config = PoolConfig(tiers)
         self._standings = {
-            name: _Standing(
+            name: Standing(
                 PoolShare(self._config.burst(name), turn_s=share_valid_s / 2, now_s=clock()),
                 LentOut(RETURNS_LATE_S, clock()),
             )
@@ -174,7 +156,7 @@ class PoolShares:
         return task
 
     @staticmethod
-    def _drawn(standing: _Standing, task: asyncio.Task[None]) -> None:
+    def _drawn(standing: Standing, task: asyncio.Task[None]) -> None:
         standing.drawing = None
         if not task.cancelled():
             task.exception()  # taken note of: nobody may have waited
