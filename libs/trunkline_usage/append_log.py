@@ -21,6 +21,7 @@ from trunkline_mesh import metrics
 from trunkline_mesh.logs import get_logger
 from trunkline_usage.backlog import Backlog
 from trunkline_usage.disk_pace import DiskPace
+from trunkline_usage.line_waiters import LineWaiters
 from trunkline_usage.segment_writer import LogSpec, SegmentWriter
 
 WAIT_S: Final = 0.05
@@ -62,7 +63,7 @@ class AppendLog:
         self._backlog = Backlog()
         self._stuck_since_s = 0.0
         """Since when the backlog has not become shorter; monotonic."""
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiters = LineWaiters()
         self._synced = True
         self.failing = False
         """True while the disk takes no lines."""
@@ -118,8 +119,7 @@ class AppendLog:
             left_s = self._stuck_since_s + WAIT_S - time.monotonic()
             if not self._backlog or self.failing or left_s <= 0:
                 return
-            future = asyncio.get_running_loop().create_future()
-            self._waiters.append((self.next_number, future))
+            future = self._waiters.add(self.next_number)
         await asyncio.wait((future,), timeout=left_s)
 
     def flush(self) -> None:
@@ -138,7 +138,7 @@ class AppendLog:
             with self._lock:
                 self._backlog.drop(len(some))
                 self._stuck_since_s = time.monotonic()
-                self._wake(some[-1].number)
+                self._waiters.written(some[-1].number)
 
     def sync(self) -> None:
         """Make what was written durable, and close files that are done. Raises nothing."""
@@ -193,13 +193,6 @@ class AppendLog:
             self.failing = False
             log.info("a usage log is written again", name=self._name, count=self.lost)
 
-    def _wake(self, number: int) -> None:
-        """Wake those who wait for lines up to that one."""
-        woken = [future for before, future in self._waiters if before <= number + 1]
-        self._waiters = [each for each in self._waiters if each[0] > number + 1]
-        if woken:
-            woken[0].get_loop().call_soon_threadsafe(_resolve, woken)
-
     def _stuck(self) -> bool:
         return bool(self._backlog) and time.monotonic() - self._stuck_since_s >= WAIT_S
 
@@ -215,9 +208,3 @@ class AppendLog:
             self.failing = True
         else:
             self._synced = False
-
-
-def _resolve(futures: list[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)

@@ -10,7 +10,7 @@ from trunkline_policy.model import Template
 from trunkline_routing.edge.model import Answer, Query
 from trunkline_routing.edge.sample import Sample
 from trunkline_routing.edge.trail import set_seconds
-from trunkline_routing.edge.write import Written
+from trunkline_routing.edge.write_everywhere import Written
 
 MAX_REASONS: Final = 16
 """Reasons of a generation's choice."""

@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
 
 from trunkline.common.v1 import document_pb2 as document_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import CollectionEntry, RegionEntry
 from trunkline_map.source import MapSource
-from trunkline_mesh.breaker_policy import REGION_POLICY, BreakerPolicy
 from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import (
-    BackendUnavailable,
     CollectionUnknown,
-    DomainError,
     ResidencyViolation,
     SpaceUnknown,
     StageDisabled,
-    StorageFull,
-    WriteIncomplete,
 )
 from trunkline_mesh.request import RequestScope
 from trunkline_routing.edge import content_digest
 from trunkline_routing.edge import gate as gates
 from trunkline_routing.edge.embedding import Embedding
-from trunkline_routing.edge.evidence import guarded
 from trunkline_routing.edge.in_flight import InFlight
 from trunkline_routing.edge.model import Choice, Gate
 from trunkline_routing.edge.ports import Retrieval
 from trunkline_routing.edge.spending import Spending
-from trunkline_routing.edge.trail import TrailRecorder, add_attempt
+from trunkline_routing.edge.trail import TrailRecorder
+from trunkline_routing.edge.write_everywhere import Everywhere, Written
 from trunkline_routing.settings import RoutingSettings
-
-WriteOne = Callable[[RegionEntry, Deadline], Awaitable[None]]
-
-WRITE_POLICY: Final[BreakerPolicy] = replace(REGION_POLICY, slow_call_s=10.0)
-"""A region's rules, but a durable write of 64 documents may take longer than a search."""
 
 
 def never_out(_region_id: str) -> bool:
     """Know of no region that is out."""
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A write that every region has."""
-
-    regions: Sequence[tuple[str, float]]
-    """Region and the seconds that it took."""
-    trail: trail_pb.Trail
 
 
 class Write:
@@ -75,8 +52,7 @@ class Write:
         is_out: Callable[[str], bool] = never_out,
     ) -> None:
         """Compose from parts. `is_out` says of a region that it does not serve, by its own health."""
-        self._is_out = is_out
-        self._breakers = breakers
+        self._everywhere = Everywhere(breakers, is_out, hop_reserve_s=settings.hop_reserve_s)
         self._source = source
         self._embedding = embedding
         self._retrieval = retrieval
@@ -120,7 +96,7 @@ class Write:
                 vectors = await self._embedding.embed(
                     gate, space, texts, wall=walls, deadline=budget, passages=True, trail=trail
                 )
-            return await self._everywhere(gate, entry, "Upsert", write, trail, scope.deadline)
+            return await self._everywhere.write(gate, entry, "Upsert", write, trail, scope.deadline)
 
     async def delete(
         self, tenant_id: str, collection: str, document_ids: Sequence[str], map_token: bytes, scope: RequestScope
@@ -140,7 +116,7 @@ class Write:
 
         digest = partial(content_digest.of_delete, scope.request_id, collection, document_ids)
         async with self._charged(gate, entry, len(document_ids), scope, digest) as trail:
-            return await self._everywhere(gate, entry, "Delete", write, trail, scope.deadline)
+            return await self._everywhere.write(gate, entry, "Delete", write, trail, scope.deadline)
 
     async def _enter(
         self, tenant_id: str, collection: str, map_token: bytes, scope: RequestScope, *, embeds: bool
@@ -174,49 +150,6 @@ class Write:
             async with self._spending.of_write(gate, scope, use, trail, digest):
                 yield trail
 
-    async def _everywhere(
-        self,
-        gate: Gate,
-        entry: CollectionEntry,
-        method: str,
-        write: WriteOne,
-        trail: TrailRecorder,
-        deadline: Deadline,
-    ) -> Written:
-        """Write to all regions at once; each error is kept, so that one region's does not cancel the others."""
-        account = trail.collection(Choice(entry, 1.0))
-        share = deadline.within(deadline.remaining_s(), reserve_s=self._settings.hop_reserve_s)
-        with trail.stage(trail_pb.STAGE_NAME_WRITE, share):
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(gate, name, method, write, share)) for name in entry.placement]
-        outcomes = [task.result() for task in tasks]
-        trail.written = any(error is None for _, error in outcomes)
-        failed: list[tuple[str, DomainError]] = []
-        for name, (elapsed_s, error) in zip(entry.placement, outcomes, strict=True):
-            outcome = trail_pb.ATTEMPT_OUTCOME_FAILED if error else trail_pb.ATTEMPT_OUTCOME_SERVED
-            add_attempt(account, name, outcome, error=error, elapsed_s=elapsed_s)
-            if error is not None:
-                failed.append((name, error))
-        if failed:
-            raise _incomplete(entry, failed)
-        regions = [(name, elapsed_s) for name, (elapsed_s, _) in zip(entry.placement, outcomes, strict=True)]
-        return Written(regions, trail.finish(explain=False))
-
-    async def _one(
-        self, gate: Gate, region_id: str, method: str, write: WriteOne, deadline: Deadline
-    ) -> tuple[float, DomainError | None]:
-        began_s = time.perf_counter()
-        region = gate.snapshot.region(region_id)
-        if region is None:
-            return 0.0, BackendUnavailable("a region of the placement is not in the map")
-        breaker = self._breakers.get("retrieval", region_id, method, WRITE_POLICY)
-        error: DomainError | None = None
-        try:
-            await guarded(breaker, lambda: write(region, deadline), is_out=lambda: self._is_out(region_id))
-        except DomainError as exc:
-            error = exc
-        return time.perf_counter() - began_s, error
-
 
 def _check_placement(gate: Gate, entry: CollectionEntry) -> None:
     """Refuse, before anything is written, a placement that reaches outside the wall, which control does not allow, or
@@ -231,15 +164,3 @@ def _check_placement(gate: Gate, entry: CollectionEntry) -> None:
             raise ResidencyViolation(metadata={"collection": entry.collection_id, "region": name})
         if trail_pb.STAGE_NAME_WRITE in region.disabled_stages:
             raise StageDisabled(metadata={"stage": "write", "region": name})
-
-
-def _incomplete(entry: CollectionEntry, failed: Sequence[tuple[str, DomainError]]) -> DomainError:
-    """A caller's fault stays what it is; a full store says so; anything else asks for a repeat with the same id."""
-    first = failed[0][1]
-    everywhere = len(failed) == len(entry.placement)
-    if everywhere and (not first.retryable or isinstance(first, StorageFull)):
-        return first
-    return WriteIncomplete(
-        retry_delay_s=1.0,
-        metadata={"collection": entry.collection_id, "failedRegions": ",".join(name for name, _ in failed)},
-    )

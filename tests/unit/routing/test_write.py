@@ -10,7 +10,7 @@ from tests.unit.routing.world import AP, EU, NORTH, TENANT, US, World, degradati
 from trunkline.common.v1 import document_pb2 as document_pb
 from trunkline_map import testing as maps
 from trunkline_mesh import errors
-from trunkline_routing.edge.write import Written
+from trunkline_routing.edge.write_everywhere import Written
 
 DOWN = errors.BackendUnavailable()
 
