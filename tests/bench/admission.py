@@ -2,8 +2,9 @@
 
 One region of the local stack with three replicas of the admission service, one process each, over real etcd and Valkey.
 In alternating rounds of one run: `echo` is the bare hop; `admit` is `Admit` for tenants with room; `naive` is the same
-contract behind the same stages, but every decision asks Redis for tier and tenant, `naive_flat` for the tenant alone
-(`tests/bench/naive_admission.py`); `echo_to_naive_flat` is the most that any service could gain over that one.
+contract behind the same stages, but every decision asks Redis, in one round trip, for what `Admit` decides: service,
+tier, tenant, its day and its month; `naive_flat` asks for one bucket of the tenant (`tests/bench/naive_admission.py`).
+`echo_to_naive` and `echo_to_naive_flat` tell how far the bare echo is from them: more no service can gain over them.
 `redis_trips_per_decision` counts every script that Valkey ran for the service. A lease's decision is measured in
 process. At last 2,000 callers at once ask three replicas for far more than some tenants may have.
 """
@@ -63,12 +64,12 @@ def admit_call(channel: grpc.aio.Channel, credentials: Sequence[Metadata]) -> Ca
 
 
 @asynccontextmanager
-async def naive_process(local: LocalStack, redis_url: str, levels: int) -> AsyncIterator[str]:
+async def naive_process(local: LocalStack, redis_url: str, *, flat: bool) -> AsyncIterator[str]:
     """Run the limiter that asks Redis every time; yield its address."""
     ports = PortAllocator()
     listen = f"127.0.0.1:{ports.take()}"
     ports.close()
-    settings = {"LISTEN": listen, "JWKS": str(local.identity.jwks_path), "REDIS_URL": redis_url, "LEVELS": str(levels)}
+    settings = {"LISTEN": listen, "JWKS": str(local.identity.jwks_path), "REDIS_URL": redis_url, "FLAT": str(flat)}
     settings["ISSUER"] = ISSUER
     env = os.environ | {f"TRUNKLINE_NAIVE_{name}": value for name, value in settings.items()}
     process = await asyncio.create_subprocess_exec(
@@ -110,8 +111,8 @@ class Bench:
         """Return one call of each kind, each tried once."""
         credentials = [metadata_of(self.local, f"bench-{number}") for number in range(TENANTS)]
         echo = await self._stack.enter_async_context(echo_process())
-        naive = await self._stack.enter_async_context(naive_process(self.local, self.redis_url, 2))
-        flat = await self._stack.enter_async_context(naive_process(self.local, self.redis_url, 1))
+        naive = await self._stack.enter_async_context(naive_process(self.local, self.redis_url, flat=False))
+        flat = await self._stack.enter_async_context(naive_process(self.local, self.redis_url, flat=True))
         payload = admission_pb.AdmitRequest(cost_tokens=COST_TOKENS).SerializeToString()
         method: Any = (await self.channel(echo)).unary_unary(METHOD)
         calls: dict[str, Call] = {
@@ -149,6 +150,7 @@ async def in_rounds(calls: dict[str, Call], rounds: int, seconds: float, client:
         "admit_to_echo": _ratio(results["admit"], results["echo"]),
         "against_naive": _ratio(results["admit"], results["naive"]),
         "against_naive_flat": _ratio(results["admit"], results["naive_flat"]),
+        "echo_to_naive": _ratio(results["echo"], results["naive"]),
         "echo_to_naive_flat": _ratio(results["echo"], results["naive_flat"]),
         "p50_ms": round(results["admit"].ms(0.50), 3),
         "p99_ms": round(results["admit"].ms(0.99), 3),
