@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -49,8 +49,11 @@ class MeshApp:
     (`request.DRAINING_KEY`), and all calls are served as always. Asked with each answer: cheap, and must not raise."""
 
     rank_of: Callable[[str], int] | None = None
-    """Returns a tenant's rank, as `trunkline_map.rank_book.RankBook.rank_of`; cheap, and must not raise. Without it the
-    rank that the caller tells is believed: for services that have no map."""
+    """Returns a tenant's rank, as `trunkline_map.rank_book.RankBook.rank_of`; cheap, and must not raise. For services
+    that have no map there is none: see `ranking.rank_stage`."""
+    standing_of: Callable[[str], Awaitable[int]] | None = None
+    """Returns the rank of a tenant that calls a service without a map by itself, as `standing.StandingBook.rank_of`;
+    raises TenantSuspended or TenantUnknown. Without it such calls are of the lowest rank."""
     rank_use: Literal["queue", "gpu"] = "queue"
     """Whose weights the ranks have here: `gpu` where models run."""
     on_limiter: Callable[[CapacityLimiter], None] | None = None

@@ -21,6 +21,7 @@ from trunkline_mesh.errors import (
 from trunkline_mesh.request import (
     ATTEMPT_KEY,
     AUTHORIZATION_KEY,
+    HOP_KEY,
     RANK_KEY,
     REQUEST_ID_KEY,
     TIMEOUT_KEY,
@@ -54,6 +55,8 @@ def forwarded_metadata(authorization: str | None = None) -> Metadata:
     traced = tracing.outgoing_metadata()
     if scope.rank is not None:
         head = (*head, (RANK_KEY, str(scope.rank)))
+        if scope.hop:
+            head = (*head, (HOP_KEY, scope.hop))
     return (*head, (REQUEST_ID_KEY, scope.request_id), (ATTEMPT_KEY, str(scope.attempt)), *traced)
 
 

@@ -27,6 +27,7 @@ from trunkline_mesh.refusal_log import RefusalLog
 from trunkline_mesh.request import (
     ATTEMPT_KEY,
     AUTHORIZATION_KEY,
+    HOP_KEY,
     RANK_KEY,
     REQUEST_ID_KEY,
     TIMEOUT_KEY,
@@ -53,7 +54,7 @@ def scope_stage(method: MethodStages, inner: Handler) -> Handler:
     cap_s = method.policy.cap_s if method.policy is not None else 1.0
 
     async def scoped(request: Any, context: Context) -> Any:
-        request_id, attempt, authorization, rank = "", 1, "", None
+        request_id, attempt, authorization, rank, hop = "", 1, "", None, ""
         asked_s = context.time_remaining()
         capped = asked_s is None or asked_s > cap_s
         left_s = cap_s if asked_s is None or asked_s > cap_s else asked_s
@@ -68,10 +69,12 @@ def scope_stage(method: MethodStages, inner: Handler) -> Handler:
                 left_s = min(left_s, int(value) / 1_000_000)  # deadlines only shrink, gRPC's rounding included
             elif key == RANK_KEY and believes and isinstance(value, str) and _RANK.fullmatch(value):
                 rank = int(value)
+            elif key == HOP_KEY and believes and isinstance(value, str):
+                hop = value
         deadline = Deadline.after(left_s)
         scope = RequestScope(request_id or secrets.token_hex(8), attempt, name, deadline, capped)
         scope.authorization = authorization
-        scope.rank = rank
+        scope.rank, scope.hop = rank, hop
         enter_request(scope)
         return await inner(request, context)
 
@@ -177,8 +180,8 @@ def drain_stage(method: MethodStages, inner: Handler) -> Handler:
 
 
 def capacity_stage(method: MethodStages, inner: Handler) -> Handler:
-    """Wait for a slot in the fair queue, or refuse at once. The request's rank is found here, and kept for its hops."""
-    policy, limiter, rank_of, lowest = method.policy, method.limiter, method.rank_of, method.lowest_rank
+    """Wait for a slot in the fair queue, or refuse at once."""
+    policy, limiter, lowest = method.policy, method.limiter, method.lowest_rank
     if policy is None or policy.weight == 0:
         return inner
     name, weight, preemptible = method.name, policy.weight, policy.preemptible
@@ -186,8 +189,6 @@ def capacity_stage(method: MethodStages, inner: Handler) -> Handler:
     async def admitted(request: Any, context: Context) -> Any:
         scope = current_request()
         tenant = (scope.principal.tenant_id if scope.principal is not None else None) or ""
-        if rank_of is not None:
-            scope.rank = rank_of(tenant)
         rank = lowest if scope.rank is None else scope.rank
         slot = limiter.slot(
             tenant=tenant, rank=rank, weight=weight, deadline=scope.deadline, kind=name, preemptible=preemptible

@@ -18,8 +18,10 @@ TIMEOUT_KEY: Final = "trunkline-timeout-us"
 value that is up to 3 % longer is sent again to save bytes."""
 AUTHORIZATION_KEY: Final = "authorization"
 RANK_KEY: Final = "trunkline-rank"
-"""The rank that the calling hop has found for the request's tenant. Services without a map believe it: whoever reaches
-them is one of ours. Those with a map find the rank themselves."""
+"""The rank that the calling hop has found for the request's tenant. Services without a map believe it with the ticket
+of `HOP_KEY`, or where they have no keys. Those with a map find the rank themselves."""
+HOP_KEY: Final = "trunkline-hop"
+"""The ticket that proves the rank, as `hop_ticket.HopTickets` makes it. Not for logs, and not for callers."""
 PRESSURE_KEY: Final = "trunkline-pressure"
 """Trailing metadata of every answer, refusals and grpc.health.v1.Health/Check included: the limiter's pressure when the
 answer leaves, 1 at capacity, with two decimals, at most `10.00`. It is sent always, also when it is low: absent means
@@ -85,6 +87,8 @@ class RequestScope:
     """The header as it came, before anybody has verified it; empty if there is none."""
     rank: int | None = None
     """Rank of the request among those who share servers, once it is known; told to every further hop."""
+    hop: str = field(default="", repr=False)
+    """The ticket that proves the rank to further hops; empty if there is none. As it came, until the stage `rank`."""
     queue_wait_s: float = 0.0
     """Time spent waiting for a slot of this server."""
     slot: HeldSlot | None = field(default=None, repr=False)

@@ -21,6 +21,7 @@ from trunkline_mesh.channels import MAX_ANSWER_BYTES, SERVER_OPTIONS
 from trunkline_mesh.composition import staged_handlers
 from trunkline_mesh.drain import Drain
 from trunkline_mesh.health import HealthPoller
+from trunkline_mesh.hop_ticket import HopTickets, keys_of
 from trunkline_mesh.identity import JwksKeys, TokenVerifier
 from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_mesh.logs import get_logger
@@ -154,6 +155,8 @@ def _stages(
         leeway_s=settings.clock_leeway_s,
         cache_size=settings.token_cache_size,
     )
+    hop_keys = keys_of(settings.hop_keys.get_secret_value())
+    tickets = HopTickets(hop_keys) if hop_keys else None
 
     def stages_of(name: str, binding: ServiceBinding) -> MethodStages:
         return MethodStages(
@@ -168,6 +171,8 @@ def _stages(
             drain=drain,
             trailers=trailers,
             on_refusal=app.on_refusal,
+            tickets=tickets,
+            standing_of=app.standing_of,
         )
 
     return stages_of

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trunkline_mesh.hop_ticket import keys_of
 
 
 class SettingsError(ValueError):
@@ -17,7 +19,12 @@ class SettingsError(ValueError):
 class ServiceSettings(BaseSettings):
     """Common settings; a service subclasses it with its own `env_prefix`, for example `TRUNKLINE_RETRIEVAL_`."""
 
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TRUNKLINE_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # it may be a secret
+    )
 
     region: str = Field("local", pattern=r"^[a-z0-9-]{1,63}$", description="Region that this process serves.")
     listen: str = Field("127.0.0.1:0", description="host:port to listen on; port 0 takes a free one.")
@@ -29,6 +36,12 @@ class ServiceSettings(BaseSettings):
     clock_leeway_s: float = Field(30.0, ge=0, le=60, description="Allowed difference of clocks for expiry.")
     token_cache_size: PositiveInt = Field(4096, description="Verified credentials remembered until they expire.")
     service_token_path: Path | None = Field(None, description="File with this service's own credential.")
+
+    hop_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Keys that prove ranks between services, each of at least 16 characters, separated by commas: the "
+        "first signs, all are accepted. The same in all services; without one ranks are believed.",
+    )
 
     reflection: bool = Field(False, description="Serve gRPC reflection to operators.")
     reflection_open: bool = Field(False, description="Serve it without a credential; loopback listeners only.")
@@ -69,6 +82,12 @@ class ServiceSettings(BaseSettings):
     log_hash_key: SecretStr = Field(
         SecretStr("trunkline"), description="Key of the tenant hashes in logs; the same in all services."
     )
+
+    @field_validator("hop_keys")
+    @classmethod
+    def _hop_keys_are_long(cls, value: SecretStr) -> SecretStr:
+        keys_of(value.get_secret_value())
+        return value
 
     @model_validator(mode="after")
     def _reflection_needs_loopback(self) -> Self:

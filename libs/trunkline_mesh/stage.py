@@ -12,6 +12,7 @@ import grpc
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.drain import Drain
 from trunkline_mesh.errors import DomainError
+from trunkline_mesh.hop_ticket import HopTickets
 from trunkline_mesh.identity import TokenVerifier
 from trunkline_mesh.method_policy import MethodPolicy
 from trunkline_mesh.request import HeldSlot
@@ -49,13 +50,17 @@ class MethodStages:
     slow_call_s: float
     access_log_ok_every: int
     rank_of: Callable[[str], int] | None
-    """Returns the rank of a tenant (empty for none); None where the caller's word is taken for it."""
+    """Returns the rank of a tenant (empty for none); None where there is no map to look it up in."""
     lowest_rank: int
     """Of calls whose caller says nothing."""
     drain: Drain
     trailers: AnswerTrailers
     on_refusal: Callable[[DomainError], None] | None = None
     """As `MeshApp.on_refusal`."""
+    tickets: HopTickets | None = None
+    """Makes and checks the proofs of ranks; None without keys."""
+    standing_of: Callable[[str], Awaitable[int]] | None = None
+    """As `MeshApp.standing_of`."""
 
 
 Stage: TypeAlias = Callable[[MethodStages, Handler], Handler]

@@ -10,6 +10,7 @@ from typing import Final
 from trunkline_mesh.guards import auth_stage, capacity_stage, deadline_stage, drain_stage, errors_stage, scope_stage
 from trunkline_mesh.observers import access_log_stage, metrics_stage, tracing_stage
 from trunkline_mesh.open_calls import open_calls_stage
+from trunkline_mesh.ranking import rank_stage
 from trunkline_mesh.stage import Handler, MethodStages, Stage
 
 STAGES: Final[tuple[tuple[str, Stage], ...]] = (
@@ -19,6 +20,7 @@ STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("access_log", access_log_stage),
     ("errors", errors_stage),
     ("auth", auth_stage),
+    ("rank", rank_stage),
     ("deadline", deadline_stage),
     ("drain", drain_stage),
     ("open_calls", open_calls_stage),

@@ -74,3 +74,11 @@ def test_settings_do_not_change() -> None:
     """They are read once."""
     with pytest.raises(ValidationError):
         ProbeSettings().region = "elsewhere"  # type: ignore[misc]  # frozen is the point
+
+
+def test_hop_keys_are_refused_without_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too short a key stops the start; its text stands in no message."""
+    monkeypatch.setenv("TRUNKLINE_PROBE_HOP_KEYS", "too-short-word")
+    with pytest.raises(SettingsError, match="16 characters") as caught:
+        ProbeSettings.load()
+    assert "too-short-word" not in f"{caught.value!r} {caught.value}"

@@ -39,13 +39,14 @@ def test_the_order_is_fixed() -> None:
     """Observers stand outside `errors` and see the final code; whatever may refuse stands inside it."""
     names = [name for name, _ in STAGES]
     observers = ["scope", "tracing", "metrics", "access_log"]
-    assert names == [*observers, "errors", "auth", "deadline", "drain", "open_calls", "capacity"]
+    assert names == [*observers, "errors", "auth", "rank", "deadline", "drain", "open_calls", "capacity"]
 
 
 def test_identity_comes_before_anything_that_costs() -> None:
     """A stranger takes no slot, and is told nothing of deadlines."""
     names = [name for name, _ in STAGES]
     assert names.index("errors") < names.index("auth") < names.index("deadline") < names.index("capacity")
+    assert names.index("auth") < names.index("rank") < names.index("capacity"), "who asks decides how it waits"
 
 
 async def handler(request: Any, _context: Context) -> Any:
@@ -84,7 +85,7 @@ def test_stages_without_work_are_composed_away() -> None:
     """A public method without weight pays for neither identity nor capacity, and nobody for traces that are off."""
     stages = dict(STAGES)
     public = method(MethodPolicy(Access.PUBLIC, cap_s=1, floor_s=0, weight=0))
-    for name in ("auth", "capacity", "open_calls", "tracing"):
+    for name in ("auth", "rank", "capacity", "open_calls", "tracing"):
         assert stages[name](public, handler) is handler
     assert stages["auth"](method(None), handler) is not handler, "an unlisted method asks for identity, then denies"
 
