@@ -6,37 +6,24 @@ on. Entries are checked as their own methods check them, because it is their own
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from google.protobuf.message import DecodeError
-
 from trunkline.storage.v1 import map_records_pb2 as storage_pb
 from trunkline_map import token
 from trunkline_map.entries import CollectionEntry, RegionEntry, SpaceEntry, TenantEntry
-from trunkline_map.keys import IMPORTS, Kind, MapKey, import_key
-from trunkline_map.store import KeyValue, StoreUnavailableError, Transaction
+from trunkline_map.keys import Kind, MapKey, import_key
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import DomainError, ImportOutOfOrder, ImportUnknown
 from trunkline_routing.control.collection_map import Collections
-from trunkline_routing.control.errors import unreachable
 from trunkline_routing.control.how import How
+from trunkline_routing.control.import_notes import ImportNotes, Noted
 from trunkline_routing.control.map_state import ControlChange, MapState, Plan, Prepared
-from trunkline_routing.control.map_store import MapStore, call_timeout_s
+from trunkline_routing.control.map_store import MapStore
 from trunkline_routing.control.regions import Regions
 from trunkline_routing.control.spaces import Spaces
 from trunkline_routing.control.tenants import Tenants
-
-LIFE_S: Final = 7 * 86_400.0
-"""An import is forgotten so long after its last batch."""
-
-MAX_REMEMBERED: Final = 64
-"""Imports whose notes are kept in memory, which saves a read for each batch."""
-
-MAX_SWEPT: Final = 50
-"""Forgotten ones removed when a new import begins."""
 
 MAX_ATTEMPTS: Final = 3
 """A batch whose note changed under it is looked at so often: it may have been applied meanwhile by a repeat."""
@@ -65,20 +52,6 @@ class Batch:
     """Of what the caller sent, to know a repeat."""
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """An import's note as it lies in the store."""
-
-    record: storage_pb.ImportRecord
-    revision: int
-    """0 for one that is not there yet."""
-
-    @property
-    def next_number(self) -> int:
-        """Number of the batch to come."""
-        return int(self.record.batch_count) + 1
-
-
 class _NoteChangedError(ImportOutOfOrder):
     """Another batch of this import was applied in between. Told to callers as what it is a kind of."""
 
@@ -95,7 +68,7 @@ class Imports:
         self._spaces = spaces
         self._tenants = tenants
         self._collections = collections
-        self._remembered: OrderedDict[str, Noted] = OrderedDict()
+        self._notes = ImportNotes(maps)
 
     async def apply(self, batch: Batch, how: How, deadline: Deadline) -> bytes:
         """Apply a batch, or do nothing if it is the last one again; return the token of the state that it made.
@@ -103,31 +76,31 @@ class Imports:
         In a dry run everything is checked, nothing is written, and the token is that of the state before. Raises
         ImportOutOfOrder, and what the methods of each entry raise, with the metadata's `entry` naming it.
         """
-        noted = self._remembered.get(batch.import_id) or await self._read(batch.import_id, deadline)
+        noted = await self._notes.of(batch.import_id, deadline)
         for attempts_left in range(MAX_ATTEMPTS - 1, -1, -1):
             repeated = await self._repeated(batch, noted, deadline)
             if repeated:
                 return repeated
             if batch.number != noted.next_number:
                 # What is remembered may be behind: another control role may have applied the batch before this one.
-                noted = await self._read(batch.import_id, deadline)
+                noted = await self._notes.read(batch.import_id, deadline)
                 if batch.number != noted.next_number:
                     raise _out_of_order(noted)
             try:
                 return await self._make(batch, noted, how, deadline)
             except _NoteChangedError as exc:
-                noted = await self._read(batch.import_id, deadline)
+                noted = await self._notes.read(batch.import_id, deadline)
                 if not attempts_left:
                     raise _out_of_order(noted) from exc
         raise AssertionError("the last attempt returns or raises")
 
     async def repeat_of(self, batch: Batch, deadline: Deadline) -> bytes:
         """Return the token of the batch's change if it is the last one that was applied, else nothing."""
-        return await self._repeated(batch, await self._read(batch.import_id, deadline), deadline)
+        return await self._repeated(batch, await self._notes.read(batch.import_id, deadline), deadline)
 
     async def get(self, import_id: str, deadline: Deadline) -> tuple[storage_pb.ImportRecord, bytes]:
         """Return how far an import has come, and the token of its last change; raise ImportUnknown."""
-        noted = await self._read(import_id, deadline)
+        noted = await self._notes.read(import_id, deadline)
         if not noted.record.batch_count:
             raise ImportUnknown
         epoch = await self._maps.ensure_epoch(deadline)
@@ -135,7 +108,7 @@ class Imports:
 
     async def _make(self, batch: Batch, noted: Noted, how: How, deadline: Deadline) -> bytes:
         if not noted.revision and not how.dry_run:
-            await self._sweep(deadline)
+            await self._notes.sweep(deadline)
         record = storage_pb.ImportRecord()
         record.CopyFrom(noted.record)
         record.import_id = batch.import_id
@@ -151,7 +124,7 @@ class Imports:
         prepared = [_named(self._prepared(change, how, deadline)) for change in batch.changes]
         change = await self._maps.change(prepared, how, deadline, also=note)
         if not how.dry_run:
-            self._remember(batch.import_id, Noted(record, change.revision))
+            self._notes.remember(batch.import_id, Noted(record, change.revision))
         return change.token
 
     def _prepared(self, change: Put | Removal, how: How, deadline: Deadline) -> Prepared:
@@ -180,47 +153,6 @@ class Imports:
         if batch.digest != noted.record.last_digest:
             raise _out_of_order(noted)
         return token.encode(await self._maps.ensure_epoch(deadline), noted.revision)
-
-    async def _read(self, import_id: str, deadline: Deadline) -> Noted:
-        """Return the note as the store has it; an empty one, upon the old one, for an import that is forgotten."""
-        key = import_key(import_id)
-        state = await self._maps.read_live((), deadline, control_keys=[key])
-        item = state.raw.get(key)
-        noted = Noted(storage_pb.ImportRecord(), 0) if item is None else _noted(item)
-        if self._forgotten(noted):
-            noted = Noted(storage_pb.ImportRecord(), noted.revision)
-        self._remember(import_id, noted)
-        return noted
-
-    def _remember(self, import_id: str, noted: Noted) -> None:
-        self._remembered[import_id] = noted
-        self._remembered.move_to_end(import_id)
-        if len(self._remembered) > MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
-
-    def _forgotten(self, noted: Noted) -> bool:
-        return noted.record.update_time.ToNanoseconds() < (self._maps.now() - LIFE_S) * 1e9
-
-    async def _sweep(self, deadline: Deadline) -> None:
-        """Remove notes of imports that are forgotten."""
-        try:
-            page = await self._maps.kv.list_page(IMPORTS, timeout_s=call_timeout_s(deadline))
-        except StoreUnavailableError as exc:
-            raise unreachable() from exc
-        old = [item for item in page.items if self._forgotten(_noted(item))][:MAX_SWEPT]
-        if old:
-            transaction = Transaction(
-                compares={item.key: item.mod_revision for item in old}, deletes=[item.key for item in old]
-            )
-            await self._maps.kv.commit(transaction, timeout_s=call_timeout_s(deadline))
-
-
-def _noted(item: KeyValue) -> Noted:
-    """Return a note; what is none is as old as can be, so it is replaced and swept."""
-    try:
-        return Noted(storage_pb.ImportRecord.FromString(item.value), item.mod_revision)
-    except DecodeError:
-        return Noted(storage_pb.ImportRecord(), item.mod_revision)
 
 
 def _out_of_order(noted: Noted) -> ImportOutOfOrder:

@@ -9,7 +9,7 @@ from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map.entries import RegionEntry
 from trunkline_mesh.errors import DeadlineUnreachable, DomainError, Overloaded, Preempted
 from trunkline_routing.edge.candidates import Candidate
-from trunkline_routing.edge.trail import Known, add_attempt
+from trunkline_routing.edge.trail_attempts import Known, add_attempt
 from trunkline_routing.errors import moves_on, none_left
 
 T = TypeVar("T")

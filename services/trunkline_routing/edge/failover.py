@@ -26,7 +26,7 @@ from trunkline_routing.edge.hedged_call import Asking, Ended, hedged
 from trunkline_routing.edge.hedging import Hedges
 from trunkline_routing.edge.region_view import RegionView
 from trunkline_routing.edge.together import together
-from trunkline_routing.edge.trail import Known
+from trunkline_routing.edge.trail_attempts import Known
 
 T = TypeVar("T")
 

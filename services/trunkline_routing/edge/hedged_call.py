@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from trunkline_map.entries import RegionEntry
 from trunkline_mesh.errors import DomainError
-from trunkline_routing.edge.trail import Known
+from trunkline_routing.edge.trail_attempts import Known
 
 T = TypeVar("T")
 

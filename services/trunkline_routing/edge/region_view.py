@@ -10,7 +10,6 @@ import contextlib
 import math
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -21,6 +20,8 @@ from trunkline_mesh import metrics
 from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_mesh.logs import get_logger
 from trunkline_routing.edge.distance import Distance
+from trunkline_routing.edge.left_alone import LeftAlone
+from trunkline_routing.edge.ramps import Ramps
 
 SILENT_AFTER: Final = 2
 """Checks in a row without an answer that mean silence. One may be lost to a busy machine."""
@@ -30,18 +31,6 @@ PRESSURE_AGE_S: Final = 5.0
 """Older reports of pressure say nothing."""
 PRESSURE_EVERY_S: Final = 0.25
 """Answers tell their pressure at most so often: reading trailing metadata costs each call a little."""
-AWAY_S: Final = 1.0
-"""How long an overloaded region is left alone where it does not say itself."""
-AWAY_MIN_S: Final = 0.1
-AWAY_MAX_S: Final = 5.0
-"""Bounds of what it may say: one answer must not take a region out for minutes."""
-AWAY_JITTER: Final = 0.2
-"""Share by which that varies either way, so that callers do not come back in step."""
-MAX_MARKS: Final = 4096
-"""Overload marks kept; the oldest are forgotten first."""
-RAMP_FLOOR: Final = 0.05
-"""Share of the traffic that a region gets at once when it serves again."""
-
 Outcome: TypeAlias = trail_pb.AttemptOutcome.ValueType
 
 log = get_logger("regions")
@@ -63,16 +52,6 @@ class RegionStatus:
     distance: Distance | None = None
 
 
-@dataclass(slots=True)
-class _Ramp:
-    since_s: float
-    """The map's `serving_since_s`: which ramp it is."""
-    seen_s: float
-    """When this process saw it first, by its own clock."""
-    before_s: float
-    """How much of it was over by then, as the wall clock says. Asked once: later jumps change nothing."""
-
-
 class RegionView:
     """The state of every region, as far as it is known. Unknown regions count as usable."""
 
@@ -85,11 +64,9 @@ class RegionView:
     ) -> None:
         """Know nothing. `wall_clock` tells Unix time; `rng` numbers in [0, 1)."""
         self._clock: Final = clock
-        self._wall_clock: Final = wall_clock
-        self._rng: Final = rng
         self._statuses: dict[str, RegionStatus] = {}
-        self._away: OrderedDict[tuple[str, str, str], float] = OrderedDict()
-        self._ramps: dict[str, _Ramp] = {}
+        self._left_alone: Final = LeftAlone(clock, rng)
+        self._ramps: Final = Ramps(clock, wall_clock)
 
     def answered(self, region_id: str, *, serving: bool, took_s: float | None = None) -> None:
         """Learn that a region answered, and what it says of itself; one answer ends a silence.
@@ -127,13 +104,7 @@ class RegionView:
 
         Kept by tenant, so that a tenant that floods its own queue moves nobody else's traffic.
         """
-        away_s = min(max(delay_s or AWAY_S, AWAY_MIN_S), AWAY_MAX_S)
-        away_s *= 1.0 + AWAY_JITTER * (2.0 * self._rng() - 1.0)
-        key = (dependency, region_id, tenant_id)
-        self._away[key] = self._clock() + away_s
-        self._away.move_to_end(key)
-        while len(self._away) > MAX_MARKS:
-            self._away.popitem(last=False)
+        self._left_alone.ask(dependency, region_id, tenant_id, delay_s)
 
     def forget_others(self, kept: Iterable[str]) -> None:
         """Forget every region but those of `kept`: the others are not probed any more, and nothing would renew it."""
@@ -142,8 +113,7 @@ class RegionView:
             del self._statuses[region_id]
             with contextlib.suppress(KeyError):  # another view of this process may have removed it
                 _USABLE.remove(region_id)
-        for region_id in [name for name in self._ramps if name not in known]:
-            del self._ramps[region_id]
+        self._ramps.forget_others(known)
 
     def heard(self, region_id: str) -> bool:
         """Return True once the region has answered anything."""
@@ -157,10 +127,7 @@ class RegionView:
 
     def is_away(self, dependency: str, region_id: str, tenant_id: str) -> bool:
         """Return True while the region asked to be left alone by the tenant, or by everybody."""
-        if not self._away:
-            return False
-        own_s = self._away.get((dependency, region_id, tenant_id), -math.inf)
-        return max(own_s, self._away.get((dependency, region_id, ""), -math.inf)) > self._clock()
+        return self._left_alone.asked(dependency, region_id, tenant_id)
 
     def pressure(self, region_id: str) -> float | None:
         """Return the region's last reported pressure, 1 at capacity; None if it is not known or too old."""
@@ -186,15 +153,7 @@ class RegionView:
 
     def share(self, region: RegionEntry) -> float:
         """Return the share of its traffic that a region takes, RAMP_FLOOR to 1: it grows linearly over `ramp_s`."""
-        if region.ramp_s <= 0:
-            return 1.0
-        ramp = self._ramps.get(region.region_id)
-        now_s = self._clock()
-        if ramp is None or ramp.since_s != region.serving_since_s:
-            before_s = max(0.0, self._wall_clock() - region.serving_since_s)
-            ramp = self._ramps[region.region_id] = _Ramp(region.serving_since_s, now_s, before_s)
-        passed = (ramp.before_s + now_s - ramp.seen_s) / region.ramp_s
-        return min(1.0, RAMP_FLOOR + (1.0 - RAMP_FLOOR) * passed)
+        return self._ramps.share(region)
 
     def soft_skip(self, region: RegionEntry, *, moved: bool, draw: float) -> Outcome:
         """Return why a request should rather go elsewhere; unspecified if there is no reason.

@@ -16,7 +16,8 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import BackendUnavailable, DomainError, StorageFull, WriteIncomplete
 from trunkline_routing.edge.evidence import guarded
 from trunkline_routing.edge.model import Choice, Gate
-from trunkline_routing.edge.trail import TrailRecorder, add_attempt
+from trunkline_routing.edge.trail import TrailRecorder
+from trunkline_routing.edge.trail_attempts import add_attempt
 
 WriteOne = Callable[[RegionEntry, Deadline], Awaitable[None]]
 

@@ -12,7 +12,7 @@ from trunkline_map.entries import CollectionEntry
 from trunkline_map.keys import IMPORTS, Kind, MapKey, folder
 from trunkline_map.store import Transaction
 from trunkline_mesh.errors import ImportOutOfOrder, ImportUnknown, MapUnwritable, RegionUnknown
-from trunkline_routing.control import map_import
+from trunkline_routing.control import import_notes
 from trunkline_routing.control.map_import import Batch, Imports, Put, Removal
 
 
@@ -93,7 +93,7 @@ async def test_an_import_is_forgotten_after_seven_days(store: MemoryStore) -> No
     imports = imports_of(store, clock)
     await imports.apply(batch(1, A), OPERATOR, soon())
     await imports.apply(batch(1, B, import_id="other"), OPERATOR, soon())
-    clock.now_s += map_import.LIFE_S + 1
+    clock.now_s += import_notes.LIFE_S + 1
     imports = imports_of(store, clock)
 
     with pytest.raises(ImportUnknown):
@@ -119,7 +119,7 @@ async def test_a_note_that_is_none_is_replaced(store: MemoryStore) -> None:
 
 async def test_what_is_remembered_is_bounded(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a few imports go on at a time; those that were pushed out are read again."""
-    monkeypatch.setattr(map_import, "MAX_REMEMBERED", 1)
+    monkeypatch.setattr(import_notes, "MAX_REMEMBERED", 1)
     imports = imports_of(store, WallClock())
     for number in (1, 2):
         for import_id in ("x", "y"):

@@ -12,14 +12,11 @@ from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_map import testing as maps
 from trunkline_map.entries import RegionEntry
 from trunkline_routing.edge.distance import LAST, NEAREST_S, STEP, Distance
+from trunkline_routing.edge.left_alone import AWAY_JITTER, AWAY_MAX_S, AWAY_S, MAX_MARKS
+from trunkline_routing.edge.ramps import RAMP_FLOOR
 from trunkline_routing.edge.region_view import (
-    AWAY_JITTER,
-    AWAY_MAX_S,
-    AWAY_S,
     HIGH_PRESSURE,
-    MAX_MARKS,
     PRESSURE_AGE_S,
-    RAMP_FLOOR,
     RegionView,
 )
 

@@ -14,7 +14,8 @@ from trunkline_map import testing as maps
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import BackendUnavailable
 from trunkline_routing.edge.model import Choice, Decision
-from trunkline_routing.edge.trail import MAX_ATTEMPTS, MAX_ENTRIES, MAX_REASONS, TrailRecorder, add_attempt, set_seconds
+from trunkline_routing.edge.trail import MAX_ATTEMPTS, MAX_ENTRIES, MAX_REASONS, TrailRecorder, set_seconds
+from trunkline_routing.edge.trail_attempts import add_attempt
 
 FAILED = trail_pb.ATTEMPT_OUTCOME_FAILED
 SERVED = trail_pb.ATTEMPT_OUTCOME_SERVED
