@@ -66,7 +66,9 @@ class PromiseStore:
 
     async def count(self, part: Part) -> Counted:
         """Add one part of a report, unless it was added before."""
-        keys = [self._key("routers"), self._key("sequences"), *self._silence, *self._windows]
+        # Who reports another region's costs is no router of this one, and has a list of its own.
+        senders = ("routers", "sequences") if part.fronts else ("tellers", "teller_sequences")
+        keys = [*map(self._key, senders), *self._silence, *self._windows]
         body = report_body(part, keys, self._key)
         with _sensible():
             counted, now_ms, spent = await self._scripts.run("report", keys, (json.dumps(body),))

@@ -79,7 +79,7 @@ class ReportDesk:
         """
         report, snapshot, now_s = parse_report(request), self._source.snapshot, self._clock.now_s()
         entries = self._known(report, snapshot)
-        if self._windows.is_new(report.router, report.sequence, now_s):
+        if self._windows.is_new(report.router, report.sequence, now_s, fronts=_fronts(report)):
             known = self._placed(report, entries, snapshot, now_s)
             if known.fronts:
                 self._windows.add(known.tiers, now_s)
@@ -124,7 +124,7 @@ class ReportDesk:
             sequence=report.sequence,
             tiers=self._known_tiers(report.tiers),
             rows=tuple(rows),
-            fronts=not report.router.startswith(COSTS_PREFIX),
+            fronts=_fronts(report),
             down=here is not None and here.state is RegionState.DOWN,
             planned=here is not None and here.state is RegionState.DRAINING,
         )
@@ -135,6 +135,11 @@ class ReportDesk:
             name, _ = self._tiers.named(seen.tier)
             merged[name] = _both(name, merged[name], seen) if name in merged else _both(name, _nothing(name), seen)
         return tuple(merged.values())
+
+
+def _fronts(report: Report) -> bool:
+    """Return True for a router's report; False for another region's costs."""
+    return not report.router.startswith(COSTS_PREFIX)
 
 
 def _nothing(tier: str) -> TierSeen:

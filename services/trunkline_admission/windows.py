@@ -10,7 +10,8 @@ from trunkline_admission.levels import FRESH_S, LATENCY_BUCKETS, WINDOW_S, Evide
 from trunkline_admission.seen import TierSeen
 
 MAX_ROUTERS: Final = 1024
-"""Routers whose last sequence number is remembered; the one that was silent longest makes room."""
+"""Routers whose last sequence number is remembered; the one that was silent longest makes room. So it is of those that
+report another region's costs, apart from the routers."""
 
 
 class _Second:
@@ -41,14 +42,19 @@ class ReportWindows:
     def __init__(self) -> None:
         """Start without any report."""
         self._seconds: OrderedDict[int, _Second] = OrderedDict()
-        self._sequences: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._routers: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._others: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def is_new(self, router: str, sequence: int, now_s: float) -> bool:
-        """Note the router's sequence number; return False for one that was noted before."""
-        known = self._sequences.pop(router, (0, 0.0))[0]
-        self._sequences[router] = (max(known, sequence), now_s)
-        if len(self._sequences) > MAX_ROUTERS:
-            self._sequences.popitem(last=False)
+    def is_new(self, router: str, sequence: int, now_s: float, *, fronts: bool) -> bool:
+        """Note the sequence number; return False for one that was noted before.
+
+        Without `fronts` it is no router's but another region's, whose costs it tells.
+        """
+        sequences = self._routers if fronts else self._others
+        known = sequences.pop(router, (0, 0.0))[0]
+        sequences[router] = (max(known, sequence), now_s)
+        if len(sequences) > MAX_ROUTERS:
+            sequences.popitem(last=False)
         return sequence > known
 
     def add(self, tiers: Sequence[TierSeen], now_s: float) -> None:
@@ -72,7 +78,7 @@ class ReportWindows:
 
     def routers(self, now_s: float) -> int:
         """Return how many routers have reported in the last WINDOW_S."""
-        return sum(1 for _, at_s in self._sequences.values() if now_s - WINDOW_S < at_s <= now_s)
+        return sum(1 for _, at_s in self._routers.values() if now_s - WINDOW_S < at_s <= now_s)
 
 
 def _summed(tier: str, recent: dict[int, _Second], newest: int) -> Evidence:

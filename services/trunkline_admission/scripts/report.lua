@@ -1,7 +1,7 @@
 -- Counts one part of a router's report, once.
 --
--- KEYS: routers (sorted by when they were last seen), sequences, silence, outages, troubled tenants, 16 windows of one second,
--- and then those that ARGV names by their place. ARGV: the part as JSON, see promise_store.py.
+-- KEYS: routers, or those that tell of other regions' costs (sorted by when they were last seen), their sequences, silence,
+-- outages, troubled tenants, 16 windows of one second, and then those that ARGV names by their place. ARGV: the part as JSON, see promise_store.py.
 -- Returns {1, now_ms, {spent micros of each tenant in its month}}, or 0 for the 1 of a part that was counted before.
 local part = cjson.decode(ARGV[1])
 local time = redis.call('TIME')

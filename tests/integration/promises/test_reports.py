@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from tests.integration.promises.conftest import Replica, Serve, report, spending, world
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
+from trunkline_admission.budgets import month_of
 from trunkline_admission.levels import Level
 from trunkline_map.testing import tenant
 
@@ -71,6 +72,23 @@ async def test_replicas_agree_whoever_got_the_report(replica: Serve, valkey_url:
 
     assert one.keeper.states["free"].since_s == other.keeper.states["free"].since_s
     assert other.keeper.routers == 1
+
+
+async def test_another_regions_costs_come_from_no_router(replica: Serve, valkey_url: str) -> None:
+    """They are counted once, and no replica tells their sender among the routers."""
+    one, other = await replica(valkey_url), await replica(valkey_url)
+    costs = report(1, tenants=(spending("spender", 10),))
+    costs.router = "costs.us-1.replica"
+
+    for each in (one, other, one):
+        await each.desk.take(costs)
+    await until_counted(one, other)
+
+    assert await one.store.spent_micros("spender", month_of("UTC", one.store.clock.now_s()).label) == 10
+    assert (await one.store.seen()).routers == 0
+    await one.desk.take(report(1))
+    await until_counted(one)
+    assert (await other.store.seen()).routers == 1
 
 
 async def test_a_report_is_counted_once_whichever_replicas_it_reaches(replica: Serve, valkey_url: str) -> None:

@@ -54,18 +54,37 @@ def test_a_sequence_number_is_new_once() -> None:
     """An earlier one neither."""
     windows = ReportWindows()
 
-    assert [windows.is_new("a", number, 1.0) for number in (1, 1, 3, 2, 4)] == [True, False, True, False, True]
-    assert windows.is_new("b", 1, 1.0)
+    assert [windows.is_new("a", number, 1.0, fronts=True) for number in (1, 1, 3, 2, 4)] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert windows.is_new("b", 1, 1.0, fronts=True)
     assert windows.routers(2.0) == 2
     assert windows.routers(20.0) == 0
+
+
+def test_who_tells_another_regions_costs_is_no_router() -> None:
+    """Its sequence numbers count once, too, and push out no router's."""
+    windows = ReportWindows()
+    assert windows.is_new("a", 1, 1.0, fronts=True)
+    for index in range(2 * MAX_ROUTERS):
+        assert windows.is_new(f"costs.{index}", 1, 1.0, fronts=False)
+
+    assert not windows.is_new(f"costs.{index}", 1, 1.0, fronts=False)
+    assert not windows.is_new("a", 1, 1.0, fronts=True)
+    assert windows.routers(2.0) == 1
 
 
 def test_memory_is_bounded() -> None:
     """Routers by number, seconds by the window."""
     windows = ReportWindows()
     for index in range(2 * MAX_ROUTERS):
-        windows.is_new(f"r{index}", 1, float(index))
+        windows.is_new(f"r{index}", 1, float(index), fronts=True)
+        windows.is_new(f"costs.{index}", 1, float(index), fronts=False)
         windows.add([seen()], float(index))
 
-    assert len(windows._sequences) == MAX_ROUTERS
+    assert len(windows._routers) == len(windows._others) == MAX_ROUTERS
     assert len(windows._seconds) <= WINDOW_S
