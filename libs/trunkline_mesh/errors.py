@@ -45,6 +45,8 @@ class DomainError(Exception):
         become BadRequest.
         """
         super().__init__(message or self.text)
+        self.counted = False
+        """True once this server's limiter has counted it as a refusal of its rank: nobody else should."""
         self.retry_delay_s = retry_delay_s
         self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
         self.violations = tuple(violations)

@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from trunkline_mesh.errors import Overloaded
+from trunkline_mesh.errors import InFlightLimit, Overloaded
+from trunkline_mesh.rank_lane import RankLane
 from trunkline_mesh.request import request_or_none
 
 MAX_PARKED: Final = 512
 """Calls of one server that wait without a slot at most: half of those that gRPC lets in by default."""
-MAX_PARKED_PER_TENANT: Final = 256
-"""Of one tenant. Enough for all that a busy tenant asks in the seconds that a map may lag behind its token."""
+LEAST_PART: Final = 0.125
+"""Of these places a rank has the part that it is promised of the slots, and at least this one. Nobody else's: a call
+holds its place as long as its deadline allows, and anybody can write a token of the far future."""
 RETRY_DELAY_S: Final = 1.0
 """Told to who finds no room."""
 
@@ -24,27 +26,33 @@ RETRY_DELAY_S: Final = 1.0
 class ParkedCalls:
     """Counts those who wait so at one server. One event loop owns it."""
 
-    def __init__(self, most: int = MAX_PARKED, most_per_tenant: int = MAX_PARKED_PER_TENANT) -> None:
-        """Bound them, in all and of one tenant."""
+    def __init__(self, most: int = MAX_PARKED) -> None:
+        """Have `most` places for the ranks together; what `LEAST_PART` adds comes on top."""
         self._most: Final = most
-        self._most_per_tenant: Final = most_per_tenant
+        self._by_rank: Final[dict[int, int]] = {}
         self._by_tenant: Final[dict[str, int]] = {}
-        self._count = 0
 
     def __len__(self) -> int:
-        return self._count
+        return sum(self._by_rank.values())
 
-    def enter(self, tenant: str) -> None:
-        """Count one more; raises Overloaded if that would be one too many."""
-        of_tenant = self._by_tenant.get(tenant, 0)
-        if self._count >= self._most or of_tenant >= self._most_per_tenant:
-            raise Overloaded("too many calls wait for the map", retry_delay_s=RETRY_DELAY_S)
-        self._count += 1
+    def enter(self, lane: RankLane, tenant: str) -> None:
+        """Count one more.
+
+        Raises InFlightLimit if the tenant has as many as its tier may have under way in one server, Overloaded if its
+        rank's places are taken.
+        """
+        of_rank, of_tenant = self._by_rank.get(lane.rank, 0), self._by_tenant.get(tenant, 0)
+        if of_tenant >= lane.in_flight:
+            limit = {"limit": str(lane.in_flight), "scope": "instance"}
+            raise InFlightLimit("too many requests wait for the map", retry_delay_s=RETRY_DELAY_S, metadata=limit)
+        if of_rank >= max(lane.part, LEAST_PART) * self._most:
+            raise Overloaded("too many requests wait for the map", retry_delay_s=RETRY_DELAY_S)
+        self._by_rank[lane.rank] = of_rank + 1
         self._by_tenant[tenant] = of_tenant + 1
 
-    def leave(self, tenant: str) -> None:
+    def leave(self, lane: RankLane, tenant: str) -> None:
         """Count one less."""
-        self._count -= 1
+        self._by_rank[lane.rank] -= 1
         left = self._by_tenant[tenant] - 1
         if left:
             self._by_tenant[tenant] = left
@@ -57,7 +65,7 @@ async def parked() -> AsyncIterator[None]:
     """Wait in the body without the current call's slot, and have it again after; an error of the body ends the call.
 
     Only the call's own task gives its slot up: elsewhere, and outside of a call, the body runs as it would anyway.
-    Raises Overloaded if too many wait so, or if nothing is free in time afterwards, and else as `CapacityLimiter.slot`.
+    Raises InFlightLimit or Overloaded if too many wait so, and as `CapacityLimiter.slot` if nothing is free afterwards.
     """
     scope = request_or_none()
     slot = None if scope is None else scope.slot

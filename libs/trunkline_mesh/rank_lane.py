@@ -24,6 +24,7 @@ class RankLane:
         "busy_since_s",
         "finish",
         "held",
+        "in_flight",
         "in_use",
         "newest_first",
         "own_refusals",
@@ -46,6 +47,8 @@ class RankLane:
         self.part = part
         self.queue_length = min(share.queue_length, max_queue)
         self.queue_share = max(1, int(part * max_queue))
+        self.in_flight = share.in_flight
+        """Calls of one tenant that may be under way."""
         self.promised = 0
         """Units that nobody else keeps from it."""
         self.in_use = 0

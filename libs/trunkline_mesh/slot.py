@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import Preempted
+from trunkline_mesh.errors import DomainError, Preempted
 from trunkline_mesh.rank_lane import RankLane
 
 if TYPE_CHECKING:  # the limiter makes slots, and slots call the limiter
@@ -72,7 +72,7 @@ class Slot:
             self._held_s += self._let_go()
             self._limiter.give_back(self, self._held_s, exc_type)
         elif self._parked:
-            self._limiter.parked.leave(self.tenant)
+            self._limiter.parked.leave(self.lane, self.tenant)
         if self._preempted:
             self._take_back_the_cancellation(exc_type)
 
@@ -83,9 +83,9 @@ class Slot:
     def park(self) -> None:
         """Give the slots back while the call waits for something that costs this server nothing; see `parking`.
 
-        Raises Overloaded, still holding them, if too many calls do so.
+        Raises InFlightLimit or Overloaded, still holding them, if too many calls do so.
         """
-        self._limiter.parked.enter(self.tenant)
+        self._limiter.parked.enter(self.lane, self.tenant)
         self._parked = True
         self._held_s += self._let_go()
         self._limiter.free(self)
@@ -93,8 +93,12 @@ class Slot:
     async def resume(self) -> float:
         """Take the slots of a parked call again, and return the seconds waited for them; raises as entering does."""
         self._parked = False
-        self._limiter.parked.leave(self.tenant)
-        return await self._take(resumed=True)
+        self._limiter.parked.leave(self.lane, self.tenant)
+        try:
+            return await self._take(resumed=True)
+        except DomainError as refusal:
+            refusal.counted = True
+            raise
 
     async def _take(self, *, resumed: bool) -> float:
         limiter = self._limiter

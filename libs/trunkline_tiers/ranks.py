@@ -21,6 +21,8 @@ class RankShare:
     """Above 0, relative to the other ranks'."""
     queue_length: int
     """Calls of this rank that may wait, at least 1."""
+    in_flight: int = 64
+    """Calls of one tenant that may be under way in one server; at least 1."""
 
 
 class RankTable:
@@ -56,6 +58,7 @@ def rank_table(tiers: TierFile, use: Use = "queue") -> RankTable:
                 tier.rank,
                 tier.capacity.gpu_weight if use == "gpu" else tier.capacity.weight,
                 tier.capacity.queue_length,
+                tier.capacity.in_flight_per_instance,
             )
             for tier in tiers.tiers.values()
         ),

@@ -11,7 +11,7 @@ from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.source import MapSource
 from trunkline_map.token import encode
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import MapNotReady, ResidencyRouterOutside, TenantSuspended, TenantUnknown
+from trunkline_mesh.errors import MapNotReady, ResidencyRouterOutside, StaleMap, TenantSuspended, TenantUnknown
 from trunkline_mesh.status import MAX_METADATA_VALUE_CHARS
 from trunkline_routing.edge.model import Choice, Gate
 from trunkline_routing.edge.terms import Terms, everything
@@ -19,6 +19,9 @@ from trunkline_routing.edge.terms import Terms, everything
 MAP_WAIT_PART: Final = 0.9
 """Of the time left at most this much is spent on waiting for the map: later there would be no time to search, and the
 refusal would reach nobody, because gRPC tells us up to 3 % more time than the caller has."""
+
+SUSPENDED_WAIT_S: Final = 0.5
+"""Suspension is told within a second, whatever token is sent along."""
 
 TermsOf: TypeAlias = Callable[[TenantEntry, RegionEntry], Terms]
 """Gives what is left out of a tenant's requests in the router's region."""
@@ -41,7 +44,7 @@ async def enter(
     """
     snapshot = source.snapshot
     if map_token:
-        snapshot = await source.at_least(map_token, deadline.within(MAP_WAIT_PART * deadline.remaining_s()))
+        snapshot = await _caught_up(source, tenant_id, map_token, deadline)
     tenant = snapshot.tenant(tenant_id)
     if tenant is None:
         raise TenantUnknown
@@ -53,6 +56,20 @@ async def enter(
     if tenant.suspended:
         raise TenantSuspended
     return Gate(snapshot, tenant, region, token_given=bool(map_token), terms=terms_of(tenant, region))
+
+
+async def _caught_up(source: MapSource, tenant_id: str, map_token: bytes, deadline: Deadline) -> MapSnapshot:
+    """Return a map that reflects the token. Who is suspended by the map at hand waits no longer than the refusal may
+    take: only a token of the change that ended it could say otherwise, and that one is not far ahead.
+    """
+    tenant = source.snapshot.tenant(tenant_id) if source.ready() else None
+    wait_s = MAP_WAIT_PART * deadline.remaining_s()
+    if tenant is None or not tenant.suspended:
+        return await source.at_least(map_token, deadline.within(wait_s))
+    try:
+        return await source.at_least(map_token, deadline.within(min(wait_s, SUSPENDED_WAIT_S)))
+    except StaleMap:
+        raise TenantSuspended from None
 
 
 def token_for(gate: Gate, region: RegionEntry, entries: Iterable[CollectionEntry]) -> bytes:

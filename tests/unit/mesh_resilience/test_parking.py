@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from tests.unit.mesh_resilience.limiter_world import World, play
 
 from trunkline_mesh.adaptive import AdaptiveLimit
-from trunkline_mesh.errors import Overloaded, Preempted
+from trunkline_mesh.errors import InFlightLimit, Overloaded, Preempted
+from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_mesh.parking import ParkedCalls, parked
 from trunkline_mesh.request import RequestScope, enter_request
 from trunkline_tiers import RankShare, RankTable
 
+TABLE = RankTable((RankShare(0, 1, 100, in_flight=3), RankShare(1, 15, 100, in_flight=100)))
 WAIT_S = 4.0
 WORK_S = 0.01
 
@@ -41,7 +43,7 @@ def test_who_waits_holds_no_slot() -> None:
 
     async def scenario(world: World) -> None:
         arrived = asyncio.Event()
-        waiting = [world.loop.create_task(call(world, arrived)) for _ in range(50)]
+        waiting = [world.loop.create_task(call(world, arrived, rank=2)) for _ in range(50)]
         await asyncio.sleep(WAIT_S)
         assert world.limiter.slots_in_use == 0
         assert len(world.limiter.parked) == 50
@@ -71,19 +73,35 @@ def test_waiting_teaches_the_limit_nothing() -> None:
     assert adaptive.slots == 8
 
 
-def test_it_has_bounds() -> None:
-    """One tenant's calls take no room from others, and all of them together have a bound; leaving makes room."""
-    calls = ParkedCalls(most=3, most_per_tenant=2)
-    calls.enter("a")
-    calls.enter("a")
+def test_a_tenants_own_bound_is_its_tiers() -> None:
+    """As many as it may have under way; others are not touched by it, and leaving makes room."""
+    limiter = CapacityLimiter(max_concurrency=4, max_queue=0, max_queue_per_tenant=0, table=TABLE)
+    low, calls = limiter.lanes[0], ParkedCalls()
+    for _ in range(3):
+        calls.enter(low, "a")
+    with pytest.raises(InFlightLimit) as refused:
+        calls.enter(low, "a")
+    assert refused.value.metadata["limit"] == "3"
+    calls.enter(low, "b")
+    calls.leave(low, "a")
+    calls.enter(low, "a")
+    assert len(calls) == 4
+
+
+def test_a_rank_takes_no_other_ranks_places() -> None:
+    """However many tokens of a future that never comes a low rank sends, a high one finds its part, and an eighth is
+    anybody's."""
+    limiter = CapacityLimiter(max_concurrency=4, max_queue=0, max_queue_per_tenant=0, table=TABLE)
+    low, high = limiter.lanes
+    calls = ParkedCalls(most=16)
+    for number in range(2):
+        calls.enter(low, f"low-{number}")
     with pytest.raises(Overloaded):
-        calls.enter("a")
-    calls.enter("b")
+        calls.enter(low, "another")
+    for number in range(15):
+        calls.enter(high, f"high-{number}")
     with pytest.raises(Overloaded):
-        calls.enter("c")
-    calls.leave("a")
-    calls.enter("c")
-    assert len(calls) == 3
+        calls.enter(high, "another")
 
 
 def test_a_full_house_is_refused_with_its_slot_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +115,29 @@ def test_a_full_house_is_refused_with_its_slot_given_back(monkeypatch: pytest.Mo
         with pytest.raises(Overloaded) as refused:
             await call(world, arrived)
         assert refused.value.retry_delay_s == 1.0
+        assert not refused.value.counted
         arrived.set()
         await first
 
-    play(scenario)
+    assert [lane.shed for lane in play(scenario).limiter.lanes] == [0, 0, 0]
+
+
+def test_a_refusal_after_the_wait_is_counted_once() -> None:
+    """The limiter counts it for the rank, and says so to whoever counts failures."""
+
+    async def scenario(world: World) -> None:
+        arrived = asyncio.Event()
+        waits = world.loop.create_task(call(world, arrived))
+        await asyncio.sleep(15.0)
+        release = await world.holding()
+        arrived.set()
+        with pytest.raises(Overloaded) as refused:
+            await waits
+        assert refused.value.counted
+        release.set()
+        await world.holder
+
+    assert [lane.shed for lane in play(scenario, max_concurrency=1).limiter.lanes] == [1, 0, 0]
 
 
 def test_an_error_while_waiting_takes_no_slot_again() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.unit.routing.world import AP, EU, NORTH, TENANT, US, World, endpoints, query, scope
 
@@ -38,6 +40,22 @@ async def test_a_suspended_tenant_is_refused() -> None:
     world.map.put(maps.tenant(TENANT, "eu", suspended=True))
     with pytest.raises(errors.TenantSuspended):
         await enter(world)
+
+
+async def test_a_suspended_tenants_token_of_the_future_buys_it_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told what it is, and soon; a token of the change that ended its suspension is waited for."""
+    monkeypatch.setattr(gates, "SUSPENDED_WAIT_S", 0.02)
+    world = World()
+    world.map.put(maps.tenant(TENANT, "eu", suspended=True))
+    ahead = encode(world.map.snapshot.epoch, world.map.snapshot.revision + 1)
+    with pytest.raises(errors.TenantSuspended):
+        await enter(world, map_token=ahead, left_s=60.0)
+
+    monkeypatch.setattr(gates, "SUSPENDED_WAIT_S", 20.0)
+    waiting = asyncio.ensure_future(enter(world, map_token=ahead, left_s=60.0))
+    await asyncio.sleep(0)
+    world.map.put(maps.tenant(TENANT, "eu"))
+    assert (await waiting).tenant.tenant_id == TENANT
 
 
 async def test_a_router_that_is_not_in_the_map_serves_nobody() -> None:
