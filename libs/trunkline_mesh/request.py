@@ -64,7 +64,7 @@ class HeldSlot(Protocol):
         ...
 
     def park(self) -> None:
-        """Give it back for a while; raises Overloaded, still holding it, if too many do."""
+        """Give it back for a while; raises InFlightLimit or Overloaded, still holding it, if too many do."""
         ...
 
     async def resume(self) -> float:
