@@ -51,9 +51,9 @@ class MeshApp:
     rank_of: Callable[[str], int] | None = None
     """Returns a tenant's rank, as `trunkline_map.rank_book.RankBook.rank_of`; cheap, and must not raise. For services
     that have no map there is none: see `ranking.rank_stage`."""
-    standing_of: Callable[[str], Awaitable[int]] | None = None
+    standing_of: Callable[[str], Awaitable[int | None]] | None = None
     """Returns the rank of a tenant that calls a service without a map by itself, as `standing.StandingBook.rank_of`;
-    raises TenantSuspended or TenantUnknown. Without it such calls are of the lowest rank."""
+    raises what refuses it. Without it, and for None, such calls are of the lowest rank."""
     rank_use: Literal["queue", "gpu"] = "queue"
     """Whose weights the ranks have here: `gpu` where models run."""
     on_limiter: Callable[[CapacityLimiter], None] | None = None

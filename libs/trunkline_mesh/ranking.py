@@ -41,13 +41,14 @@ def _by_map(rank_of: Callable[[str], int], tickets: HopTickets | None, inner: Ha
 
 
 def _by_ticket(
-    tickets: HopTickets, standing_of: Callable[[str], Awaitable[int]] | None, lowest: int, inner: Handler
+    tickets: HopTickets, standing_of: Callable[[str], Awaitable[int | None]] | None, lowest: int, inner: Handler
 ) -> Handler:
     async def ranked(request: Any, context: Context) -> Any:
         scope = current_request()
         tenant = _tenant_to_prove(scope)
         if tenant is not None and (scope.rank is None or not tickets.accepts(scope.hop, tenant, scope.rank)):
-            rank = scope.rank = lowest if standing_of is None or not tenant else await standing_of(tenant)
+            found = await standing_of(tenant) if standing_of is not None and tenant else None
+            rank = scope.rank = lowest if found is None else found
             scope.hop = tickets.issue(tenant, rank) if tenant else ""
         return await inner(request, context)
 

@@ -59,7 +59,7 @@ class MethodStages:
     """As `MeshApp.on_refusal`."""
     tickets: HopTickets | None = None
     """Makes and checks the proofs of ranks; None without keys."""
-    standing_of: Callable[[str], Awaitable[int]] | None = None
+    standing_of: Callable[[str], Awaitable[int | None]] | None = None
     """As `MeshApp.standing_of`."""
 
 

@@ -18,9 +18,11 @@ from trunkline_inference.servicer import InferenceServicer
 from trunkline_inference.settings import InferenceSettings
 from trunkline_inference.triton_client import ModelProbe, open_probe, open_triton
 from trunkline_inference.triton_models import Breakers, Limits, TritonModels
+from trunkline_lease.standing import open_standing
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.breaker import Breaker
 from trunkline_mesh.breaker_policy import BULK_INFERENCE_POLICY, INFERENCE_POLICY, QUOTA_POLICY
+from trunkline_mesh.channels import ChannelPool
 
 
 @asynccontextmanager
@@ -32,6 +34,8 @@ async def open_app(settings: InferenceSettings) -> AsyncIterator[MeshApp]:
         open_triton(settings.triton_endpoint) as client,
         open_probe(client, models, **probing) as probe,
         open_shared_vectors(settings) as shared,
+        ChannelPool(max_channels=settings.max_channels) as channels,
+        open_standing(settings.admission_endpoints, channels) as standing,
     ):
         registry = ModelRegistry(models)
         server = _triton(client, probe, settings)
@@ -51,6 +55,7 @@ async def open_app(settings: InferenceSettings) -> AsyncIterator[MeshApp]:
                 checks={"triton": probe.all_ready},
                 soft_checks={"redis": shared.available},
                 rank_use="gpu",
+                standing_of=None if standing is None else standing.rank_of,
             )
         finally:
             await embed.aclose()

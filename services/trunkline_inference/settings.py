@@ -75,6 +75,13 @@ class InferenceSettings(ServiceSettings):
     )
     scores_in_flight: PositiveInt = Field(8, le=1024, description="Requests for scores to Triton at once.")
 
+    admission_endpoints: str = Field(
+        "",
+        description="The region's admission service, `host:port` separated by commas: asked for the standing of "
+        "tenants that call by themselves, where there are `HOP_KEYS`. Without it they are of the lowest rank, "
+        "suspended or not.",
+    )
+
     redis_url: SecretStr = Field(
         SecretStr(""), description="The region's Redis or Valkey, may hold a password; empty for no shared cache."
     )

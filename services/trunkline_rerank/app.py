@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from trunkline.rerank.v1 import rerank_service_pb2_grpc as rerank_grpc
+from trunkline_lease.standing import open_standing
 from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.breaker import Breaker
 from trunkline_mesh.breaker_policy import INFERENCE_POLICY
@@ -22,7 +23,10 @@ from trunkline_rerank.settings import RerankSettings
 async def open_app(settings: RerankSettings) -> AsyncIterator[MeshApp]:
     """Open the way to inference, yield the application, close. Does not wait for a connection."""
     endpoints = ",".join(endpoint.strip() for endpoint in settings.inference_endpoints.split(",") if endpoint.strip())
-    async with ChannelPool(max_channels=settings.max_channels) as channels:
+    async with (
+        ChannelPool(max_channels=settings.max_channels) as channels,
+        open_standing(settings.admission_endpoints, channels) as standing,
+    ):
         scorer = InferenceScorer(channels, endpoints, Breaker(f"inference/{settings.region}/score", INFERENCE_POLICY))
         rerank = RerankCandidates(scorer, pace=Pace(settings.initial_pace_s), reserve_s=settings.reserve_s)
         binding = ServiceBinding(
@@ -31,4 +35,10 @@ async def open_app(settings: RerankSettings) -> AsyncIterator[MeshApp]:
             register=rerank_grpc.add_RerankServiceServicer_to_server,
             policy=POLICY,
         )
-        yield MeshApp(name="rerank", bindings=(binding,), checks={"inference": scorer.reachable}, rank_use="gpu")
+        yield MeshApp(
+            name="rerank",
+            bindings=(binding,),
+            checks={"inference": scorer.reachable},
+            rank_use="gpu",
+            standing_of=None if standing is None else standing.rank_of,
+        )

@@ -18,6 +18,12 @@ class RerankSettings(ServiceSettings):
     inference_endpoints: str = Field(
         "127.0.0.1:9104", description="The region's inference replicas, `host:port` separated by commas."
     )
+    admission_endpoints: str = Field(
+        "",
+        description="The region's admission service, `host:port` separated by commas: asked for the standing of "
+        "tenants that call by themselves, where there are `HOP_KEYS`. Without it they are of the lowest rank, "
+        "suspended or not.",
+    )
     model_id: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]{0,128}$",
