@@ -59,6 +59,8 @@ class Site:
     identity: DevIdentity
     run_id: str
     log_hash_key: str
+    hop_key: str = field(repr=False)
+    """Proves ranks between the services of this stack; new with each, and in no file."""
 
     def log_path(self, name: str) -> Path:
         """Return where a process logs."""
@@ -87,6 +89,7 @@ class Site:
             signing_key_id=self.identity.key_id,
             log_hash_key=self.log_hash_key,
             reflection=self.spec.reflection,
+            hop_keys=self.hop_key,
         )
 
 

@@ -7,7 +7,7 @@ matters here shows at once; `tests/unit/local` compares the two as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,8 @@ class Surroundings:
     """The key that signs all tokens here signs those of learners too; in production they have one of their own."""
     log_hash_key: str
     reflection: bool
+    hop_keys: str = field(default="", repr=False)
+    """Keys that prove ranks between services; none where nobody has to be convinced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def _common(seat: Seat, around: Surroundings) -> dict[str, str]:
         "REFLECTION": _flag(around.reflection),
         "REFLECTION_OPEN": _flag(around.reflection),
         "LOG_HASH_KEY": around.log_hash_key,
+        "HOP_KEYS": around.hop_keys,
     }
 
 
@@ -115,11 +118,15 @@ def _retrieval(seat: Seat, around: Surroundings) -> dict[str, str]:
 
 
 def _rerank(seat: Seat, _: Surroundings) -> dict[str, str]:
-    return {"INFERENCE_ENDPOINTS": seat.inference_endpoint}
+    return {"INFERENCE_ENDPOINTS": seat.inference_endpoint, "ADMISSION_ENDPOINTS": seat.admission_endpoint}
 
 
 def _inference(seat: Seat, around: Surroundings) -> dict[str, str]:
-    return {"TRITON_ENDPOINT": around.triton_endpoint, "REDIS_URL": seat.valkey_url}
+    return {
+        "TRITON_ENDPOINT": around.triton_endpoint,
+        "REDIS_URL": seat.valkey_url,
+        "ADMISSION_ENDPOINTS": seat.admission_endpoint,
+    }
 
 
 def _admission(seat: Seat, around: Surroundings) -> dict[str, str]:

@@ -135,7 +135,14 @@ class LocalStack(Steering):
     async def _start_once(self) -> None:
         identity = DevIdentity.create(self.spec.run_dir / "identity")
         addresses = Addresses.take(self.spec, self._ports)
-        self._site = Site(self.spec, addresses, identity, self._host.run_id, log_hash_key=secrets.token_hex(16))
+        self._site = Site(
+            self.spec,
+            addresses,
+            identity,
+            self._host.run_id,
+            log_hash_key=secrets.token_hex(16),
+            hop_key=secrets.token_hex(16),
+        )
         write_tokens(self._site)
         write_decision_keys(self._site)
         self._roster = roster = Roster(self._host, plan_stack(self._site), self._changed)

@@ -19,6 +19,8 @@ from trunkline_local.service_env import service_env
 from trunkline_local.spec import Layout, RegionSpec, Service, StackSpec
 from trunkline_mesh.settings import ServiceSettings
 
+HOP_KEY = "hop-key-of-this-stack"
+
 
 def _site(run_dir: Path, **fields: object) -> Site:
     models = run_dir / "models"
@@ -29,7 +31,7 @@ def _site(run_dir: Path, **fields: object) -> Site:
         addresses = Addresses.take(spec, ports)
     finally:
         ports.close()
-    return Site(spec, addresses, DevIdentity.create(run_dir / "identity"), "abc", "hash-key")
+    return Site(spec, addresses, DevIdentity.create(run_dir / "identity"), "abc", "hash-key", HOP_KEY)
 
 
 def _plans(site: Site) -> dict[str, ProcessPlan]:
@@ -121,6 +123,25 @@ def test_a_learner_acts_for_tenants_with_a_key_of_its_stack(tmp_path: Path) -> N
     for name in ("BLOB_DIR", "FEEDBACK_DIR"):
         assert learner[f"TRUNKLINE_ROUTING_{name}"] == router[f"TRUNKLINE_ROUTING_{name}"]
     assert learner["TRUNKLINE_ROUTING_LISTEN"] != router["TRUNKLINE_ROUTING_LISTEN"]
+
+
+def test_all_services_of_a_stack_prove_ranks_by_one_key(tmp_path: Path) -> None:
+    """And those without a map know whom to ask; the key stands in no file and no representation."""
+    site = _site(tmp_path)
+    plans = _plans(site)
+    for service in Service:
+        assert plans[f"eu-west/{service}"].command.env[f"TRUNKLINE_{service.upper()}_HOP_KEYS"] == HOP_KEY
+    assert plans["control"].command.env["TRUNKLINE_ROUTING_HOP_KEYS"] == HOP_KEY
+    (admission,) = (
+        region.services[Service.ADMISSION].endpoint
+        for region in site.addresses.regions
+        if region.region.region_id == "eu-west"
+    )
+    for service in (Service.RERANK, Service.INFERENCE):
+        env = plans[f"eu-west/{service}"].command.env
+        assert env[f"TRUNKLINE_{service.upper()}_ADMISSION_ENDPOINTS"] == admission
+    assert HOP_KEY not in f"{site} {site.surroundings}"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and HOP_KEY.encode() in path.read_bytes()]
 
 
 def test_routers_of_a_jurisdiction_share_the_key_of_decision_ids(tmp_path: Path) -> None:
