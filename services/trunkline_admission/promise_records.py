@@ -82,6 +82,7 @@ def report_body(part: Part, keys: list[str], key_of: Callable[[str], str]) -> di
             "name": seen.tier,
             "calls": seen.calls,
             "errors": seen.errors,
+            "load_errors": seen.load_errors,
             "slow": seen.slow,
             "utilisation": seen.utilisation,
             "counts": {str(index): count for index, count in enumerate(seen.latency_counts) if count},

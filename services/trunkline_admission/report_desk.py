@@ -84,7 +84,7 @@ class ReportDesk:
             if known.fronts:
                 self._windows.add(known.tiers, now_s)
             for row, entry in zip(known.rows, entries, strict=True):
-                self._budgets.add(entry.tenant_id, row.month, row.seen.cost_micros)
+                self._budgets.sums.add(entry.tenant_id, row.month, row.seen.cost_micros)
             assert self._queue is not None
             await asyncio.wait((self._queue.put(known),), timeout=STORE_WAIT_S)
         else:
@@ -94,10 +94,10 @@ class ReportDesk:
     def counted(self, part: Part, counted: Counted) -> None:
         """Learn what the store has made of a part."""
         for row, spent_micros in zip(part.tenants, counted.spent_micros, strict=True):
-            self._budgets.learn(row.seen.tenant_id, row.month, spent_micros)
-            costs = row.seen.cost_micros if counted.counted and part.fronts else 0
-            if self._costs is not None and row.home and costs:
-                self._costs.add(row.home, row.seen.tenant_id, costs)
+            tenant_id, costs = row.seen.tenant_id, row.seen.cost_micros
+            self._budgets.sums.settle(tenant_id, row.month, costs, spent_micros, counted=counted.counted)
+            if self._costs is not None and row.home and costs and counted.counted:
+                self._costs.add(row.home, tenant_id, costs)
 
     def _known(self, report: Report, snapshot: MapSnapshot) -> list[TenantEntry]:
         """Return the entries of the report's tenants that may be counted here, in its order."""
@@ -113,9 +113,11 @@ class ReportDesk:
         """Return the report by what the map says of its tiers, its tenants and this region."""
         seen_of = {seen.tenant_id: seen for seen in report.tenants}
         here = snapshot.region(self._region)
+        fronts = _fronts(report)
         rows = []
         for entry in entries:
-            home = home_region(snapshot, entry)
+            # What another region told of its costs goes no further: maps that disagree would send it in a circle.
+            home = home_region(snapshot, entry) if fronts else None
             away = home if home != self._region and home is not None else ""
             month = month_of(entry.time_zone, now_s).label
             rows.append(TenantRow(seen_of[entry.tenant_id], month, away))
@@ -124,7 +126,7 @@ class ReportDesk:
             sequence=report.sequence,
             tiers=self._known_tiers(report.tiers),
             rows=tuple(rows),
-            fronts=_fronts(report),
+            fronts=fronts,
             down=here is not None and here.state is RegionState.DOWN,
             planned=here is not None and here.state is RegionState.DRAINING,
         )
@@ -156,4 +158,5 @@ def _both(tier: str, one: TierSeen, other: TierSeen) -> TierSeen:
         one.slow + other.slow,
         counts,
         max(one.utilisation, other.utilisation),
+        one.limit_errors + other.limit_errors,
     )

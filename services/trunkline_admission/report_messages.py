@@ -111,6 +111,7 @@ def _check_names(field: str, names: list[str], most: int, fields: _Fields) -> No
 
 def _check_tier(prefix: str, row: admission_pb.TierReport, fields: _Fields) -> None:
     _check_counts(prefix, row, fields)
+    fields.require(0 <= row.limit_errors <= row.errors, f"{prefix}limit_errors", "must be 0 to errors")
     fits = len(row.latency_counts) <= LATENCY_BUCKETS and all(0 <= each <= MAX_CALLS for each in row.latency_counts)
     fields.require(fits, f"{prefix}latency_counts", f"must be at most {LATENCY_BUCKETS} of 0 to {MAX_CALLS}")
     used = math.isfinite(row.utilisation) and 0 <= row.utilisation <= MAX_UTILISATION
@@ -125,7 +126,8 @@ def _check_counts(prefix: str, row: admission_pb.TierReport | admission_pb.Tenan
 
 
 def _tier(row: admission_pb.TierReport) -> TierSeen:
-    return TierSeen(row.tier, row.calls, row.errors, row.slow, tuple(row.latency_counts), row.utilisation)
+    counts = tuple(row.latency_counts)
+    return TierSeen(row.tier, row.calls, row.errors, row.slow, counts, row.utilisation, row.limit_errors)
 
 
 def _level(tier: str, state: TierState) -> admission_pb.TierLevel:

@@ -19,6 +19,13 @@ class TierSeen:
     """Bucket i: answers of up to 2^(i/2) ms and above the one before; the last one everything above."""
     utilisation: float
     """Largest part of the slots of any server of the region that this tier and those above it hold or want."""
+    limit_errors: int = 0
+    """Of the errors those that no lack of capacity caused; they count for the promise, and keep no level up."""
+
+    @property
+    def load_errors(self) -> int:
+        """The other errors, by which levels are judged."""
+        return self.errors - self.limit_errors
 
 
 @dataclass(frozen=True, slots=True)

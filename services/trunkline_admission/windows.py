@@ -29,7 +29,7 @@ class _Second:
         """Add one router's account of a tier."""
         tier = seen.tier
         self.calls[tier] = self.calls.get(tier, 0) + seen.calls
-        self.errors[tier] = self.errors.get(tier, 0) + seen.errors
+        self.errors[tier] = self.errors.get(tier, 0) + seen.load_errors
         counts = self.counts.setdefault(tier, [0] * LATENCY_BUCKETS)
         for index, count in enumerate(seen.latency_counts):
             counts[index] += count

@@ -82,7 +82,7 @@ local function window()
   end
   for _, tier in ipairs(part.tiers) do
     redis.call('HINCRBY', key, 'c/' .. tier.name, whole(tier.calls))
-    redis.call('HINCRBY', key, 'e/' .. tier.name, whole(tier.errors))
+    redis.call('HINCRBY', key, 'e/' .. tier.name, whole(tier.load_errors))
     for bucket, count in pairs(tier.counts) do
       redis.call('HINCRBY', key, bucket .. '/' .. tier.name, whole(count))
     end

@@ -26,12 +26,15 @@ from trunkline_routing.edge.bounds import MAX_COLLECTIONS, NAME
 from trunkline_routing.edge.model import Answer
 from trunkline_routing.edge.note_bounds import NoteBounds
 from trunkline_routing.edge.report_sums import Sums
+from trunkline_routing.edge.terms import LeftOut
 
 ALLOWED: Final = "allowed"
 CANCELLED: Final = "CANCELLED"
 
-_OWN_LIMITS: Final = (QuotaExhausted, InFlightLimit, BudgetSpent, StageDisabled)
+_OWN_LIMITS: Final = (InFlightLimit, BudgetSpent, StageDisabled)
 """Refusals that say nothing of how well the region serves: the tenant's own limits, and what an operator wanted."""
+_OWN_SCOPES: Final = frozenset({"tenant", "key"})
+"""Whose exhausted quota is the tenant's own doing; its tier's pool, or the service's, may have been emptied by others."""
 
 
 class Audit(Protocol):
@@ -123,7 +126,7 @@ class Watched:
         if exc is None:
             sums.answered(tenant_id, tenant.tier, elapsed_s if len(self._queries) == 1 else None)
         elif _is_ours(exc, late=len(self._queries) == 1 and elapsed_s >= sums.promised_s(tenant.tier)):
-            sums.failed(tenant_id, tenant.tier)
+            sums.failed(tenant_id, tenant.tier, by_limit=isinstance(first_domain_error(exc), QuotaExhausted | LeftOut))
         else:
             sums.asked(tenant_id)
 
@@ -176,4 +179,8 @@ def _is_ours(exc: BaseException, *, late: bool) -> bool:
         return False  # the caller's token asks for it, and anybody can write one of the far future
     if error is None:
         return True
+    if error.counted:
+        return False  # by the limiter, for its rank
+    if isinstance(error, QuotaExhausted):
+        return error.metadata.get("scope") not in _OWN_SCOPES
     return error.fault != reasons_pb.FAULT_CALLER and not isinstance(error, _OWN_LIMITS)

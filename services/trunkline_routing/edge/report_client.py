@@ -55,6 +55,7 @@ def _tier(name: str, one: TierSum) -> admission_pb.TierReport:
         tier=name,
         calls=one.calls,
         errors=one.errors,
+        limit_errors=one.limit_errors,
         slow=one.slow,
         latency_counts=one.latency_counts,
         utilisation=one.utilisation,

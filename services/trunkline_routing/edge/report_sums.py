@@ -37,6 +37,7 @@ class TierSum:
 
     calls: int = 0
     errors: int = 0
+    limit_errors: int = 0
     slow: int = 0
     latency_counts: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     looks: int = 0
@@ -94,9 +95,11 @@ class Sums:
             one.calls += 1
             one.slow += slow
 
-    def failed(self, tenant_id: str, tier: str) -> None:
-        """Add a request that failed for a reason that is not its caller's."""
-        for one in (self._tier(tier), self._tenant(tenant_id)):
+    def failed(self, tenant_id: str, tier: str, *, by_limit: bool = False) -> None:
+        """Add a request that failed for a reason that is not its caller's; `by_limit` if no lack of capacity did it."""
+        of_tier, of_tenant = self._tier(tier), self._tenant(tenant_id)
+        of_tier.limit_errors += by_limit
+        for one in (of_tier, of_tenant):
             one.calls += 1
             one.errors += 1
 

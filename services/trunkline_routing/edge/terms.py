@@ -22,6 +22,10 @@ _DISABLED: Final = trail_pb.DEGRADATION_REASON_STAGE_DISABLED
 _SPENT: Final = trail_pb.DEGRADATION_REASON_BUDGET_SPENT
 
 
+class LeftOut(Overloaded):
+    """A level leaves out what the caller cannot do without. It says nothing of load that the level does not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a part is left out, and how that is told."""
@@ -35,7 +39,7 @@ class Cause:
             return StageDisabled(metadata={"stage": self.subject})
         if self.reason == _SPENT:
             return BudgetSpent(metadata={"stage": self.subject})
-        return Overloaded(retry_delay_s=LEVEL_RETRY_S)
+        return LeftOut(retry_delay_s=LEVEL_RETRY_S)
 
 
 @dataclass(frozen=True, slots=True)

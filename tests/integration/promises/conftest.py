@@ -114,6 +114,7 @@ def report(
     router: str = "router-1",
     calls: int = 100,
     errors: int = 0,
+    limit_errors: int = 0,
     utilisation: float = 0.1,
     tier: str = "pro",
     bucket: int = 10,
@@ -127,7 +128,12 @@ def report(
         window=Duration(seconds=1),
         tiers=[
             admission_pb.TierReport(
-                tier=tier, calls=calls, errors=errors, latency_counts=counts, utilisation=utilisation
+                tier=tier,
+                calls=calls,
+                errors=errors,
+                limit_errors=limit_errors,
+                latency_counts=counts,
+                utilisation=utilisation,
             )
         ],
         tenants=tenants,

@@ -107,6 +107,21 @@ async def test_a_report_is_counted_once_whichever_replicas_it_reaches(replica: S
     assert [(each.name, each.tier, each.calls) for each in told.objectives] == [("acme", False, 1)]
 
 
+async def test_what_a_level_refuses_counts_for_the_promise_and_keeps_no_level_up(
+    replica: Serve, valkey_url: str
+) -> None:
+    """All replicas judge by the other errors alone."""
+    one, other = await replica(valkey_url), await replica(valkey_url)
+
+    await one.desk.take(report(1, errors=30, limit_errors=29))
+
+    assert await total_of(other, "pro") == (100, 30)
+    for each in (one, other):
+        evidence = (await each.store.seen()).evidence
+        assert evidence is not None
+        assert (evidence["pro"].calls, evidence["pro"].errors) == (100, 1)
+
+
 async def test_many_tenants_are_counted_in_parts_each_once(replica: Serve, valkey_url: str) -> None:
     """A report of many tenants goes in several steps; two replicas that have it at once count it once between them."""
     source = world()

@@ -49,6 +49,7 @@ def test_a_report_is_read_as_it_was_sent() -> None:
         ("tiers", {"tiers": [admission_pb.TierReport(tier=f"t{index}") for index in range(65)]}),
         ("tiers[0].calls", {"tiers": [admission_pb.TierReport(tier="a", calls=-1)]}),
         ("tiers[0].errors", {"tiers": [admission_pb.TierReport(tier="a", calls=1, errors=2)]}),
+        ("tiers[0].limit_errors", {"tiers": [admission_pb.TierReport(tier="a", calls=2, errors=1, limit_errors=2)]}),
         ("tiers[0].slow", {"tiers": [admission_pb.TierReport(tier="a", slow=1)]}),
         ("tiers[0].latency_counts", {"tiers": [admission_pb.TierReport(tier="a", latency_counts=[0] * 41)]}),
         ("tiers[0].latency_counts", {"tiers": [admission_pb.TierReport(tier="a", latency_counts=[-1])]}),

@@ -23,6 +23,16 @@ def test_routers_are_summed_up_and_the_fullest_server_counts() -> None:
     assert (told.calls, told.errors, told.latency_counts[1], told.utilisation) == (20, 2, 20, 0.9)
 
 
+def test_what_no_lack_of_capacity_caused_is_no_evidence() -> None:
+    """Else a level would keep itself up by what it refuses."""
+    windows = ReportWindows()
+    windows.add([TierSeen("pro", 10, 4, 0, (0, 6), 0.1, limit_errors=3)], 100.2)
+
+    told = (windows.evidence(101.0) or {})["pro"]
+
+    assert (told.calls, told.errors) == (10, 1)
+
+
 def test_what_is_old_is_forgotten() -> None:
     """Utilisation after a few seconds, calls after the window, and then there is no evidence at all."""
     windows = ReportWindows()

@@ -13,6 +13,7 @@ from trunkline_mesh import errors
 from trunkline_mesh.request import Principal, RequestScope
 from trunkline_routing.edge.audited import Watch
 from trunkline_routing.edge.note_bounds import TENANT_BURST
+from trunkline_routing.edge.terms import LeftOut
 
 DOWN = errors.BackendUnavailable()
 
@@ -85,7 +86,11 @@ async def test_an_explained_search_is_noted_and_not_counted() -> None:
 @pytest.mark.parametrize(
     ("error", "counts"),
     [
-        (errors.QuotaExhausted(), (0, 0)),
+        (errors.QuotaExhausted(metadata={"scope": "tenant"}), (0, 0)),
+        (errors.QuotaExhausted(metadata={"scope": "key"}), (0, 0)),
+        (errors.QuotaExhausted(metadata={"scope": "tier"}), (1, 1)),
+        (errors.QuotaExhausted(), (1, 1)),
+        (errors.InFlightLimit(), (0, 0)),
         (errors.Overloaded(), (1, 1)),
         (errors.Internal(), (1, 1)),
         (errors.DeadlineExceeded(), (0, 0)),
@@ -101,6 +106,34 @@ async def test_a_refused_search_is_noted_with_its_reason(error: Any, counts: tup
     expected = errors.reason_name(error.reason) if isinstance(error, errors.DomainError) else "INTERNAL"
     assert [(note["outcome"], note["collections"]) for note in world.audit.notes] == [(expected, ["both"])]
     assert counted(world) == counts
+
+
+@pytest.mark.parametrize(
+    ("error", "limit_errors"),
+    [(LeftOut(), 1), (errors.QuotaExhausted(metadata={"scope": "tier"}), 1), (errors.Overloaded(), 0)],
+)
+async def test_what_no_lack_of_capacity_caused_is_told_apart(error: errors.DomainError, limit_errors: int) -> None:
+    """It was promised and not kept; but a level that it kept up would never end."""
+    world = World()
+    world.quota.failing = error
+    with pytest.raises(type(error)):
+        await search(world, collections=["both"])
+    span = world.books.sums.take()
+    assert (span.tiers["pro"].errors, span.tiers["pro"].limit_errors, span.tenants[TENANT].errors) == (
+        1,
+        limit_errors,
+        1,
+    )
+
+
+async def test_what_the_limiter_counted_is_not_counted_again() -> None:
+    """A search that waited for the map and then found no slot is among its rank's refusals already."""
+    world = World()
+    world.quota.failing = errors.Overloaded()
+    world.quota.failing.counted = True
+    with pytest.raises(errors.Overloaded):
+        await search(world, collections=["both"])
+    assert counted(world) == (0, 0)
 
 
 async def test_what_is_no_request_is_noted_without_what_it_says() -> None:

@@ -497,6 +497,7 @@ class TierReport(_message.Message):
     LATENCY_COUNTS_FIELD_NUMBER: _builtins.int
     UTILISATION_FIELD_NUMBER: _builtins.int
     SLOW_FIELD_NUMBER: _builtins.int
+    LIMIT_ERRORS_FIELD_NUMBER: _builtins.int
     tier: _builtins.str
     """The tier."""
     calls: _builtins.int
@@ -507,6 +508,10 @@ class TierReport(_message.Message):
     """Largest part of the slots of any server of the region that this tier and those above it hold or want."""
     slow: _builtins.int
     """Answers that took longer than the tier promises."""
+    limit_errors: _builtins.int
+    """Of the errors those that no lack of capacity caused: refused by the tier's own level, or by a limit of its tier or
+    of the service. They count for what was promised, and keep no level up.
+    """
     @_builtins.property
     def latency_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Answers by time: bucket i counts those up to 2^(i/2) ms and above the one before; the last one everything above.
@@ -522,10 +527,11 @@ class TierReport(_message.Message):
         latency_counts: _abc.Iterable[_builtins.int] | None = ...,
         utilisation: _builtins.float = ...,
         slow: _builtins.int = ...,
+        limit_errors: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "errors", b"errors", "latency_counts", b"latency_counts", "slow", b"slow", "tier", b"tier", "utilisation", b"utilisation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "errors", b"errors", "latency_counts", b"latency_counts", "limit_errors", b"limit_errors", "slow", b"slow", "tier", b"tier", "utilisation", b"utilisation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
