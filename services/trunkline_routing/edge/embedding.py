@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
@@ -47,7 +48,8 @@ class Embedding:
         """Return one vector for each text.
 
         Raises domain errors when no allowed region could do it, StageDisabled where it is switched off for the tenant:
-        here, because background work that no request's terms are asked for passes here too.
+        here, because background work that no request's terms are asked for passes here too. The trail counts passages
+        as they are embedded.
         """
         if _STAGE in gate.tenant.disabled_stages:
             raise StageDisabled(metadata={"stage": "embedding"})
@@ -60,14 +62,29 @@ class Embedding:
             async def attempt(region: RegionEntry, share: Deadline, batch: Sequence[str] = batch) -> Sequence[Vector]:
                 return await self._inference.embed(region, space, batch, passages=passages, deadline=share)
 
-            region, embedded = await failover.first(
-                candidates.within(gate, wall, failover.tier, stage=_STAGE),
-                attempt,
-                deadline=deadline,
-                subject={"space": space.space_id},
-                tenant_id=gate.tenant.tenant_id,
-            )
+            with _counted(trail, len(batch) if passages else 0):
+                region, embedded = await failover.first(
+                    candidates.within(gate, wall, failover.tier, stage=_STAGE),
+                    attempt,
+                    deadline=deadline,
+                    subject={"space": space.space_id},
+                    tenant_id=gate.tenant.tenant_id,
+                )
             vectors.extend(embedded)
             if trail is not None and region.region_id != gate.region.region_id:
                 trail.degrade(trail_pb.DEGRADATION_REASON_EMBEDDED_IN_OTHER_REGION, region.region_id)
         return vectors
+
+
+@contextmanager
+def _counted(trail: TrailRecorder | None, passages: int) -> Iterator[None]:
+    """Count passages that were embedded, or whose caller gave up while a model was asked; where that failed, none."""
+    failed = False
+    try:
+        yield
+    except Exception:
+        failed = True
+        raise
+    finally:
+        if trail is not None and not failed:
+            trail.passages += passages

@@ -98,9 +98,17 @@ class Tariff:
             uses.append(Use(EMBEDDING, (), 1, self._embedding))
         return uses
 
-    def of_write(self, collection: str, documents: int) -> Use:
-        """Return what a write of so many documents uses."""
-        return Use(WRITE, (collection,), documents, documents * self._write)
+    def estimate_write(self, documents: int) -> int:
+        """Return the most that a write of so many documents may cost."""
+        return documents * self._write
+
+    def of_write(self, trail: TrailRecorder, collection: str, documents: int) -> list[Use]:
+        """Return what a write of so many documents used: all of them once a region has it.
+
+        Until then those that a model was asked to embed, which costs as much as writing them.
+        """
+        done = documents if trail.written else trail.passages
+        return [Use(WRITE, (collection,), done, done * self._write)] if done else []
 
 
 class Meter:

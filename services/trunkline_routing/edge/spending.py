@@ -70,13 +70,17 @@ class Spending:
         return Bill(self, gate, scope, "route", (item,), digest, idle_is_free=True)
 
     def of_write(
-        self, gate: Gate, scope: RequestScope, use: Use, trail: TrailRecorder, digest: Callable[[], str]
+        self,
+        gate: Gate,
+        scope: RequestScope,
+        collection: str,
+        documents: int,
+        trail: TrailRecorder,
+        digest: Callable[[], str],
     ) -> Bill:
-        """Return the bill of a write: one request, and a token for each document, once one region has it.
-
-        `digest` is of its content.
-        """
-        item = Item(trail, use.tokens, lambda: (use,) if trail.written else ())
+        """Return the bill of a write, of that `digest`: one request, and the tokens of what was embedded or written."""
+        tariff = self.tariff
+        item = Item(trail, tariff.estimate_write(documents), partial(tariff.of_write, trail, collection, documents))
         return Bill(self, gate, scope, "write", (item,), digest)
 
 

@@ -34,7 +34,7 @@ def set_seconds(duration: duration_pb2.Duration, seconds: float) -> None:
 class TrailRecorder:
     """Builds the trail of one request, in the order in which things happen."""
 
-    __slots__ = ("asked_outside", "embedded", "message", "places", "reranked", "searched", "written")
+    __slots__ = ("asked_outside", "embedded", "message", "passages", "places", "reranked", "searched", "written")
 
     def __init__(self, scope: RequestScope, region_id: str) -> None:
         """Begin with what the server's stages know."""
@@ -49,8 +49,10 @@ class TrailRecorder:
         """The collections that it searches."""
         self.reranked = False
         """True once candidates were scored."""
+        self.passages = 0
+        """Documents of a write that a model was asked to embed."""
         self.written = False
-        """True once one region has a write."""
+        """True once one region has a write, or its caller gave it up while regions were asked."""
         set_seconds(self.message.deadline, scope.deadline.remaining_s())
         if scope.deadline_capped:
             self.degrade(trail_pb.DEGRADATION_REASON_DEADLINE_CAPPED)

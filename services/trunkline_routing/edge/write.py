@@ -142,12 +142,11 @@ class Write:
     async def _charged(
         self, gate: Gate, entry: CollectionEntry, documents: int, scope: RequestScope, digest: Callable[[], str]
     ) -> AsyncIterator[TrailRecorder]:
-        """Spend what a write costs; all of it goes back if in the end no region has it."""
+        """Spend what a write costs; what was neither written nor embedded goes back in the end."""
         trail = TrailRecorder(scope, self._settings.region)
         trail.map(gate, self._source.age_s(), aged_after_s=self._settings.map_aged_after_s)
-        use = self._spending.tariff.of_write(entry.collection_id, documents)
         with self._in_flight.held(gate, scope):
-            async with self._spending.of_write(gate, scope, use, trail, digest):
+            async with self._spending.of_write(gate, scope, entry.collection_id, documents, trail, digest):
                 yield trail
 
 

@@ -54,15 +54,22 @@ class Everywhere:
     ) -> Written:
         """Write to all regions at once; each error is kept, so that one region's does not cancel the others.
 
-        Raises WriteIncomplete unless all have it, or what every region says alike.
+        The write counts as soon as one has it, and where the caller gives up while they are asked: they may have it
+        then. Raises WriteIncomplete unless all have it, or what every region says alike.
         """
         account = trail.collection(Choice(entry, 1.0))
         share = deadline.within(deadline.remaining_s(), reserve_s=self._hop_reserve_s)
         with trail.stage(trail_pb.STAGE_NAME_WRITE, share):
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(gate, name, method, write, share)) for name in entry.placement]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        group.create_task(self._one(gate, name, method, write, trail, share))
+                        for name in entry.placement
+                    ]
+            except asyncio.CancelledError:
+                trail.written = True
+                raise
         outcomes = [task.result() for task in tasks]
-        trail.written = any(error is None for _, error in outcomes)
         failed: list[tuple[str, DomainError]] = []
         for name, (elapsed_s, error) in zip(entry.placement, outcomes, strict=True):
             outcome = trail_pb.ATTEMPT_OUTCOME_FAILED if error else trail_pb.ATTEMPT_OUTCOME_SERVED
@@ -75,7 +82,7 @@ class Everywhere:
         return Written(regions, trail.finish(explain=False))
 
     async def _one(
-        self, gate: Gate, region_id: str, method: str, write: WriteOne, deadline: Deadline
+        self, gate: Gate, region_id: str, method: str, write: WriteOne, trail: TrailRecorder, deadline: Deadline
     ) -> tuple[float, DomainError | None]:
         began_s = time.perf_counter()
         region = gate.snapshot.region(region_id)
@@ -85,6 +92,7 @@ class Everywhere:
         error: DomainError | None = None
         try:
             await guarded(breaker, lambda: write(region, deadline), is_out=lambda: self._is_out(region_id))
+            trail.written = True
         except DomainError as exc:
             error = exc
         return time.perf_counter() - began_s, error

@@ -61,7 +61,7 @@ async def test_a_batch_is_one_record_of_all_its_queries() -> None:
 
 
 async def test_a_write_is_recorded_once_a_region_has_it() -> None:
-    """Also one that is not acknowledged, under its reason; one that no region has costs nothing."""
+    """Also one that is not acknowledged, under its reason; where no region has it, what was embedded for it."""
     world = World()
     written = await world.write().upsert(TENANT, "both", documents(3), b"", scope())
     assert world.journal.records[-1].stages == (StageUse("write", "both", 3, 3, 30),)
@@ -73,8 +73,10 @@ async def test_a_write_is_recorded_once_a_region_has_it() -> None:
     world.retrieval.failing = {US: DOWN, EU: DOWN}
     with pytest.raises(errors.WriteIncomplete):
         await world.write().upsert(TENANT, "both", documents(2), b"", scope())
-    assert len(world.journal.records) == 2
-    assert world.quota.total == Charge(2, 5)
+    with pytest.raises(errors.WriteIncomplete):
+        await world.write().delete(TENANT, "both", ["d1"], b"", scope())
+    assert [record.stages[0].count for record in world.journal.records] == [3, 2, 2]
+    assert world.quota.total == Charge(3, 7)
 
 
 async def test_what_failed_before_any_work_costs_nothing_at_all() -> None:

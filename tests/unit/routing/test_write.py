@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 from tests.unit.routing.world import AP, EU, NORTH, TENANT, US, World, degradations, outcomes, scope, stage_names
 
 from trunkline.common.v1 import document_pb2 as document_pb
+from trunkline_lease.charge import Charge
 from trunkline_map import testing as maps
 from trunkline_mesh import errors
+from trunkline_routing.edge.embedding import MAX_PASSAGES
 from trunkline_routing.edge.write_everywhere import Written
+from trunkline_usage.records import StageUse
 
 DOWN = errors.BackendUnavailable()
 
@@ -67,19 +72,22 @@ async def test_one_slow_region_does_not_keep_the_others_waiting() -> None:
     with pytest.raises(errors.WriteIncomplete) as refused:
         await upsert(world)
     assert refused.value.metadata["failedRegions"] == f"{US},{EU}"
-    assert world.quota.charged == 0, "no region has it"
+    assert world.quota.charged == 2, "no region has it, but a model embedded it"
 
 
 @pytest.mark.parametrize(
     "error", [errors.FieldInvalid(), errors.SpaceMismatch(), errors.StorageFull(), errors.TenantMismatch()]
 )
 async def test_what_every_region_says_is_told_as_it_is(error: errors.DomainError) -> None:
-    """The caller's fault stays the caller's; a full store is told as such."""
+    """The caller's fault stays the caller's; a full store is told as such. What was embedded for it is paid."""
     world = World()
     world.retrieval.failing = {"both": error}
     with pytest.raises(type(error)):
         await upsert(world)
-    assert world.quota.charged == 0
+    assert world.quota.charged == 2
+    with pytest.raises(type(error)):
+        await delete(world, "d1")
+    assert world.quota.charged == 2
 
 
 async def test_a_fault_of_one_region_alone_is_incomplete() -> None:
@@ -167,22 +175,55 @@ async def test_a_region_that_keeps_failing_is_rested() -> None:
 
 
 async def test_a_defect_of_ours_is_not_acknowledged() -> None:
-    """Nor swallowed."""
+    """Nor swallowed, nor charged where nothing was done."""
     world = World()
-    world.retrieval.failing = {US: ZeroDivisionError()}  # type: ignore[dict-item]  # no domain error is the point
+    world.retrieval.failing = {US: ZeroDivisionError(), EU: DOWN}  # type: ignore[dict-item]  # no domain error is the point
     with pytest.raises(ExceptionGroup):
-        await upsert(world)
+        await delete(world, "d1")
     assert world.quota.charged == 0
 
 
-async def test_a_cancelled_write_gives_its_tokens_back() -> None:
-    """The caller hung up before anything was written."""
-    world = World()
-    world.inference.hanging = {EU}
-    task = asyncio.ensure_future(upsert(world))
-    while not world.inference.calls:  # noqa: ASYNC110 - the fake has no event to wait for
-        await asyncio.sleep(0)
+async def given_up(world: World, writing: Coroutine[Any, Any, Written], begun: asyncio.Event) -> None:
+    """Hang up as soon as something has begun."""
+    task = asyncio.ensure_future(writing)
+    await begun.wait()
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    assert world.quota.charged == 0
+
+
+async def test_a_write_given_up_while_a_region_hangs_is_charged() -> None:
+    """The other region has it: all was embedded and stored."""
+    world = World()
+    world.retrieval.hanging = {US}
+    await given_up(world, upsert(world, count=50), world.retrieval.hung)
+    assert len(world.retrieval.written[EU]) == 50
+    assert world.quota.total == Charge(1, 50)
+    [record] = world.journal.records
+    assert (record.outcome, record.stages) == ("CANCELLED", (StageUse("write", "both", 50, 50, 500),))
+
+
+async def test_a_delete_given_up_while_all_regions_hang_is_charged() -> None:
+    """They were asked, and may do it yet: a rate that hanging up took back would hold nobody back."""
+    world = World()
+    world.retrieval.hanging = {US, EU}
+    await given_up(world, delete(world, "d1", "d2"), world.retrieval.hung)
+    assert world.quota.total == Charge(1, 2)
+
+
+async def test_a_write_given_up_while_it_is_embedded_pays_for_what_a_model_was_asked() -> None:
+    """Not for the documents after that; no region was asked."""
+    world = World()
+    world.inference.hanging = {EU}
+    await given_up(world, upsert(world, count=50), world.inference.asked)
+    assert world.quota.total == Charge(1, MAX_PASSAGES)
+    assert world.journal.records[0].stages == (StageUse("write", "both", MAX_PASSAGES, MAX_PASSAGES, 80),)
+
+
+async def test_a_write_whose_embedding_failed_midway_pays_for_the_part_before() -> None:
+    """The documents that a model has embedded."""
+    world = World()
+    world.inference.failing_from = 3
+    with pytest.raises(errors.NoAllowedRegion):
+        await upsert(world, count=50)
+    assert world.quota.total == Charge(1, 2 * MAX_PASSAGES)

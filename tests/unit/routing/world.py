@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,7 +23,7 @@ from trunkline_map.testing import StaticMap, static_map
 from trunkline_mesh.breaker_policy import INFERENCE_POLICY, REGION_POLICY
 from trunkline_mesh.breaker_registry import BreakerRegistry
 from trunkline_mesh.deadline import Deadline
-from trunkline_mesh.errors import DomainError, invalid_field
+from trunkline_mesh.errors import BackendUnavailable, DomainError, invalid_field
 from trunkline_mesh.request import RequestScope, enter_request
 from trunkline_mesh.retry_budget import RetryBudget
 from trunkline_routing.edge.books import build_books
@@ -109,6 +110,8 @@ class FakeInference:
 
     failing: dict[str, DomainError] = field(default_factory=dict)
     hanging: set[str] = field(default_factory=set)
+    failing_from: int = sys.maxsize
+    """Calls from this one on, counted from 1, fail."""
     calls: list[tuple[str, tuple[str, ...], bool]] = field(default_factory=list)
     spaces: list[str] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,6 +127,8 @@ class FakeInference:
             await asyncio.Event().wait()
         if region.region_id in self.failing:
             raise self.failing[region.region_id]
+        if len(self.calls) >= self.failing_from:
+            raise BackendUnavailable
         return [vector_of(text) for text in texts]
 
     @property
@@ -145,6 +150,10 @@ class FakeRetrieval:
     documents: dict[str, list[str]] = field(default_factory=lambda: {"both": ["b1", "b2"], "europe": ["e1"]})
     failing: dict[str, DomainError] = field(default_factory=dict)
     """By region, collection or `region/collection`."""
+    hanging: set[str] = field(default_factory=set)
+    """Regions that never end a write."""
+    hung: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the first of them."""
     text: str = "text"
     most_at_once: int = 64
     """Collections whose answer one message can carry."""
@@ -207,6 +216,7 @@ class FakeRetrieval:
         map_token: bytes,
         deadline: Deadline,
     ) -> None:
+        await self._hang(region.region_id)
         self._fail(region.region_id, collection)
         assert len(documents) == len(vectors)
         self.written.setdefault(region.region_id, []).extend(document.document_id for document in documents)
@@ -221,8 +231,14 @@ class FakeRetrieval:
         map_token: bytes,
         deadline: Deadline,
     ) -> None:
+        await self._hang(region.region_id)
         self._fail(region.region_id, collection)
         self.deleted.setdefault(region.region_id, []).extend(document_ids)
+
+    async def _hang(self, region_id: str) -> None:
+        if region_id in self.hanging:
+            self.hung.set()
+            await asyncio.Event().wait()
 
     def _fail(self, region_id: str, collection: str) -> None:
         for key in (f"{region_id}/{collection}", region_id, collection):
