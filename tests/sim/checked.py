@@ -39,8 +39,8 @@ class CheckedAuthority:
             (advanced.requests, advanced.tokens),
         )
         refusal = grant.refusal
-        if granted or returned:
-            self._pools.granted(quota.tier, granted.requests, returned.requests)
+        if granted or returned or advanced:
+            self._pools.granted(quota.tier, granted.requests, returned.requests, advanced.requests)
         if refusal is not None and refusal.scope in (Scope.TIER, Scope.SERVICE):
             self._pools.refused(quota.tier)
         return grant

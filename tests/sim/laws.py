@@ -11,14 +11,16 @@ KINDS: Final = (
     "over_pool",
     "unpaid",
     "lender_floor",
+    "late_share",
     "over_slots",
     "starved",
     "idle_slot",
     "lost_slot",
 )
 """Tenant's bucket; tenant's day; pools and what may be lent of them; spent without a grant; a lender refused what it
-keeps for itself; more at once than there are slots; a rank that waits and gets less than half of its share; a free slot
-while somebody waits; a slot that nobody gave back."""
+keeps for itself, or what nobody borrows any more; drawn from a pool, not used, and not given back in time; more at once
+than there are slots; a rank that waits and gets less than half of its share; a free slot while somebody waits; a slot
+that nobody gave back."""
 _MAX_EXAMPLES: Final = 20
 
 

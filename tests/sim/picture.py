@@ -19,7 +19,14 @@ mpl.use("Agg")  # before pyplot: there is no display
 from matplotlib import pyplot as plt
 
 COLOURS: Final = {"enterprise": "tab:blue", "pro": "tab:orange", "free": "tab:green"}
-EVENT_COLOURS: Final = {"viral": "tab:purple", "swarm": "tab:green", "crunch": "tab:red"}
+EVENT_COLOURS: Final = {
+    "viral": "tab:purple",
+    "swarm": "tab:green",
+    "crunch": "tab:red",
+    "batch": "tab:orange",
+    "asleep": "tab:gray",
+    "morning": "tab:olive",
+}
 
 
 def draw(result: RunResult, tiers: TierFile, path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
 from tests.sim.laws import Laws
 from tests.sim.quota_book import Meter
+from tests.sim.share_book import PoolCall, ShareBook
 from trunkline_tiers import TierFile
 
 MARGIN: Final = 1.0
@@ -16,7 +18,8 @@ MARGIN: Final = 1.0
 class PoolBook:
     """Three laws, as buckets that must never be overdrawn: all tiers draw no more than all pools hold; each tier draws
     no more than its own pool and what it may borrow; and all others together leave a lender what it keeps for itself.
-    Each may be off by what a replica has drawn ahead and not handed out (`slack`)."""
+    Each may be off by what a replica has drawn ahead and not handed out (`slack`). A fourth one is about time: a lender
+    is refused neither what it keeps nor, once nobody borrows any more, what flows into its pool."""
 
     def __init__(
         self,
@@ -29,31 +32,47 @@ class PoolBook:
         clock: Callable[[], float],
     ) -> None:
         """`slack`: requests that a replica may hold; `reclaim_bound_s`: time in which a lender has its own back."""
-        self.reclaims_s: list[float] = []
-        """How long a tier was refused what its own pool had, each time it happened."""
+        self.refused_s: list[float] = []
+        """How long a tier was refused what its own pool would have, had others not borrowed it; each time."""
+        self.reclaim_bound_s: Final = reclaim_bound_s
+        self.shares: Final = ShareBook(region, reclaim_bound_s, laws, clock)
         self._region = region
         self._laws = laws
         self._clock = clock
-        self._bound_s = reclaim_bound_s
         self._refused_since_s: dict[str, float] = {}
+        self._lent_at_s = dict.fromkeys(tiers.tiers, -math.inf)
+        """When others last drew from a tier's pool."""
         now_s, burst_s = clock(), tiers.pool_burst_s
         rates = {name: tier.pool.requests_per_s for name, tier in tiers.tiers.items()}
         lent = {name: tier.pool.lendable_percent / 100 for name, tier in tiers.tiers.items()}
         borrowed = {name: tier.pool.borrowing_limit_percent / 100 for name, tier in tiers.tiers.items()}
         total = sum(rates.values())
+        self._next_s = {name: 1 / rate for name, rate in rates.items()}
+        """Until an empty pool holds a request again."""
 
         def meter(rate: float) -> Meter:
             return Meter(rate, rate * burst_s + slack + MARGIN, now_s)
 
+        def at_least(rate: float) -> Meter:
+            return Meter(rate, rate * burst_s, now_s)
+
         self._all = meter(total)
         self._tier = {name: meter(rate * (1 + borrowed[name])) for name, rate in rates.items()}
         self._others = {name: meter(total - rate * (1 - lent[name])) for name, rate in rates.items()}
-        self._own = {name: meter(rate) for name, rate in rates.items()}
-        self._kept = {name: meter(rate * (1 - lent[name])) for name, rate in rates.items()}
+        self._own = {name: at_least(rate) for name, rate in rates.items()}
+        self._kept = {name: at_least(rate * (1 - lent[name])) for name, rate in rates.items()}
 
-    def granted(self, tier: str, requests: int, returned: int) -> None:
-        """Note requests granted to a tier's tenant, and what came back before."""
+    def drew(self, call: PoolCall) -> None:
+        """Note a run of the pool script."""
+        self.shares.drew(call)
+        for name, requests in call.taken.items():
+            if requests and name != call.tier:
+                self._lent_at_s[name] = self._clock()
+
+    def granted(self, tier: str, requests: int, returned: int, advanced: int = 0) -> None:
+        """Note requests granted to a tier's tenant, what came back before, and what was spent in advance."""
         now_s = self._clock()
+        self.shares.granted(tier, requests + advanced, returned)
         self._judge(self._all.take(requests, now_s, returned), "over_pool", f"{tier}: all pools together", now_s)
         self._judge(
             self._tier[tier].take(requests, now_s, returned), "over_pool", f"{tier}: with what it borrows", now_s
@@ -64,8 +83,8 @@ class PoolBook:
         self._own[tier].take(requests, now_s, returned)
         self._kept[tier].take(requests, now_s, returned)
         since_s = self._refused_since_s.pop(tier, None) if requests else None
-        if since_s is not None:
-            self.reclaims_s.append(now_s - since_s)
+        if since_s is not None and self._lent_at_s[tier] > -math.inf:
+            self.refused_s.append(now_s - since_s)
 
     def refused(self, tier: str) -> None:
         """Note that a tier's pool refused one of its tenants."""
@@ -74,10 +93,11 @@ class PoolBook:
             self._refused_since_s.pop(tier, None)  # it has had its own: others lent it nothing, and that is right
             return
         since_s = self._refused_since_s.setdefault(tier, now_s)
-        if self._kept[tier].room(now_s) >= 1 + MARGIN and now_s - since_s > self._bound_s:
-            self._laws.broken(
-                "lender_floor", now_s, f"{self._region}: {tier} refused {now_s - since_s:.1f} s in its own"
-            )
+        keeps = self._kept[tier].room(now_s) >= 1 + MARGIN
+        late_s = now_s - (since_s if keeps else max(since_s, self._lent_at_s[tier]) + self._next_s[tier])
+        if late_s > self.reclaim_bound_s:
+            text = f"{self._region}: {tier} refused {now_s - since_s:.1f} s in its own"
+            self._laws.broken("lender_floor", now_s, text)
 
     def _judge(self, left: float, kind: str, what: str, now_s: float) -> None:
         if left < 0:

@@ -17,6 +17,7 @@ from tests.sim.loop import VirtualLoop
 from tests.sim.lua_store import LuaStore
 from tests.sim.pool_book import PoolBook
 from tests.sim.quota_book import QuotaBook
+from tests.sim.share_book import PoolCall
 from tests.sim.world import REGIONS, World
 from trunkline_admission.authority_asks import AuthorityAsks
 from trunkline_admission.home import HomeQuota, Homes, OwnTenantsQuota
@@ -63,24 +64,25 @@ class QuotaParts:
 
     holders: list[LeaseHolder]
     """By region, those of its routers."""
-    authorities: list[CheckedAuthority]
     pools: list[PoolBook]
     stores: list[LuaStore]
-    reclaim_bound_s: float
-    """In which a pool has back what it lent."""
 
 
 class Trip:
-    """A `ScriptRunner` at the end of a network: the store's script runs at its end."""
+    """A `ScriptRunner` at the end of a network: the store's script runs at its end. A book sees the pool's."""
 
     def __init__(self, store: LuaStore, loop: VirtualLoop) -> None:
+        self.pools: PoolBook | None = None
         self._store = store
         self._loop = loop
 
     async def run(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
         """As `ScriptRunner.run`."""
         await self._loop.sleep(STORE_TRIP_S)
-        return self._store.run_now(script, keys, args)
+        answer = self._store.run_now(script, keys, args)
+        if script == "pool" and self.pools is not None:
+            self.pools.drew(PoolCall.read(args, answer))
+        return answer
 
 
 class Far:
@@ -132,16 +134,19 @@ class QuotaBuilder:
         self._tenants = TenantQuotas(world.source, world.tiers, unix_s)
         self._stores = [LuaStore(unix_s) for _ in REGIONS]
 
-    def authority(self, number: int) -> RedisQuota:
-        """Return the authority of a region, over its own store."""
-        return RedisQuota(
-            Trip(self._stores[number], self._loop),
+    def authority(self, number: int) -> tuple[RedisQuota, PoolBook]:
+        """Return the authority of a region, over its own store, and the book of its pools."""
+        trip = Trip(self._stores[number], self._loop)
+        authority = RedisQuota(
+            trip,
             self._world.tiers,
             key_prefix="sim",
             share_valid_s=self._times.share_valid_s,
             clock=self._loop.time,
             wall_clock=self._unix_s,
         )
+        trip.pools = self.pools(number, authority)
+        return authority, trip.pools
 
     def pools(self, number: int, authority: RedisQuota) -> PoolBook:
         """Return the book of a region's pools."""
@@ -204,11 +209,10 @@ class QuotaBuilder:
         """Run every holder; at the end everything that is held goes back."""
         self.allow_advances()
         inner = [self.authority(number) for number in range(len(REGIONS))]
-        pools = [self.pools(number, authority) for number, authority in enumerate(inner)]
-        authorities = [CheckedAuthority(each, self._book, book) for each, book in zip(inner, pools, strict=True)]
+        authorities = [CheckedAuthority(authority, self._book, pools) for authority, pools in inner]
         holders: list[LeaseHolder] = []
         async with AsyncExitStack() as stack:
-            for authority in inner:
+            for authority, _ in inner:
                 stack.push_async_callback(authority.aclose)
             for number in range(len(REGIONS)):
                 far: dict[str, RemoteQuota] = {}
@@ -220,7 +224,7 @@ class QuotaBuilder:
                 holders.append(self.holder(number, authorities, far))
             for holder in holders:
                 await stack.enter_async_context(_running(holder))
-            yield QuotaParts(holders, authorities, pools, self._stores, inner[0].pools.reclaim_bound_s)
+            yield QuotaParts(holders, [pools for _, pools in inner], self._stores)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.sim.events import Event, EventKind
 from tests.sim.fleet import Fleet, FleetPlan
 from tests.sim.laws import Laws
 from tests.sim.loop import VirtualLoop
@@ -18,7 +19,7 @@ from tests.sim.quota_book import QuotaBook
 from tests.sim.quota_parts import QuotaParts, QuotaTimes, open_quota
 from tests.sim.region import DEADLINE_FACTOR, Region
 from tests.sim.server import Server
-from tests.sim.traffic import MINUTE_S, Arrivals, Event, EventKind, Traffic, busy_slots
+from tests.sim.traffic import MINUTE_S, Arrivals, Traffic, busy_slots
 from tests.sim.world import DAY_STARTS_S, REGIONS, World
 from trunkline_tiers import rank_table
 
@@ -56,13 +57,18 @@ class RunResult:
     """GPU slots by region at the end of each span."""
     slot_reclaims_s: list[float]
     pool_reclaims_s: list[float]
+    """How long what a pool had lent, and the borrower did not use, was away from it."""
     reclaim_bound_s: float
     """Of the pools."""
+    pool_refusals_s: list[float]
+    """How long tiers were refused what their pools would have, had they lent nothing."""
     lost_gpus: int
     preempted: int
     """Calls that gave back what they had borrowed."""
     tenants: int
     wall_s: float
+    cpu_s: float
+    """Of this process: what the wall clock would be on a core of its own."""
     asks: int
     """Of the routers' lease holders."""
     store_trips: int
@@ -93,7 +99,7 @@ class Simulation:
 
     def run(self) -> RunResult:
         """Run to the end and judge it."""
-        began_s = time.perf_counter()
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
         gc.collect()
         gc.freeze()  # the world stays: no need to look through it again and again
         try:
@@ -105,6 +111,8 @@ class Simulation:
         servers = [server for region in self.regions for server in (region.store, *region.fleet.all_servers)]
         for server in servers:
             server.close()
+        for pools in parts.pools:
+            pools.shares.close()
         return RunResult(
             self._plan,
             self.outcomes,
@@ -112,12 +120,14 @@ class Simulation:
             self._events,
             self._slots,
             [wait_s for server in servers for wait_s in server.book.reclaims_s],
-            [wait_s for pools in parts.pools for wait_s in pools.reclaims_s],
-            parts.reclaim_bound_s,
+            [wait_s for pools in parts.pools for wait_s in pools.shares.reclaims_s],
+            parts.pools[0].reclaim_bound_s,
+            [wait_s for pools in parts.pools for wait_s in pools.refused_s],
             sum(region.fleet.losses for region in self.regions),
             sum(server.preempted for server in servers),
             len(self._world.tenants),
             time.perf_counter() - began_s,
+            time.process_time() - began_cpu_s,
             sum(region.holder.stats.asks for region in self.regions),
             sum(store.calls for store in parts.stores),
         )

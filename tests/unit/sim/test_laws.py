@@ -10,12 +10,16 @@ import pytest
 from tests.sim.checked import CheckedAuthority
 from tests.sim.laws import KINDS, Laws
 from tests.sim.loop import VirtualLoop
+from tests.sim.lua_store import LuaStore
 from tests.sim.pool_book import PoolBook
 from tests.sim.quota_book import QuotaBook
 from tests.sim.server import Server
+from tests.sim.share_book import PoolCall, ShareBook
 from tests.sim.slot_book import SlotBook
 from tests.sim.virtual_deadline import VirtualDeadline
 
+from trunkline_admission.pool_config import PoolConfig
+from trunkline_admission.pool_share import Piece
 from trunkline_admission.quota import Grant, Limits, Period, QuotaSource, Refusal, Scope, TenantQuota, Unit
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_mesh.clock import Clock
@@ -205,13 +209,74 @@ async def test_pools_are_not_overdrawn_nor_lent_too_deep() -> None:
     assert books.laws.counts["over_pool"] > 0
 
 
+REFUSED = Grant(NOTHING, QuotaSource.AUTHORITY, Refusal(Scope.TIER, Period.RATE, Unit.REQUESTS, 1.0))
+
+
 async def test_a_lender_that_does_not_get_its_own_back_is_told() -> None:
-    """An untouched pool of pro must not refuse for longer than the bound; being served in time is a reclaim."""
-    refusal = Grant(NOTHING, QuotaSource.AUTHORITY, Refusal(Scope.TIER, Period.RATE, Unit.REQUESTS, 1.0))
-    books = Books(refusal, "pro")
+    """A pool of pro that lent some must not refuse for longer than the bound; being served in time is a reclaim."""
+    books = Books(REFUSED, "pro")
+    books.pools.drew(PoolCall("enterprise", {"pro": 5}, {}))
     await books.take(4, 1.0)
     books.pools.granted("pro", 1, 0)
     assert books.laws.total == 0
-    assert books.pools.reclaims_s == [pytest.approx(4.0)]
+    assert books.pools.refused_s == [pytest.approx(4.0)]
     await books.take(10, 1.0)
     assert books.laws.counts["lender_floor"] > 0
+
+
+async def test_a_lender_of_everything_is_not_refused_once_nobody_borrows() -> None:
+    """Free lends its whole pool: while others draw from it no refusal breaks a law, and soon after that each one."""
+    books = Books(REFUSED)
+    for _ in range(20):
+        books.pools.drew(PoolCall("pro", {"free": 1}, {}))
+        await books.take(1, 1.0)
+    assert books.laws.total == 0
+    await books.take(8, 1.0)
+    assert books.laws.counts["lender_floor"] > 0
+
+
+def held_for(held_s: float, *, spent: int) -> tuple[Laws, ShareBook]:
+    """Tell a book of a draw of 2 of its own and 8 lent ones, and what is left of them `held_s` seconds later."""
+    laws, now_s = Laws(), [100.0]
+    book = ShareBook("us", 4.0, laws, lambda: now_s[0])
+    book.drew(PoolCall("pro", {"pro": 2, "free": 8}, {}))
+    book.granted("pro", spent, 0)
+    now_s[0] += held_s
+    book.drew(PoolCall("pro", {"pro": 0}, {"free": 10 - spent}))
+    book.close()
+    return laws, book
+
+
+def test_what_was_drawn_and_not_used_is_back_in_time_or_told() -> None:
+    """A share that comes back within the bound is a reclaim, one that comes later breaks the law."""
+    in_time, book = held_for(3.0, spent=4)
+    assert in_time.total == 0
+    assert book.reclaims_s == [pytest.approx(3.0)]
+    assert held_for(5.0, spent=4)[0].counts["late_share"] == 1
+
+
+def test_what_was_used_need_not_come_back() -> None:
+    """Requests that a tenant was granted are no part of the share any more."""
+    laws, book = held_for(5.0, spent=10)
+    assert laws.total == 0
+    assert book.reclaims_s == []
+
+
+def test_a_share_that_never_comes_back_is_told_at_the_end() -> None:
+    """Nothing else may happen in a pool: what is held too long is told when the run ends."""
+    laws, now_s = Laws(), [0.0]
+    book = ShareBook("us", 4.0, laws, lambda: now_s[0])
+    book.drew(PoolCall("pro", {"pro": 5}, {}))
+    book.granted("pro", 2, 0)
+    now_s[0] = 4.5
+    book.close()
+    assert laws.counts["late_share"] == 1
+
+
+def test_a_pool_call_is_read_as_it_goes_over_the_wire() -> None:
+    """Who takes, from whose pools, and what comes back: as `PoolConfig` writes it and the script answers."""
+    config = PoolConfig(TIERS)
+    args = config.arguments("take", 0, "pro", 7, Piece(1, {"free": 2}))
+    answer = LuaStore(lambda: 1e9).run_now("pool", ["p"], args)
+    call = PoolCall.read(args, answer)
+    assert call == PoolCall("pro", {"free": 0, "pro": 7, "enterprise": 0}, {"free": 2, "pro": 1, "enterprise": 0})

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.sim.admission import SLOW, arguments, fleet_plan
+from tests.sim.events import EventKind, plan_events
 from tests.sim.picture import draw
 from tests.sim.report import result_of
 from tests.sim.scale import scaled_tiers
 from tests.sim.simulation import RunPlan, RunResult, Simulation
-from tests.sim.traffic import EventKind, Traffic, plan_events
+from tests.sim.traffic import Traffic
 from tests.sim.world import DAY_S, MIX, RPS_PER_REGION, make_world
 
 from trunkline_tiers import default_tiers
@@ -20,7 +22,7 @@ from trunkline_tiers import default_tiers
 TENANTS = 2000
 START_S = 12.9 * 3600
 LENGTH_S = 300.0
-TIMES = ("wall_s", "run_wall_s", "us_per_request")
+TIMES = ("wall_s", "cpu_s", "run_wall_s", "run_cpu_s", "us_per_request")
 
 
 def simulated(seed: int) -> tuple[argparse.Namespace, RunResult]:
@@ -29,6 +31,14 @@ def simulated(seed: int) -> tuple[argparse.Namespace, RunResult]:
     plan = RunPlan("short", START_S, LENGTH_S, seed, 5, fleet_plan(0.01), 8, SLOW)
     run = Simulation(world, plan, plan_events(world, START_S, LENGTH_S, seed), lambda _: None).run()
     return arguments(["--seed", str(seed)]), run
+
+
+def night(pool_burst_s: int) -> RunResult:
+    """Run two minutes and a half of pools that hold so little that a night of that length empties one."""
+    world, length_s = make_world(TENANTS, 0.05, 11), LENGTH_S / 2
+    world = replace(world, tiers=world.tiers.model_copy(update={"pool_burst_s": pool_burst_s}))
+    plan = RunPlan("night", START_S, length_s, 11, 5, fleet_plan(0.01), 8, SLOW)
+    return Simulation(world, plan, plan_events(world, START_S, length_s, 11), lambda _: None).run()
 
 
 def timeless(result: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +61,20 @@ def test_equal_seeds_give_equal_results(first: tuple[argparse.Namespace, RunResu
     """Everything but the run's own time follows from the seed."""
     again = simulated(11)
     assert timeless(result_of(again[0], [again[1]])) == timeless(result_of(first[0], [first[1]]))
+
+
+def test_a_pool_that_is_lent_comes_back_in_time() -> None:
+    """Customers of pro use up their pool and borrow: what they do not need is back, and no law of pools is broken."""
+    run = night(60)
+    assert any(event.kind is EventKind.BATCH for event in run.events)
+    assert run.laws.total == 0, run.laws.examples
+    assert run.pool_reclaims_s
+    assert max(run.pool_reclaims_s) <= run.reclaim_bound_s
+
+
+def test_a_run_too_short_to_empty_a_pool_has_no_night(first: tuple[argparse.Namespace, RunResult]) -> None:
+    """Pools of four hours are not emptied within minutes: that would take more than all other traffic."""
+    assert not any(event.kind is EventKind.BATCH for event in first[1].events)
 
 
 def test_other_seeds_give_other_days() -> None:
