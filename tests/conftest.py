@@ -1,4 +1,8 @@
-"""Loads the shared fixtures, and keeps what a test puts into context variables to that test."""
+"""Loads the shared fixtures, sets Hypothesis, and keeps what a test puts into context variables to that test.
+
+Laws are tried with 50 examples, others in each run; `pytest --hypothesis-profile=thorough` tries 1,000. How busy the
+machine is never decides a test: Hypothesis runs without its clock.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,11 @@ from contextvars import copy_context
 from functools import partial
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile("suite")
 
 pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.proxy"]
 

@@ -14,9 +14,10 @@ SOURCES = sorted(path for root in ("libs", "services") for path in (ROOT / root)
 
 def findings(tree: ast.AST) -> Iterator[str]:
     """Name each place where one of the mistakes stands."""
-    awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
-    shared = {name for node in ast.walk(tree) if isinstance(node, ast.Nonlocal | ast.Global) for name in node.names}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    awaited = {id(node.value) for node in nodes if isinstance(node, ast.Await)}
+    shared = {name for node in nodes if isinstance(node, ast.Nonlocal | ast.Global) for name in node.names}
+    for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and id(node) not in awaited:
             name = node.func.attr
             if name == "abort_with_status" or (name == "abort" and _is_context(node.func.value)):
