@@ -1,6 +1,6 @@
 """The quota side of the simulation: the product's own parts, from the routers' lease holders to the stores' scripts.
 
-What is simulated is only what lies between processes: a round trip to the region's store, and one to another region.
+What is simulated is only what lies between processes (`tests/sim/network.py`).
 """
 
 from __future__ import annotations
@@ -9,33 +9,27 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from tests.sim.checked import CheckedAuthority
 from tests.sim.laws import Laws
 from tests.sim.loop import VirtualLoop
 from tests.sim.lua_store import LuaStore
+from tests.sim.network import Far, Trip
 from tests.sim.pool_book import PoolBook
 from tests.sim.quota_book import QuotaBook
-from tests.sim.share_book import PoolCall
 from tests.sim.world import REGIONS, World
 from trunkline_admission.authority_asks import AuthorityAsks
 from trunkline_admission.home import HomeQuota, Homes, OwnTenantsQuota
 from trunkline_admission.local_quota import LocalQuota
-from trunkline_admission.quota import Grant, LimitState, QuotaAuthority, TenantQuota
 from trunkline_admission.redis_quota import RedisQuota
 from trunkline_admission.region_leases import region_options
 from trunkline_admission.remote_quota import RemoteQuota
 from trunkline_admission.tenants import TenantQuotas
 from trunkline_lease.asks import AskKeeper
-from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.holder import LeaseHolder
 from trunkline_lease.options import LeaseOptions
 
-STORE_TRIP_S: Final = 0.0006
-"""To the region's store and back."""
-FAR_TRIP_S: Final = 0.15
-"""To another region and back."""
 FAR_WORKERS: Final = 64
 """Asks to another region under way at once; the stream between regions has no such bound."""
 POOL_SHARE_PART: Final = 1 / 64
@@ -66,51 +60,6 @@ class QuotaParts:
     """By region, those of its routers."""
     pools: list[PoolBook]
     stores: list[LuaStore]
-
-
-class Trip:
-    """A `ScriptRunner` at the end of a network: the store's script runs at its end. A book sees the pool's."""
-
-    def __init__(self, store: LuaStore, loop: VirtualLoop) -> None:
-        self.pools: PoolBook | None = None
-        self._store = store
-        self._loop = loop
-
-    async def run(self, script: str, keys: Sequence[str], args: Sequence[str | int | float]) -> Any:
-        """As `ScriptRunner.run`."""
-        await self._loop.sleep(STORE_TRIP_S)
-        answer = self._store.run_now(script, keys, args)
-        if script == "pool" and self.pools is not None:
-            self.pools.drew(PoolCall.read(args, answer))
-        return answer
-
-
-class Far:
-    """Another region's authority, at the end of a long line."""
-
-    def __init__(self, inner: QuotaAuthority, loop: VirtualLoop) -> None:
-        self._inner = inner
-        self._loop = loop
-
-    async def take(
-        self,
-        quota: TenantQuota,
-        wanted: Charge,
-        returned: Charge = NOTHING,
-        *,
-        key: str = "",
-        advanced: Charge = NOTHING,
-    ) -> Grant:
-        """As `QuotaAuthority.take`."""
-        await self._loop.sleep(FAR_TRIP_S / 2)
-        grant = await self._inner.take(quota, wanted, returned, key=key, advanced=advanced)
-        await self._loop.sleep(FAR_TRIP_S / 2)
-        return grant
-
-    async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
-        """As `QuotaAuthority.states`."""
-        await self._loop.sleep(FAR_TRIP_S)
-        return await self._inner.states(quota, key)
 
 
 class QuotaBuilder:
