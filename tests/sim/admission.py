@@ -22,9 +22,10 @@ from typing import Any, Final
 from tests.sim.events import plan_events
 from tests.sim.fleet import FleetPlan
 from tests.sim.picture import draw
+from tests.sim.plan import RunPlan, RunResult
 from tests.sim.quota_parts import QuotaTimes
 from tests.sim.report import result_of
-from tests.sim.simulation import RunPlan, RunResult, Simulation
+from tests.sim.simulation import Simulation
 from tests.sim.world import RPS_PER_REGION, make_world
 from trunkline_tiers import default_tiers
 

@@ -13,7 +13,7 @@ from trunkline_tiers import TierFile
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tests.sim.simulation import RunResult
+    from tests.sim.plan import RunResult
 
 mpl.use("Agg")  # before pyplot: there is no display
 from matplotlib import pyplot as plt

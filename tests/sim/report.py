@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.sim.simulation import RunResult
+from tests.sim.plan import RunResult
 
 
 def result_of(args: argparse.Namespace, runs: Sequence[RunResult]) -> dict[str, Any]:

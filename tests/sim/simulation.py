@@ -7,16 +7,16 @@ import gc
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from tests.sim.events import Event, EventKind
-from tests.sim.fleet import Fleet, FleetPlan
+from tests.sim.fleet import Fleet
 from tests.sim.laws import Laws
 from tests.sim.loop import VirtualLoop
 from tests.sim.outcomes import Outcomes
+from tests.sim.plan import RunPlan, RunResult
 from tests.sim.quota_book import QuotaBook
-from tests.sim.quota_parts import QuotaParts, QuotaTimes, open_quota
+from tests.sim.quota_parts import QuotaParts, open_quota
 from tests.sim.region import DEADLINE_FACTOR, Region
 from tests.sim.server import Server
 from tests.sim.traffic import MINUTE_S, Arrivals, Traffic, busy_slots
@@ -28,51 +28,6 @@ MOST_OPEN: Final = 200_000
 DRAIN_S: Final = 60.0
 """Time for what is under way at the end."""
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What is run."""
-
-    name: str
-    start_s: float
-    """Into the day."""
-    length_s: float
-    seed: int
-    spans: int
-    fleet: FleetPlan
-    store_slots: int
-    times: QuotaTimes = field(default_factory=QuotaTimes)
-
-
-@dataclass
-class RunResult:
-    """What came of it."""
-
-    plan: RunPlan
-    outcomes: Outcomes
-    laws: Laws
-    events: Sequence[Event]
-    slots: list[dict[str, int]]
-    """GPU slots by region at the end of each span."""
-    slot_reclaims_s: list[float]
-    pool_reclaims_s: list[float]
-    """How long what a pool had lent, and the borrower did not use, was away from it."""
-    reclaim_bound_s: float
-    """Of the pools."""
-    pool_refusals_s: list[float]
-    """How long tiers were refused what their pools would have, had they lent nothing."""
-    lost_gpus: int
-    preempted: int
-    """Calls that gave back what they had borrowed."""
-    tenants: int
-    wall_s: float
-    cpu_s: float
-    """Of this process: what the wall clock would be on a core of its own."""
-    asks: int
-    """Of the routers' lease holders."""
-    store_trips: int
-    """Scripts that ran in the stores."""
 
 
 class Simulation:

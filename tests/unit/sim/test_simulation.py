@@ -11,9 +11,10 @@ import pytest
 from tests.sim.admission import SLOW, arguments, fleet_plan
 from tests.sim.events import EventKind, plan_events
 from tests.sim.picture import draw
+from tests.sim.plan import RunPlan, RunResult
 from tests.sim.report import result_of
 from tests.sim.scale import scaled_tiers
-from tests.sim.simulation import RunPlan, RunResult, Simulation
+from tests.sim.simulation import Simulation
 from tests.sim.traffic import Traffic
 from tests.sim.world import DAY_S, MIX, RPS_PER_REGION, make_world
 
