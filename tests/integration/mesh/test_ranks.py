@@ -10,16 +10,21 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.integration.mesh.caller import Answer, eventually
+from tests.integration.mesh.caller import Answer, Caller, eventually
 from tests.integration.mesh.conftest import Serve, settings_of
 from tests.integration.mesh.credentials import Issuer
-from tests.integration.mesh.probe import SHAPES, ProbeServicer, probe_app
+from tests.integration.mesh.probe import SERVICE, SHAPES, ProbeServicer, Text, probe_app
 
+from trunkline_mesh import calls
+from trunkline_mesh.deadline import Deadline
+from trunkline_mesh.errors import TenantSuspended
+from trunkline_mesh.hop_ticket import HopTickets
 from trunkline_mesh.limiter import CapacityLimiter
-from trunkline_mesh.request import RANK_KEY
+from trunkline_mesh.request import HOP_KEY, RANK_KEY
 from trunkline_mesh.serving import start
 from trunkline_tiers import TierFileError, default_tiers_text
 
+KEY = "hop-key-of-these-tests"
 SLOTS = 4
 """Of these, 2.5 are promised to the highest of the default tiers."""
 
@@ -71,6 +76,56 @@ async def test_who_tells_no_rank_is_of_the_lowest(serve: Serve) -> None:
     gate.open.set()
     answers = await asyncio.gather(*low)
     assert sorted(answer.reason for answer in answers) == ["", "", "", "PREEMPTED"]
+
+
+async def test_a_flood_that_forges_its_rank_does_not_outrank(serve: Serve) -> None:
+    """Where there are keys a rank without its ticket is worth nothing, and one with it takes its promise back."""
+    gate = Gate()
+    ours = await serve(gate.behave, max_concurrency=SLOTS, hop_keys=KEY)
+    forged = [(), ((HOP_KEY, "1.x"),), ((HOP_KEY, HopTickets([KEY]).issue("rival", 2)),), ((HOP_KEY, "~"),)]
+    low = [asyncio.create_task(ours.caller.call("low", metadata=(*told(2), *each))) for each in forged]
+    await eventually(lambda: len(ours.servicer.began) == SLOTS)
+    ticket = ((HOP_KEY, HopTickets([KEY]).issue("acme", 2)),)
+    assert (await ours.caller.call("high", metadata=(*told(2), *ticket))).code is grpc.StatusCode.OK
+    gate.open.set()
+    answers = await asyncio.gather(*low)
+    assert sorted(answer.reason for answer in answers) == ["", "", "", "PREEMPTED"]
+
+
+async def test_who_knows_the_rank_proves_it_to_the_next(issuer: Issuer, stack: AsyncExitStack) -> None:
+    """From a service with a map over one without to a third; only who comes directly is asked about."""
+    asked: list[str] = []
+
+    async def standing_of(tenant: str) -> int:
+        asked.append(tenant)
+        raise TenantSuspended
+
+    async def start_at(behaviour: Any, **changes: Any) -> grpc.aio.Channel:
+        app = replace(probe_app(ProbeServicer(behaviour)), **changes)
+        running = await start(app, settings_of(issuer, hop_keys=KEY), stack)
+        return await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{running.port}"))
+
+    def asking(channel: grpc.aio.Channel) -> Any:
+        method: Any = channel.unary_unary(
+            f"/{SERVICE}/Unary", request_serializer=Text.SerializeToString, response_deserializer=Text.FromString
+        )
+
+        async def forward(text: str, _context: Any) -> str:
+            answer = await calls.call(method, Text(value=text), deadline=Deadline.after(5))
+            return str(answer.value)
+
+        return forward
+
+    async def tell_rank(_text: str, context: Any) -> str:
+        return str(dict(context.invocation_metadata())[RANK_KEY])
+
+    last = await start_at(tell_rank, standing_of=standing_of)
+    middle = await start_at(asking(last), standing_of=standing_of)
+    first = await start_at(asking(middle), rank_of=lambda _tenant: 1)
+    assert (await Caller(first, issuer.token()).call(metadata=told(2))).text == "1"
+    assert asked == []
+    assert (await Caller(middle, issuer.token()).call(metadata=told(1))).reason == "TENANT_SUSPENDED"
+    assert asked == ["acme"]
 
 
 async def test_a_victim_whose_client_hangs_up_leaves_nothing_behind(serve: Serve) -> None:
