@@ -5,6 +5,8 @@ In alternating rounds of one run: `echo` is the bare hop; `admit` is `Admit` for
 contract behind the same stages, but every decision asks Redis, in one round trip, for what `Admit` decides: service,
 tier, tenant, its day and its month; `naive_flat` asks for one bucket of the tenant (`tests/bench/naive_admission.py`).
 `echo_to_naive` and `echo_to_naive_flat` tell how far the bare echo is from them: more no service can gain over them.
+`refused` is a call that a full server refuses (`tests/bench/admission_refused.py`). `refused_meanwhile` counts calls of
+`admit` that were refused for want of capacity, as they are on a machine that is busy beside, and then made again.
 `redis_trips_per_decision` counts every script that Valkey ran for the service. A lease's decision is measured in
 process. At last 2,000 callers at once ask three replicas for far more than some tenants may have.
 """
@@ -15,11 +17,10 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,14 +30,14 @@ from redis.asyncio import Redis
 
 from tests.bench.admission_lease import lease_figures
 from tests.bench.admission_over import OverAdmission, over_admission
+from tests.bench.admission_refused import refused_call
+from tests.bench.admission_servers import server_process
 from tests.bench.echo_server import METHOD
 from tests.bench.floor import OPTIONS, ROOM, echo_process, patiently
 from tests.bench.load import Call, Measured, latencies, throughput
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline_local import LocalStack, RegionSpec, Service, StackSpec, open_stack
-from trunkline_local.identity import ISSUER
-from trunkline_local.ports import PortAllocator
 from trunkline_local.seeding import TenantSeed, seed_map
 
 REGION: Final = "us-east"
@@ -46,7 +47,7 @@ TENANTS: Final = 16
 COST_TOKENS: Final = 5
 LIMITED: Final = tuple(f"limited-{number}" for number in range(4))
 LIMITED_PER_MINUTE: Final = 600
-NAIVE_READY_S: Final = 30.0
+MAX_REFUSALS: Final = 100
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -63,29 +64,29 @@ def admit_call(channel: grpc.aio.Channel, credentials: Sequence[Metadata]) -> Ca
     return lambda: stub.Admit(request, metadata=next(turn), timeout=4)
 
 
-@asynccontextmanager
-async def naive_process(local: LocalStack, redis_url: str, *, flat: bool) -> AsyncIterator[str]:
-    """Run the limiter that asks Redis every time; yield its address."""
-    ports = PortAllocator()
-    listen = f"127.0.0.1:{ports.take()}"
-    ports.close()
-    settings = {"LISTEN": listen, "JWKS": str(local.identity.jwks_path), "REDIS_URL": redis_url, "FLAT": str(flat)}
-    settings["ISSUER"] = ISSUER
-    env = os.environ | {f"TRUNKLINE_NAIVE_{name}": value for name, value in settings.items()}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.naive_admission", env=env, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield listen
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def scripts_run(client: Redis) -> int:
     """Return how many scripts Valkey has run so far."""
     stats: dict[str, dict[str, int]] = await client.info("commandstats")
     return sum(one["calls"] for name, one in stats.items() if name in ("cmdstat_evalsha", "cmdstat_eval"))
+
+
+class Persistent:
+    """A call that is made again when a busy machine has it refused; counts how often."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.refused = 0
+
+    async def __call__(self) -> object:
+        """Return the answer; raises all but refusals for want of capacity, and these after `MAX_REFUSALS`."""
+        for _ in range(MAX_REFUSALS):
+            try:
+                return await self._call()
+            except grpc.aio.AioRpcError as exc:
+                if exc.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                self.refused += 1
+        return await self._call()
 
 
 class Bench:
@@ -111,19 +112,28 @@ class Bench:
         """Return one call of each kind, each tried once."""
         credentials = [metadata_of(self.local, f"bench-{number}") for number in range(TENANTS)]
         echo = await self._stack.enter_async_context(echo_process())
-        naive = await self._stack.enter_async_context(naive_process(self.local, self.redis_url, flat=False))
-        flat = await self._stack.enter_async_context(naive_process(self.local, self.redis_url, flat=True))
+        naive, flat = await self._naive(flat=False), await self._naive(flat=True)
+        full = await self._server("tests.bench.admission_refused", "TRUNKLINE_FULL_", {})
+        refused = await self._stack.enter_async_context(refused_call(await self.channel(full), credentials[0]))
         payload = admission_pb.AdmitRequest(cost_tokens=COST_TOKENS).SerializeToString()
         method: Any = (await self.channel(echo)).unary_unary(METHOD)
         calls: dict[str, Call] = {
             "echo": partial(method, payload, timeout=4),
-            "admit": admit_call(await self.channel(self.replicas[0]), credentials),
+            "admit": Persistent(admit_call(await self.channel(self.replicas[0]), credentials)),
             "naive": admit_call(await self.channel(naive), credentials),
             "naive_flat": admit_call(await self.channel(flat), credentials),
+            "refused": refused,
         }
         for call in calls.values():
             await patiently(call)
         return calls
+
+    async def _naive(self, *, flat: bool) -> str:
+        settings = {"REDIS_URL": self.redis_url, "FLAT": str(flat)}
+        return await self._server("tests.bench.naive_admission", "TRUNKLINE_NAIVE_", settings)
+
+    async def _server(self, module: str, prefix: str, settings: Mapping[str, str]) -> str:
+        return await self._stack.enter_async_context(server_process(self.local, module, prefix, settings))
 
     async def channel(self, target: str) -> grpc.aio.Channel:
         """Return a channel that lives as long as the bench."""
@@ -148,6 +158,7 @@ async def in_rounds(calls: dict[str, Call], rounds: int, seconds: float, client:
     figures: dict[str, Any] = {f"{name}_rps": round(result.rps, 1) for name, result in results.items()}
     figures |= {
         "admit_to_echo": _ratio(results["admit"], results["echo"]),
+        "refused_to_echo": _ratio(results["refused"], results["echo"]),
         "against_naive": _ratio(results["admit"], results["naive"]),
         "against_naive_flat": _ratio(results["admit"], results["naive_flat"]),
         "echo_to_naive": _ratio(results["echo"], results["naive"]),
@@ -159,6 +170,7 @@ async def in_rounds(calls: dict[str, Call], rounds: int, seconds: float, client:
         "naive_p99_ms": round(results["naive"].ms(0.99), 3),
         "redis_trips_per_decision": round(trips / decisions, 4),
         "decisions": decisions,
+        "refused_meanwhile": sum(call.refused for call in calls.values() if isinstance(call, Persistent)),
     }
     return figures
 

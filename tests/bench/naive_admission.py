@@ -115,8 +115,8 @@ class NaiveAdmission:
         return await self._script(keys=keys, args=(requests, tokens, day, month, RATE_PER_S, BURST, MOST))
 
 
-def register(servicer: NaiveAdmission, server: Any) -> None:
-    """Register the one method, as generated code registers all."""
+def register(servicer: Any, server: Any) -> None:
+    """Register `servicer.admit` as the one method, as generated code registers all."""
     handler = grpc.unary_unary_rpc_method_handler(
         servicer.admit,
         request_deserializer=admission_pb.AdmitRequest.FromString,
