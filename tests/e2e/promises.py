@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import grpc
 from tests.e2e import world
 from tests.e2e.place import LONG_S, Place, undisturbed, until
 
@@ -16,7 +17,13 @@ from trunkline.admission.v1 import usage_service_pb2 as usage_pb
 from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline.control.v1 import map_entries_pb2 as entries_pb
+from trunkline.inference.v1 import inference_service_pb2 as inference_pb
+from trunkline.inference.v1 import inference_service_pb2_grpc as inference_grpc
 from trunkline_client import TrunklineClient, TrunklineError
+from trunkline_local import Service
+from trunkline_mesh.errors import TenantSuspended
+from trunkline_mesh.request import RANK_KEY
+from trunkline_mesh.status import from_rpc_error
 from trunkline_usage.records import OK
 from trunkline_usage.scan import Scan
 
@@ -25,7 +32,8 @@ ANSWERS_WITHIN_S = 60.0
 ANSWERED_BEFORE = 20
 ANSWERED_AFTER = 20
 LATE_S = 2.0
-"""What a busy machine may add to the answers of two routers; the measured second is told by the demonstration."""
+"""What a busy machine may add to the answers of two routers and two inference services; the measured second is told by
+the demonstration."""
 
 
 def journals(place: Place) -> list[Path]:
@@ -106,8 +114,8 @@ def _is_day(limit: usage_pb.LimitState) -> bool:
     )
 
 
-async def test_a_suspended_tenant_is_refused_by_every_router_within_a_second(place: Place) -> None:
-    """The clock runs from the acknowledged change; afterwards the tenant is back."""
+async def test_a_suspended_tenant_is_refused_everywhere_within_a_second(place: Place) -> None:
+    """By every router, and by inference, which has no map. The clock runs from the acknowledged change."""
     async with place.control() as control:
         entry = (await control.tenant(world.INITECH)).value
         entry.state = entries_pb.TENANT_STATE_SUSPENDED
@@ -116,6 +124,7 @@ async def test_a_suspended_tenant_is_refused_by_every_router_within_a_second(pla
         try:
             for region in ("us-east", "eu-west"):
                 await _refused(place, region)
+                await _refused_by_inference(place, region)
             took_s = time.monotonic() - suspended_s
         finally:
             entry.state = entries_pb.TENANT_STATE_ACTIVE
@@ -136,6 +145,22 @@ async def _refused(place: Place, region: str) -> None:
             return ""
 
         assert await until(asked, lambda reason: reason == "TENANT_SUSPENDED", every_s=0.01)
+
+
+async def _refused_by_inference(place: Place, region: str) -> None:
+    """Ask with the tenant's own credential and a rank that it claims, as if a router had sent the call."""
+    metadata = (("authorization", f"Bearer {place.token(world.INITECH)}"), (RANK_KEY, "2"))
+    async with grpc.aio.insecure_channel(place.endpoint(region, Service.INFERENCE)) as channel:
+        stub = inference_grpc.InferenceServiceStub(channel)
+
+        async def asked() -> bool:
+            try:
+                await stub.ListModels(inference_pb.ListModelsRequest(), metadata=metadata, timeout=LONG_S)
+            except grpc.aio.AioRpcError as exc:
+                return isinstance(from_rpc_error(exc), TenantSuspended)
+            return False
+
+        assert await until(asked, bool, every_s=0.01)
 
 
 async def test_a_disabled_stage_is_left_out_and_told(place: Place) -> None:
