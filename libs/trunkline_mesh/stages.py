@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_mesh.guards import auth_stage, capacity_stage, deadline_stage, drain_stage, errors_stage, scope_stage
+from trunkline_mesh.guards import auth_stage, capacity_stage, drain_stage, errors_stage, scope_stage
 from trunkline_mesh.observers import access_log_stage, metrics_stage, tracing_stage
 from trunkline_mesh.open_calls import open_calls_stage
 from trunkline_mesh.ranking import rank_stage
 from trunkline_mesh.stage import Handler, MethodStages, Stage
+from trunkline_mesh.time_limits import deadline_stage
 
 STAGES: Final[tuple[tuple[str, Stage], ...]] = (
     ("scope", scope_stage),

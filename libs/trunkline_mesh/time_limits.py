@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Final
+from typing import Any, Final
 
 from trunkline_mesh.errors import DeadlineExceeded
+from trunkline_mesh.request import current_request
+from trunkline_mesh.stage import Context, Handler, MethodStages
 
 
 class TimeLimit:
@@ -87,3 +89,24 @@ class TimeLimits:
         next_s = min((limit.at_s for limit in self._open if not limit.over), default=math.inf)
         if next_s < math.inf:
             self._look_at(next_s)
+
+
+def deadline_stage(method: MethodStages, inner: Handler) -> Handler:
+    """Refuse what has no time left to be done, and enforce the cap where the caller set no shorter deadline."""
+    floor_s = method.policy.floor_s if method.policy is not None else 0.0
+    limits = TimeLimits()
+
+    async def bounded(request: Any, context: Context) -> Any:
+        scope = current_request()
+        scope.deadline.require(floor_s)
+        if not scope.deadline_capped:
+            return await inner(request, context)  # gRPC itself cancels at the caller's deadline
+        try:
+            with limits.until(scope.deadline.at_s):
+                return await inner(request, context)
+        except TimeoutError:
+            if scope.deadline.expired():
+                raise DeadlineExceeded from None
+            raise
+
+    return bounded
