@@ -91,20 +91,25 @@ class LeaseHolder:
         spent = self.try_spend(tenant_id, charge, key)
         return spent if spent is not None else await self._spend_slowly(tenant_id, key, charge, deadline)
 
-    def refund(self, tenant_id: str, charge: Charge, *, key: str = "") -> Charge:
+    def refund(self, tenant_id: str, charge: Charge, *, key: str = "", spent: Spent | None = None) -> Charge:
         """Give back what was spent and not used; return what was accepted: never more than was spent.
 
-        What exceeds that, or belongs to a lease that was evicted since, is void. Where the last grant is void by now,
-        it goes back to the one who grants.
+        It goes back to where `spent`, which `spend` returned, came from. Without it the safe share is offered it first,
+        as far as that has not been refunded, so that what nobody granted never reaches the one who grants. What exceeds
+        that, or belongs to a lease that was evicted since, is void. Where the last grant is void by now, it goes back
+        to the one who grants.
         """
         lease = self._leases.find(tenant_id, key)
         if lease is None or not charge:
             return NOTHING
-        accepted, homeless = lease.refund(charge, self._clock())
+        kept = NOTHING
+        if lease.safe is not None and (spent is None or spent.safe):
+            kept = lease.safe.refund(charge)
+        if kept == charge or (spent is not None and spent.safe):
+            return kept
+        accepted, homeless = lease.refund(charge.less(kept), self._clock())
         self._refills.give_back(lease.tenant_id, lease.key, homeless)
-        if accepted != charge and lease.safe is not None:
-            accepted += lease.safe.refund(charge.less(accepted))
-        return accepted
+        return kept + accepted
 
     def give_back(self, tenant_id: str, charge: Charge, *, key: str = "") -> None:
         """Send to the one who grants what was spent here through a lease that is gone, and not used."""
@@ -179,7 +184,7 @@ class LeaseHolder:
             lease.safe = SafeShare(limits, now_s)
         if lease.safe.spend(charge, now_s):
             self.stats.safe_spends += 1
-            return Spent(lease.rank if lease.rank is not None else limits.rank, TokenSource.LOCAL)
+            return Spent(lease.rank if lease.rank is not None else limits.rank, TokenSource.LOCAL, safe=True)
         refused = lease.standing_refusal(charge.requests, charge.tokens, now_s)
         if refused is not None:
             self._refuse(refused)

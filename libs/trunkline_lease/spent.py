@@ -28,3 +28,5 @@ class Spent:
     """Where it came from."""
     notes: tuple[quota_pb.LimitNote, ...] = ()
     """Limits that are nearly used up, or on trial and passed, as of the grant; not to be changed."""
+    safe: bool = False
+    """True for the holder's own safe share: nobody has granted it, so nobody else gets back what was not used."""

@@ -190,6 +190,6 @@ class Permits:
 
     def _give_back(self, permit: Permit, unused: Charge) -> None:
         """Put back what was not used; where the lease that it came from is gone, at the authority."""
-        accepted = self._holder.refund(permit.tenant_id, unused, key=permit.key)
+        accepted = self._holder.refund(permit.tenant_id, unused, key=permit.key, spent=permit.spent)
         if accepted != unused and permit.spent.source is TokenSource.AUTHORITY:
             self._holder.give_back(permit.tenant_id, unused.less(accepted), key=permit.key)

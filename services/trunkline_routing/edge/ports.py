@@ -100,5 +100,5 @@ class Quota(Protocol):
     async def spend(self, tenant_id: str, charge: Charge, deadline: Deadline, *, key: str = "") -> Spent:
         """Take all of `charge`; raise QuotaExhausted with the delay after which to come back, or Overloaded."""
 
-    def refund(self, tenant_id: str, charge: Charge, *, key: str = "") -> Charge:
-        """Give back what was spent on work that was not done; return what was taken back."""
+    def refund(self, tenant_id: str, charge: Charge, *, key: str = "", spent: Spent | None = None) -> Charge:
+        """Give back, of what `spend` returned as `spent`, what was not used; return what was taken back."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from trunkline.common.v1 import trail_pb2 as trail_pb
 from trunkline_lease.charge import Charge
-from trunkline_lease.spent import TokenSource
+from trunkline_lease.spent import Spent, TokenSource
 from trunkline_map.entries import TenantEntry
 from trunkline_mesh.errors import Preempted, first_domain_error
 from trunkline_mesh.request import RequestScope
@@ -114,12 +114,15 @@ class Bill:
         self._idle_is_free: Final = idle_is_free
         self._key: Final = _limited_key(gate.tenant, scope)
         self._reserved: Final = Charge(len(items), sum(item.reserved_tokens for item in items))
+        self._spent: Spent | None = None
 
     async def __aenter__(self) -> Self:
         """Spend all that the request may cost, and tell in its trails. Raises QuotaExhausted, Overloaded."""
         began_s = time.perf_counter()
         spending, scope = self._spending, self._scope
-        spent = await spending.quota.spend(self._gate.tenant.tenant_id, self._reserved, scope.deadline, key=self._key)
+        self._spent = spent = await spending.quota.spend(
+            self._gate.tenant.tenant_id, self._reserved, scope.deadline, key=self._key
+        )
         took_s = time.perf_counter() - began_s
         for item in self._items:
             item.trail.admission(scope.queue_wait_s, took_s, spending.budget_s)
@@ -149,7 +152,7 @@ class Bill:
         uses = [() if free else tuple(item.uses()) for item in self._items]
         unused = self._reserved.less(self._charged(exc, uses))
         if unused:
-            spending.quota.refund(tenant.tenant_id, unused, key=self._key)
+            spending.quota.refund(tenant.tenant_id, unused, key=self._key, spent=self._spent)
         prices = spending.meter.prices()
         for item, used in zip(self._items, uses, strict=True):
             item.trail.cost(

@@ -16,7 +16,7 @@ from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import QuotaExhausted
 
 OPTIONS = LeaseOptions(refill_timeout_s=10.0, backoff_first_s=0.05, backoff_max_s=0.1)
-SAFE = Spent(OPTIONS.safe_rank, TokenSource.LOCAL)
+SAFE = Spent(OPTIONS.safe_rank, TokenSource.LOCAL, safe=True)
 
 
 def soon() -> Deadline:

@@ -317,7 +317,7 @@ async def test_without_the_service_each_tenant_has_the_safe_rate(service: Memory
     async with holding(service) as holder:
         await eventually(lambda: not holder.healthy)
 
-        safe = Spent(OPTIONS.safe_rank, TokenSource.LOCAL)
+        safe = Spent(OPTIONS.safe_rank, TokenSource.LOCAL, safe=True)
         for _ in range(OPTIONS.safe_burst_requests):
             assert await holder.spend("acme", one(2), soon()) == safe
         with pytest.raises(Overloaded) as refusal:
@@ -349,7 +349,7 @@ async def test_without_the_service_each_tenant_has_its_own_share(service: Memory
             for _ in range(count):
                 with suppress(Overloaded):
                     assert await holder.spend(tenant_id, one(tokens), soon()) == Spent(
-                        shares[tenant_id].rank, TokenSource.LOCAL
+                        shares[tenant_id].rank, TokenSource.LOCAL, safe=True
                     )
                     done += 1
             return done
@@ -409,7 +409,7 @@ async def test_what_was_granted_is_spent_first_when_the_service_goes(service: Me
         await eventually(lambda: not holder.healthy)
 
         assert await holder.spend("acme", one(held), soon()) == FULL
-        assert await holder.spend("acme", one(1), soon()) == Spent(2, TokenSource.LOCAL)
+        assert await holder.spend("acme", one(1), soon()) == Spent(2, TokenSource.LOCAL, safe=True)
 
 
 @pytest.mark.parametrize(("lived_s", "level"), [(0.0, "warning"), (300.0, "info")])

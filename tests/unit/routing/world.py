@@ -289,7 +289,8 @@ class FakeQuota:
         self.keys.append(key)
         return Spent(1, self.source, self.notes)
 
-    def refund(self, tenant_id: str, charge: Charge, *, key: str = "") -> Charge:
+    def refund(self, tenant_id: str, charge: Charge, *, key: str = "", spent: Spent | None = None) -> Charge:
+        assert spent is not None
         self.refunded.append(charge)
         self.keys.append(key)
         return charge
