@@ -48,7 +48,7 @@ class BudgetStates:
         month = month_of(quota.time_zone, now_s)
         try:
             spent = await self._store.spent_micros(quota.tenant_id, month.label)
-            self._budgets.learn(quota.tenant_id, month.label, spent)
+            self._budgets.sums.learn(quota.tenant_id, month.label, spent)
         except AUTHORITY_AWAY:
             pass  # what is known here is told
         return LimitState(

@@ -6,19 +6,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, TypeVar
+from typing import Final
 
+from trunkline_admission.month_sums import MonthSums
 from trunkline_admission.periods import Periods
 from trunkline_admission.tenant_limits import override_in_force
 from trunkline_map.entries import TenantEntry
 
-K = TypeVar("K")
-V = TypeVar("V")
-
 WARNED_PART: Final = 0.8
 """Spent part of a budget that is warned of."""
 MAX_TENANTS: Final = 20_000
-"""Tenants whose month is remembered here; the one that asked for nothing longest makes room, and is read anew."""
+"""Tenants whose home region's word is remembered here; the one that was told of longest ago makes room."""
 
 
 class BudgetState(IntEnum):
@@ -67,7 +65,7 @@ def budget_micros(entry: TenantEntry, now_s: float) -> int:
 
 
 class Budgets:
-    """What tenants have spent in their months, as far as this replica knows: the store's last word and what came since.
+    """What tenants have spent in their months, as far as this replica knows, and where that leaves their budgets.
 
     One replica's own view while the store is away. What a tenant's home region tells of its budget counts beside it,
     because that one knows all regions' costs. Not thread-safe.
@@ -75,21 +73,15 @@ class Budgets:
 
     def __init__(self) -> None:
         """Know of nobody yet."""
-        self._spent: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self.sums: Final = MonthSums()
         self._at_home: OrderedDict[str, Budget] = OrderedDict()
-
-    def add(self, tenant_id: str, month: str, cost_micros: int) -> None:
-        """Add a cost that the store has not counted yet."""
-        key = (tenant_id, month)
-        _keep(self._spent, key, self._spent.get(key, 0) + cost_micros)
-
-    def learn(self, tenant_id: str, month: str, spent_micros: int) -> None:
-        """Take the store's sum for what it is."""
-        _keep(self._spent, (tenant_id, month), spent_micros)
 
     def learn_from_home(self, budget: Budget) -> None:
         """Take what the tenant's home region says; it holds until the month is over or it says otherwise."""
-        _keep(self._at_home, budget.tenant_id, budget)
+        self._at_home[budget.tenant_id] = budget
+        self._at_home.move_to_end(budget.tenant_id)
+        if len(self._at_home) > MAX_TENANTS:
+            self._at_home.popitem(last=False)
 
     def forget_home(self, tenant_id: str) -> None:
         """Learn that the home region has nothing to say of the tenant's budget."""
@@ -97,7 +89,7 @@ class Budgets:
 
     def used_part(self, tenant_id: str, month: Month, allowed_micros: int, now_s: float) -> float:
         """Return the spent part of a budget above 0, as far as it is known here."""
-        part = self._spent.get((tenant_id, month.label), 0) / allowed_micros
+        part = self.sums.spent(tenant_id, month.label) / allowed_micros
         at_home = self._at_home.get(tenant_id)
         if at_home is not None and at_home.resets_at_s > now_s:
             return max(part, at_home.used_part)
@@ -116,11 +108,3 @@ class Budgets:
                 state = BudgetState.SPENT if part >= 1 else BudgetState.WARNED
                 found.append(Budget(entry.tenant_id, state, part, month.ends_at_s))
         return found
-
-
-def _keep(table: OrderedDict[K, V], key: K, value: V) -> None:
-    """Remember a value as the latest one, for MAX_TENANTS at most."""
-    table[key] = value
-    table.move_to_end(key)
-    if len(table) > MAX_TENANTS:
-        table.popitem(last=False)

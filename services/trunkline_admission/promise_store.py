@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from trunkline_admission.levels import FRESH_S, WINDOW_S
+from trunkline_admission.month_sums import MonthSum
 from trunkline_admission.promise_records import (
+    MONTH_TTL_S,
     Accounts,
     Counted,
     Seen,
@@ -115,6 +117,17 @@ class PromiseStore:
         """Return what a tenant's month has cost so far."""
         with _sensible():
             return int(await self._scripts.run("spent", (self._key(f"month:{month}"),), (tenant_id,)))
+
+    async def give_back(self, sums: Sequence[MonthSum], mark: str) -> str:
+        """Raise the sums of months to at least `sums`; return the store's mark, which is `mark` if it had none."""
+        months = [f"month:{month}" for month in dict.fromkeys(each.month for each in sums)]
+        place = {month: index for index, month in enumerate(months, start=2)}
+        args: list[str | int] = [mark, MONTH_TTL_S]
+        for each in sums:
+            args += (place[f"month:{each.month}"], each.tenant_id, each.micros)
+        with _sensible():
+            keys = [self._key(name) for name in ("store", *months)]
+            return text_of(await self._scripts.run("months", keys, args))
 
     def _key(self, name: str) -> str:
         return self._tag + name

@@ -16,6 +16,7 @@ from trunkline_admission.budgets import Budgets
 from trunkline_admission.cost_forwarder import CostForwarder, Send
 from trunkline_admission.level_keeper import LevelKeeper
 from trunkline_admission.levels_answer import LevelsAnswer
+from trunkline_admission.month_keeper import MonthKeeper
 from trunkline_admission.objectives_answer import ObjectivesAnswer
 from trunkline_admission.promise_store import PromiseStore, StoreClock
 from trunkline_admission.quota import QuotaAuthority
@@ -92,6 +93,7 @@ async def open_promises(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(background(keeper.run()))
         await stack.enter_async_context(background(queue.run()))
+        await stack.enter_async_context(background(MonthKeeper(store, budgets.sums).run()))
         if costs is not None:
             await stack.enter_async_context(background(costs.run()))
         objectives = ObjectivesAnswer(store, tiers, source, region)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
@@ -135,28 +136,10 @@ class ReportDesk:
         merged: dict[str, TierSeen] = {}
         for seen in tiers:
             name, _ = self._tiers.named(seen.tier)
-            merged[name] = _both(name, merged[name], seen) if name in merged else _both(name, _nothing(name), seen)
+            merged[name] = merged[name].with_more(seen) if name in merged else replace(seen, tier=name)
         return tuple(merged.values())
 
 
 def _fronts(report: Report) -> bool:
     """Return True for a router's report; False for another region's costs."""
     return not report.router.startswith(COSTS_PREFIX)
-
-
-def _nothing(tier: str) -> TierSeen:
-    return TierSeen(tier, 0, 0, 0, (), 0.0)
-
-
-def _both(tier: str, one: TierSeen, other: TierSeen) -> TierSeen:
-    longer, shorter = sorted((one.latency_counts, other.latency_counts), key=len, reverse=True)
-    counts = tuple(count + (shorter[index] if index < len(shorter) else 0) for index, count in enumerate(longer))
-    return TierSeen(
-        tier,
-        one.calls + other.calls,
-        one.errors + other.errors,
-        one.slow + other.slow,
-        counts,
-        max(one.utilisation, other.utilisation),
-        one.limit_errors + other.limit_errors,
-    )

@@ -27,6 +27,20 @@ class TierSeen:
         """The other errors, by which levels are judged."""
         return self.errors - self.limit_errors
 
+    def with_more(self, other: TierSeen) -> TierSeen:
+        """Return the sum of both under this one's name; of utilisations the larger one."""
+        longer, shorter = sorted((self.latency_counts, other.latency_counts), key=len, reverse=True)
+        counts = tuple(count + (shorter[index] if index < len(shorter) else 0) for index, count in enumerate(longer))
+        return TierSeen(
+            self.tier,
+            self.calls + other.calls,
+            self.errors + other.errors,
+            self.slow + other.slow,
+            counts,
+            max(self.utilisation, other.utilisation),
+            self.limit_errors + other.limit_errors,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TenantSeen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from trunkline_admission.budgets import MAX_TENANTS, Budget, Budgets, BudgetState, budget_micros, month_of
+from trunkline_admission.month_sums import MAX_MONTHS
 from trunkline_map.entries import LimitOverride, TenantEntry, TenantLimits
 
 NOW_S = datetime(2026, 11, 30, 23, 30, tzinfo=UTC).timestamp()
@@ -26,7 +27,7 @@ def test_a_budget_is_warned_of_at_80_percent_and_spent_at_all() -> None:
     budgets, month = Budgets(), month_of("", NOW_S).label
     seen = []
     for cost in (799, 1, 199, 1, 5):
-        budgets.add("acme", month, cost)
+        budgets.sums.add("acme", month, cost)
         seen.append(states(budgets, spender()))
 
     assert seen == [[], [BudgetState.WARNED], [BudgetState.WARNED], [BudgetState.SPENT], [BudgetState.SPENT]]
@@ -37,7 +38,7 @@ def test_a_month_is_the_tenants_own() -> None:
     assert month_of("Europe/London", NOW_S).label != month_of("Asia/Tokyo", NOW_S).label
     assert month_of("Europe/London", NOW_S).ends_at_s == datetime(2026, 12, 1, tzinfo=UTC).timestamp()
     budgets = Budgets()
-    budgets.learn("acme", month_of("Europe/London", NOW_S).label, 5000)
+    budgets.sums.learn("acme", month_of("Europe/London", NOW_S).label, 5000)
 
     assert states(budgets, spender(zone="Europe/London")) == [BudgetState.SPENT]
     assert states(budgets, spender(zone="Asia/Tokyo")) == []
@@ -55,10 +56,10 @@ def test_the_last_override_in_force_counts() -> None:
 
 
 def test_the_stores_sum_replaces_what_was_added() -> None:
-    """It is the one of all replicas."""
+    """It is the one of all replicas; a cost that another replica brought, too, is not counted here any more."""
     budgets, month = Budgets(), month_of("", NOW_S).label
-    budgets.add("acme", month, 5000)
-    budgets.learn("acme", month, 900)
+    budgets.sums.add("acme", month, 5000)
+    budgets.sums.settle("acme", month, 5000, 900, counted=False)
     assert states(budgets, spender()) == [BudgetState.WARNED]
 
 
@@ -76,8 +77,10 @@ def test_the_home_regions_word_counts_beside_the_own_sum() -> None:
 def test_tenants_without_a_budget_are_not_told_and_memory_is_bounded() -> None:
     """However many ask."""
     budgets, month = Budgets(), month_of("", NOW_S).label
-    for index in range(MAX_TENANTS + 100):
-        budgets.add(f"t{index}", month, 10**6)
+    for index in range(MAX_MONTHS + 100):
+        budgets.sums.add(f"t{index}", month, 10**6)
+        budgets.learn_from_home(Budget(f"t{index}", BudgetState.SPENT, 1.2, NOW_S + 100))
 
     assert states(budgets, spender(0)) == []
-    assert len(budgets._spent) == MAX_TENANTS
+    assert len(budgets.sums) == MAX_MONTHS
+    assert len(budgets._at_home) == MAX_TENANTS
