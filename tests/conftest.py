@@ -6,6 +6,7 @@ machine is never decides a test: Hypothesis runs without its clock.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from contextvars import copy_context
 from functools import partial
@@ -18,6 +19,12 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("suite")
 
 pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.proxy"]
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collections look at what tests make, and no longer at the thousands of tests themselves."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
