@@ -1,4 +1,8 @@
-"""The `trunkline` command from `up` to `down`, as a newcomer types it: a small stack of its own with one region."""
+"""The `trunkline` command from `up` to `down`, as a newcomer types it: a small stack of its own with one region.
+
+Each command is a process of its own. What starts, stops and first uses the stack is started as a shell does it; for
+the many questions that follow a process is forked with the command imported.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,14 @@ import base64
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from tests.fixtures.servers import unavailable
+from tests.integration.cli.forked import forked
 
 from trunkline_local._guardian import marked_processes, sweep
 from trunkline_local.binaries import find_etcd, find_model_repository, find_triton, find_valkey
@@ -59,23 +64,47 @@ class Command:
     home: Path
 
     async def __call__(self, *arguments: str) -> Done:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
+        """Run the command in a fork."""
+        return Done(*await forked(arguments, home=self.home, env=self.env, within_s=COMMAND_WITHIN_S))
+
+    async def fresh(self, *arguments: str) -> Done:
+        """Run the command in a fresh interpreter."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "trunkline_cli", *arguments),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.home,
-            env=env,
+            env=self.env,
         )
         out, err = await asyncio.wait_for(process.communicate(), COMMAND_WITHIN_S)
         assert process.returncode is not None
         return Done(process.returncode, out.decode(), err.decode())
 
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment without variables of this machine."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
+
     async def data(self, *arguments: str) -> Any:
         """Run a command that must succeed and return what it prints for programs."""
-        done = await self(*arguments, "--json")
-        assert done.code == 0, (arguments, done.out, done.err)
-        return done.data
+        return _data(await self(*arguments, "--json"))
+
+    async def fresh_data(self, *arguments: str) -> Any:
+        """As `data`, in a fresh interpreter."""
+        return _data(await self.fresh(*arguments, "--json"))
+
+    async def until(self, accepted: Callable[[Any], bool], *arguments: str) -> Any:
+        """Repeat a command until it succeeds with what is accepted; return its data."""
+        async with asyncio.timeout(COMMAND_WITHIN_S):
+            while True:
+                done = await self(*arguments, "--json")
+                if done.code == 0 and accepted(done.data):
+                    return done.data
+
+
+def _data(done: Done) -> Any:
+    assert done.code == 0, done
+    return done.data
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +116,12 @@ async def trunkline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[C
         unavailable(exc)
     command = Command(tmp_path_factory.mktemp("command-line"))
     try:
-        up = await command("up", "--small", "--region", "eu-west=eu", "--tenant", "dev", "--json")
+        up = await command.fresh("up", "--small", "--region", "eu-west=eu", "--tenant", "dev", "--json")
         assert up.code == 0, up.err
         assert up.data["tenant"] == "dev"
         yield command
     finally:
-        await command("down")
+        await command.fresh("down")
         state = command.home / ".trunkline" / "stack.json"
         if state.is_file():
             await asyncio.to_thread(sweep, json.loads(state.read_text())["run_id"])
@@ -100,7 +129,7 @@ async def trunkline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[C
 
 async def test_status_tells_what_runs(trunkline: Command) -> None:
     """Everything is there, alive and running; a second `up` is refused."""
-    status = await trunkline.data("status")
+    status = await trunkline.fresh_data("status")
     again = await trunkline("up", "--small", "--region", "eu-west=eu")
     assert (status["running"], status["stale"]) == (True, False)
     states = {each["name"]: each["state"] for each in status["stack"]["processes"]}
@@ -127,7 +156,7 @@ async def ingested(trunkline: Command) -> tuple[Any, Any]:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     ingest = ("ingest", str(folder), "--collection", "guide", "--tenant", "dev")
-    first = await trunkline.data(*ingest, "--create", "--description", "Animals, trees and glaciers")
+    first = await trunkline.fresh_data(*ingest, "--create", "--description", "Animals, trees and glaciers")
     return first, await trunkline.data(*ingest)
 
 
@@ -156,8 +185,11 @@ async def test_an_answer_is_readable_and_route_explains(trunkline: Command) -> N
     policy = trunkline.home / "policy.yaml"
     policy.write_text("version: 2\nfallback: none\ncollections:\n  guide: {keywords: [otters]}\n")
     await trunkline.data("policy", "apply", str(policy), "--tenant", "dev", "--yes")
-    routed = await _routed_by_rules(trunkline)
-    text = await trunkline("search", "What do otters eat?", "--tenant", "dev", "--explain", "--deadline", "9")
+    routed = await trunkline.until(
+        lambda data: data["trail"]["decision"]["strategy"] == "RULES",
+        *("route", "What do otters eat?", "--tenant", "dev"),
+    )
+    text = await trunkline.fresh("search", "What do otters eat?", "--tenant", "dev", "--explain", "--deadline", "9")
     nowhere = await trunkline("search", "x", "-c", "nowhere", "--tenant", "dev")
     assert routed["trail"]["decision"]["policy_version"] == 1
     assert [each["collection"] for each in routed["trail"]["collections"]] == ["guide"]
@@ -168,14 +200,6 @@ async def test_an_answer_is_readable_and_route_explains(trunkline: Command) -> N
     assert "stages " in text.out
     assert nowhere.code == 3
     assert nowhere.err.startswith("error: COLLECTION_UNKNOWN: ")
-
-
-async def _routed_by_rules(trunkline: Command) -> Any:
-    async with asyncio.timeout(COMMAND_WITHIN_S):
-        while True:
-            routed = await trunkline.data("route", "What do otters eat?", "--tenant", "dev")
-            if routed["trail"]["decision"]["strategy"] == "RULES":
-                return routed
 
 
 RECIPES: Final = {
@@ -217,11 +241,10 @@ async def test_a_team_is_on_board_in_minutes(trunkline: Command) -> None:
 
 async def _decides_and_hears(trunkline: Command, version: int) -> None:
     question, collection = QUESTIONS[2]
-    async with asyncio.timeout(COMMAND_WITHIN_S):
-        while True:
-            routed = await trunkline.data("route", question, "--tenant", "dev")
-            if routed["trail"]["decision"]["policy_version"] == version and not routed["trail"]["degradations"]:
-                break
+    routed = await trunkline.until(
+        lambda data: data["trail"]["decision"]["policy_version"] == version and not data["trail"]["degradations"],
+        *("route", question, "--tenant", "dev"),
+    )
     decision = routed["trail"]["decision"]
     assert routed["trail"]["collections"][0]["collection"] == collection
     assert decision["steps"][-1]["outcome"] == "DECIDED"
@@ -247,8 +270,8 @@ async def test_down_leaves_nothing(trunkline: Command) -> None:
     """After `down` no process of the stack lives, `status` says so, and a second `down` is told apart."""
     stack = (await trunkline.data("status"))["stack"]
     assert _alive(stack) != []
-    down = await trunkline.data("down")
-    status, again = await trunkline("status"), await trunkline("down")
+    down = await trunkline.fresh_data("down")
+    status, again = await trunkline.fresh("status"), await trunkline("down")
     assert down["stopped"]
     assert marked_processes(stack["run_id"]) == []
     assert _alive(stack) == []
