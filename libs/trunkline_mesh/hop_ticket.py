@@ -75,6 +75,8 @@ class HopTickets:
 
         Takes as long for a mac that is nearly right as for any other.
         """
+        if ticket.isascii() and hmac.compare_digest(ticket, self.issue(tenant, rank)):
+            return True  # of this half minute, by our own first key: nearly all are
         parts = _TICKET.fullmatch(ticket)
         if parts is None:
             return False
