@@ -32,17 +32,17 @@ class Refused:
     def error(self) -> QuotaExhausted:
         """Return what callers are told: the delay, and `scope`, `period`, `unit` as metadata where they are known."""
         known = {}
-        if self.scope:
+        if self.scope in _SCOPES:  # a later version may know more
             known["scope"] = _SCOPES[self.scope]
-        if self.period:
+        if self.period in _PERIODS:
             known["period"] = _PERIODS[self.period]
-        if self.unit:
+        if self.unit in _UNITS:
             known["unit"] = _UNITS[self.unit]
         return QuotaExhausted(retry_delay_s=self.retry_delay_s, metadata=known)
 
 
 def _words(names: Iterable[tuple[str, int]], prefix: str) -> dict[int, str]:
-    return {value: name.removeprefix(prefix).lower() for name, value in names}
+    return {value: name.removeprefix(prefix).lower() for name, value in names if value}
 
 
 _SCOPES: Final = _words(quota_pb.LimitScope.items(), "LIMIT_SCOPE_")

@@ -13,6 +13,7 @@ from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline_admission.budgets import Budget, Budgets, BudgetState
 from trunkline_admission.report_desk import COSTS_PREFIX
 from trunkline_admission.report_messages import MAX_TENANTS
+from trunkline_mesh.background import goes_on
 from trunkline_mesh.errors import DomainError, FieldInvalid
 from trunkline_mesh.logs import get_logger
 
@@ -25,6 +26,8 @@ _SPAN: Final = Duration(seconds=5)
 
 Send = Callable[[str, admission_pb.ReportRequest], Awaitable[admission_pb.ReportResponse]]
 """Sends a report to a region's admission service. Raises DomainError; bounds its time itself."""
+
+_STATES: Final[Mapping[int, BudgetState]] = {state.value: state for state in BudgetState}
 
 _LOG: Final = get_logger("admission.costs")
 
@@ -55,7 +58,8 @@ class CostForwarder:
         """Tell home regions every FORWARD_S seconds until cancelled."""
         while True:
             await asyncio.sleep(FORWARD_S)
-            await self.forward()
+            with goes_on("costs"):
+                await self.forward()
 
     async def forward(self) -> None:
         """Tell each home region once what waits for it; what it did not acknowledge is told again, unchanged."""
@@ -97,7 +101,9 @@ class CostForwarder:
             if budget is None:
                 self._budgets.forget_home(name)
             else:
-                state, resets_at_s = BudgetState(int(budget.state)), budget.reset_time.ToMicroseconds() / 1e6
+                # A later version may know more states; what counts here is the spent part.
+                state = _STATES.get(budget.state, BudgetState.SPENT if budget.used_part >= 1 else BudgetState.WARNED)
+                resets_at_s = budget.reset_time.ToMicroseconds() / 1e6
                 self._budgets.learn_from_home(Budget(name, state, budget.used_part, resets_at_s))
 
 

@@ -15,6 +15,7 @@ from trunkline_admission.promise_metrics import LEVEL, LEVEL_CHANGES
 from trunkline_admission.promise_records import Seen
 from trunkline_admission.promise_store import PromiseStore
 from trunkline_admission.windows import ReportWindows
+from trunkline_mesh.background import goes_on
 from trunkline_mesh.logs import get_logger
 from trunkline_tiers import TierFile
 
@@ -58,7 +59,8 @@ class LevelKeeper:
     async def run(self) -> None:
         """Judge once a second until cancelled."""
         while True:
-            await self.tick()
+            with goes_on("levels"):
+                await self.tick()
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> None:

@@ -10,6 +10,7 @@ from trunkline_admission.errors import AUTHORITY_AWAY
 from trunkline_admission.month_sums import MonthSums
 from trunkline_admission.promise_metrics import MONTHS_GIVEN_BACK
 from trunkline_admission.promise_store import PromiseStore
+from trunkline_mesh.background import goes_on
 from trunkline_mesh.logs import get_logger
 
 TICK_S: Final = 1.0
@@ -36,7 +37,8 @@ class MonthKeeper:
     async def run(self) -> None:
         """Look once a second until cancelled."""
         while True:
-            await self.tick()
+            with goes_on("months"):
+                await self.tick()
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> None:

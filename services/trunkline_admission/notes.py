@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,6 +14,11 @@ from trunkline_lease.refused import Refused
 MAX_NOTES = 8
 """The contract's bound on notes in one answer."""
 
+SCOPES: Final[Mapping[int, Scope]] = {scope.value: scope for scope in Scope}
+PERIODS: Final[Mapping[int, Period]] = {period.value: period for period in Period}
+UNITS: Final[Mapping[int, Unit]] = {unit.value: unit for unit in Unit}
+"""By the contract's values; a later version may know more of each."""
+
 
 def notes_of(warnings: Sequence[LimitWarning]) -> tuple[quota_pb.LimitNote, ...]:
     """Return warnings as notes, at most 8."""
@@ -21,7 +27,9 @@ def notes_of(warnings: Sequence[LimitWarning]) -> tuple[quota_pb.LimitNote, ...]
 
 def warnings_of(notes: Sequence[quota_pb.LimitNote]) -> tuple[LimitWarning, ...]:
     """Return another region's notes as warnings; those of a kind that is not known here are left out."""
-    return tuple(_warning(note) for note in notes if note.scope and note.period and note.unit)
+    return tuple(
+        _warning(note) for note in notes if note.scope in SCOPES and note.period in PERIODS and note.unit in UNITS
+    )
 
 
 def refused_of(refusal: Refusal | None) -> Refused:
@@ -37,11 +45,12 @@ def refused_of(refusal: Refusal | None) -> Refused:
 
 
 def refusal_of(refused: Refused) -> Refusal:
-    """Return what another region refused; what it did not tell counts as the tenant's rate of requests."""
+    """Return what another region refused; what it did not tell, or is not known here, counts as the tenant's rate of
+    requests."""
     return Refusal(
-        Scope(refused.scope or Scope.TENANT.value),
-        Period(refused.period or Period.RATE.value),
-        Unit(refused.unit or Unit.REQUESTS.value),
+        SCOPES.get(refused.scope, Scope.TENANT),
+        PERIODS.get(refused.period, Period.RATE),
+        UNITS.get(refused.unit, Unit.REQUESTS),
         refused.retry_delay_s,
     )
 

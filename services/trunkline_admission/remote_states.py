@@ -7,7 +7,8 @@ from typing import Final, TypeAlias
 
 from trunkline.admission.v1 import usage_service_pb2 as usage_pb
 from trunkline.admission.v1 import usage_service_pb2_grpc as usage_grpc
-from trunkline_admission.quota import LimitState, Period, Scope, Unit
+from trunkline_admission.notes import PERIODS, SCOPES, UNITS
+from trunkline_admission.quota import LimitState
 from trunkline_map.source import MapSource
 from trunkline_mesh.calls import call
 from trunkline_mesh.channels import ChannelPool
@@ -37,16 +38,20 @@ def states_asker(channels: ChannelPool, source: MapSource) -> AskStates:
         deadline = current_request().deadline.within(STATES_CAP_S, reserve_s=HOP_RESERVE_S)
         request = usage_pb.GetLimitsRequest(tenant_id=tenant_id, key=key)
         response = await call(stub.GetLimits, request, deadline=deadline)
-        return [_state(state) for state in response.limits]
+        return [state for told in response.limits if (state := state_of(told)) is not None]
 
     return ask
 
 
-def _state(told: usage_pb.LimitState) -> LimitState:
+def state_of(told: usage_pb.LimitState) -> LimitState | None:
+    """Return a limit's state as plain values; None for one of a kind that is not known here."""
+    scope, period, unit = SCOPES.get(told.scope), PERIODS.get(told.period), UNITS.get(told.unit)
+    if scope is None or period is None or unit is None:
+        return None
     return LimitState(
-        Scope(told.scope),
-        Period(told.period),
-        Unit(told.unit),
+        scope,
+        period,
+        unit,
         told.limit,
         told.used,
         told.burst,

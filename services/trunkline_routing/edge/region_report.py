@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from trunkline_mesh import metrics
+from trunkline_mesh.background import goes_on
 from trunkline_mesh.errors import DomainError, FieldInvalid
 from trunkline_mesh.logs import get_logger
 from trunkline_routing.edge.report_sums import Span, Sums
@@ -61,7 +62,8 @@ class RegionReporter:
             for _ in range(LOOKS):
                 await asyncio.sleep(self._every_s / LOOKS * (1 + _JITTER * (2 * self._rng() - 1)))
                 self.look()
-            await self.report()
+            with goes_on("reports"):
+                await self.report()
 
     def look(self) -> None:
         """Note how much of the servers each tier uses now, and what was refused before its tenant was known here."""

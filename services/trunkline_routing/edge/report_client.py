@@ -47,7 +47,7 @@ class ReportClient:
         )
         set_seconds(request.window, span.window_s)
         stub, deadline = self._stubs.of(self._endpoints), Deadline.after(TIMEOUT_S)
-        return _told(await call(stub.Report, request, deadline=deadline, metadata=tuple(self._credential())))
+        return told_of(await call(stub.Report, request, deadline=deadline, metadata=tuple(self._credential())))
 
 
 def _tier(name: str, one: TierSum) -> admission_pb.TierReport:
@@ -68,15 +68,17 @@ def _tenant(name: str, one: TenantSum) -> admission_pb.TenantReport:
     )
 
 
-def _told(response: admission_pb.ReportResponse) -> Told:
+def told_of(response: admission_pb.ReportResponse) -> Told:
+    """Return an answer as plain values."""
     budgets = {
         one.tenant_id: Budget(
-            _STATES[one.state],
+            # A later version may know more states; then the spent part tells what this one needs.
+            _STATES.get(one.state, Spending.SPENT if one.used_part >= 1 else Spending.WARNED),
             one.used_part,
             one.reset_time.seconds + one.reset_time.nanos / 1e9 if one.HasField("reset_time") else 0.0,
         )
         for one in response.budgets
-        if one.state in _STATES
+        if one.state != admission_pb.BUDGET_STATE_UNSPECIFIED
     }
     return Told(
         levels={one.tier: one.level for one in response.levels},

@@ -16,6 +16,8 @@ from trunkline_mesh.logs import get_logger
 
 Level: TypeAlias = quota_pb.ServiceLevel.ValueType
 
+_LEVELS: Final = {number: name.removeprefix("SERVICE_LEVEL_").lower() for name, number in quota_pb.ServiceLevel.items()}
+
 NORMAL: Final = quota_pb.SERVICE_LEVEL_NORMAL
 MAX_BUDGETS: Final = 20_000
 """Tenants with a budget that is nearly spent; those told of longest ago are forgotten first."""
@@ -100,8 +102,5 @@ class Standing:
 
 def _described(levels: Mapping[str, Level]) -> str:
     """Name the tiers that are not normal."""
-    names = (
-        f"{tier}={quota_pb.ServiceLevel.Name(level).removeprefix('SERVICE_LEVEL_').lower()}"
-        for tier, level in sorted(levels.items())
-    )
+    names = (f"{tier}={_LEVELS.get(level, level)}" for tier, level in sorted(levels.items()))
     return ",".join(names) or "normal"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
-from trunkline_mesh.background import background
+from trunkline_mesh.background import background, goes_on
 
 
 async def _stubborn(started: asyncio.Event, may_end: asyncio.Event, ended: asyncio.Event) -> None:
@@ -61,10 +62,39 @@ async def test_failed_work_ends_without_the_body_and_raises_nothing() -> None:
     async def fail() -> None:
         raise ConnectionError("gone")
 
+    before = failures(fail.__qualname__, "ended")
     async with background(fail()) as task:
         await asyncio.wait((task,))
 
     assert isinstance(task.exception(), ConnectionError)
+    assert failures(fail.__qualname__, "ended") == before + 1
+
+
+def failures(work: str, end: str) -> float:
+    """Return how often work has failed, as the metric tells."""
+    labels = {"work": work, "end": end}
+    return REGISTRY.get_sample_value("trunkline_background_failures_total", labels) or 0.0
+
+
+async def test_a_guarded_loop_goes_on_after_an_error_and_ends_when_it_is_cancelled() -> None:
+    """Errors are counted; a cancellation is none."""
+    turns = 0
+
+    async def loop() -> None:
+        nonlocal turns
+        while True:
+            with goes_on("test"):
+                turns += 1
+                raise ValueError(turns)
+            await asyncio.sleep(0)
+
+    before = failures("test", "goes_on")
+    async with background(loop()) as task:
+        while turns < 3:  # noqa: ASYNC110 - a turn of the loop is what is waited for
+            await asyncio.sleep(0)
+
+    assert task.cancelled()
+    assert failures("test", "goes_on") >= before + 3
 
 
 async def test_an_error_of_the_body_arrives() -> None:

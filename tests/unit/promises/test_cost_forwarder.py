@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline_admission import cost_forwarder
-from trunkline_admission.budgets import Budgets
+from trunkline_admission.budgets import Budgets, BudgetState
 from trunkline_admission.cost_forwarder import CostForwarder
 from trunkline_admission.report_messages import MAX_TENANTS, parse_report
 from trunkline_map.entries import TenantEntry, TenantLimits
@@ -102,6 +102,21 @@ async def test_the_home_regions_budgets_hold_here() -> None:
     costs.add("eu-1", "acme", 5)
     await costs.forward()
     assert budgets.standing([ENTRY], NOW_S) == []
+
+
+async def test_a_later_versions_state_counts_by_its_spent_part() -> None:
+    """Costs go on being told, and what is spent is spent, whatever the state is called."""
+    ends = Timestamp(seconds=int(NOW_S) + 1000)
+    later = admission_pb.BudgetState.ValueType(7)
+    told = admission_pb.TenantBudget(tenant_id="acme", state=later, used_part=1.2, reset_time=ends)
+    home, budgets = Home(budgets=[told]), Budgets()
+    costs = CostForwarder(home, budgets)
+    for _ in range(2):
+        costs.add("eu-1", "acme", 5)
+        await costs.forward()
+
+    assert [each.state for each in budgets.standing([ENTRY], NOW_S)] == [BudgetState.SPENT]
+    assert home.total("acme") == 10
 
 
 async def test_a_refused_report_does_not_hold_up_the_next() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline_routing.edge import standing as standing_module
+from trunkline_routing.edge.report_client import told_of
 from trunkline_routing.edge.standing import MAX_VALID_S, NORMAL, Budget, Spending, Standing, Told
 
 REDUCED = quota_pb.SERVICE_LEVEL_REDUCED
@@ -34,6 +36,24 @@ def test_a_level_ends_with_the_answer_that_told_it() -> None:
     standing.told((), Told({"pro": REDUCED}, valid_s=1e9))
     time.now_s += MAX_VALID_S
     assert standing.level_of("pro") == NORMAL, "no answer holds for ever"
+
+
+def test_what_a_later_version_tells_counts_as_far_as_it_is_understood() -> None:
+    """A worse level than the worst known is at least that; an unknown state of a budget goes by its spent part."""
+    answer = admission_pb.ReportResponse(
+        levels=[admission_pb.TierLevel(tier="pro", level=quota_pb.ServiceLevel.ValueType(9))],
+        budgets=[
+            admission_pb.TenantBudget(tenant_id=name, state=admission_pb.BudgetState.ValueType(9), used_part=part)
+            for name, part in (("nearly", 0.9), ("wholly", 1.0))
+        ],
+    )
+    answer.valid_duration.seconds = 10
+    standing = Standing()
+    standing.told(("nearly", "wholly"), told_of(answer))
+
+    assert standing.level_of("pro") >= quota_pb.SERVICE_LEVEL_EMERGENCY
+    found = [standing.budget_of(name) for name in ("nearly", "wholly")]
+    assert [each and each.state for each in found] == [Spending.WARNED, Spending.SPENT]
 
 
 def test_a_later_answer_replaces_the_one_before() -> None:
