@@ -110,8 +110,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def sleep(self, delay_s: float) -> asyncio.Future[None]:
         """Return a future that is done after `delay_s`: what `asyncio.sleep` does, for a third of its price."""
         waiting: asyncio.Future[None] = asyncio.Future(loop=self)
-        self._order += 1
-        heapq.heappush(self._timers, (self._now_s + delay_s, self._order, waiting))
+        self._order = order = self._order + 1
+        heapq.heappush(self._timers, (self._now_s + delay_s, order, waiting))
         return waiting
 
     def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:

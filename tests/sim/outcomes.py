@@ -36,6 +36,8 @@ class Outcome(IntEnum):
     """The caller hung up: no error, and none of the promise's requests."""
 
 
+OK: Final = Outcome.OK
+"""Looking a member up in its class costs as much as a call."""
 ERRORS: Final = (Outcome.POOL, Outcome.SHED, Outcome.PREEMPTED, Outcome.LATE, Outcome.LOST)
 
 
@@ -57,17 +59,19 @@ class Outcomes:
         """Cut `length_s` seconds from `start_s` on into `spans`."""
         self._tiers = tiers
         self._start_s = start_s
-        self._span_s = length_s / spans
-        self._spans = spans
+        self._per_s = spans / length_s
+        self._last = spans - 1
         self._counts = {tier: [[0] * len(Outcome) for _ in range(spans)] for tier in tiers.by_rank}
         self._latencies_ms = {tier: [array("f") for _ in range(spans)] for tier in tiers.by_rank}
         self.retries = 0
 
     def note(self, tier: str, started_s: float, outcome: Outcome, took_s: float) -> None:
         """Count one request by when it came."""
-        span = min(self._spans - 1, int((started_s - self._start_s) / self._span_s))
+        span = int((started_s - self._start_s) * self._per_s)
+        if span > self._last:
+            span = self._last
         self._counts[tier][span][outcome] += 1
-        if outcome is Outcome.OK:
+        if outcome is OK:
             self._latencies_ms[tier][span].append(took_s * 1000)
 
     @property

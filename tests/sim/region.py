@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.sim.fleet import Fleet
 from tests.sim.loop import VirtualLoop
-from tests.sim.outcomes import Outcome, Outcomes
+from tests.sim.outcomes import OK, Outcome, Outcomes
 from tests.sim.quota_book import QuotaBook
 from tests.sim.server import Server
 from tests.sim.virtual_deadline import VirtualDeadline
@@ -101,10 +101,10 @@ class Region:
         refund = FULL
         try:
             outcome = await self._tried(tenant_id, spent.rank, deadline, store_s, model_s)
-            if outcome is Outcome.OK:
+            if outcome is OK:
                 refund = NOTHING if model_s else MODELS
         finally:
-            if refund:
+            if refund is not NOTHING:
                 accepted = holder.refund(tenant_id, refund)
                 self._book.refunded(tenant_id, accepted.requests)
         return outcome
@@ -128,7 +128,7 @@ class Region:
                 self._outcomes.retries += 1
                 await self._loop.sleep(pause_s * (1 + self._rng.random()))
             else:
-                return Outcome.LATE if deadline.expired() else Outcome.OK
+                return Outcome.LATE if deadline.expired() else OK
         raise AssertionError("the last try returns")
 
 
