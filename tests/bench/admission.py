@@ -6,7 +6,7 @@ contract behind the same stages, but every decision asks Redis, in one round tri
 tier, tenant, its day and its month; `naive_flat` asks for one bucket of the tenant (`tests/bench/naive_admission.py`).
 `echo_to_naive` and `echo_to_naive_flat` tell how far the bare echo is from them: more no service can gain over them.
 `refused` is a call that a full server refuses (`tests/bench/admission_refused.py`). `refused_meanwhile` counts calls of
-`admit` that were refused for want of capacity, as they are on a machine that is busy beside, and then made again.
+the others that were refused for want of capacity, as they are on a machine that is busy beside, and then made again.
 `redis_trips_per_decision` counts every script that Valkey ran for the service. A lease's decision is measured in
 process. At last 2,000 callers at once ask three replicas for far more than some tenants may have.
 """
@@ -120,8 +120,8 @@ class Bench:
         calls: dict[str, Call] = {
             "echo": partial(method, payload, timeout=4),
             "admit": Persistent(admit_call(await self.channel(self.replicas[0]), credentials)),
-            "naive": admit_call(await self.channel(naive), credentials),
-            "naive_flat": admit_call(await self.channel(flat), credentials),
+            "naive": Persistent(admit_call(await self.channel(naive), credentials)),
+            "naive_flat": Persistent(admit_call(await self.channel(flat), credentials)),
             "refused": refused,
         }
         for call in calls.values():

@@ -78,11 +78,15 @@ return 1
 
 
 class NaiveSettings(ServiceSettings):
-    """Where Redis is."""
+    """Where Redis is. Slots as the bench gives to the real one, and no limit that adapts: it would count the time in
+    which Redis is asked, and let fewer ask."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_NAIVE_", frozen=True, extra="ignore")
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    max_concurrency: int = 256
+    max_queue: int = 4096
+    adaptive_concurrency: bool = False
     flat: bool = Field(default=False, description="Know tenants alone.")
 
 
