@@ -21,10 +21,16 @@ settings.load_profile("suite")
 pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.proxy"]
 
 
-def pytest_collection_finish() -> None:
-    """Let garbage collections look at what tests make, and no longer at the thousands of tests themselves."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let garbage collections look at what tests make, and never at the thousands of tests themselves."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
