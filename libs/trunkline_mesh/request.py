@@ -71,6 +71,10 @@ class HeldSlot(Protocol):
         """Take it again; return the seconds waited for it."""
         ...
 
+    def settle(self) -> None:
+        """Keep it to the end: the call's work is done and being accounted for, so it is ended for nobody any more."""
+        ...
+
 
 @dataclass(slots=True)
 class RequestScope:
@@ -95,6 +99,14 @@ class RequestScope:
     """What it holds of this server's capacity, while it is served; `parking` gives it back for a while."""
     noted: bool = False
     """True once an account of calls has taken this one upon itself: who listens to refusals leaves it alone then."""
+
+    def settle(self) -> None:
+        """Let nobody end the request for others any more; call it once its work is done, before that is accounted for.
+
+        What is charged, recorded and noted as done must not be told to its caller as PREEMPTED.
+        """
+        if self.slot is not None:
+            self.slot.settle()
 
 
 _SCOPE: ContextVar[RequestScope] = ContextVar("trunkline_request")

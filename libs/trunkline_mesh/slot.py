@@ -100,6 +100,12 @@ class Slot:
             refusal.counted = True
             raise
 
+    def settle(self) -> None:
+        """End it for nobody from now on. One whose end was decided before ends all the same."""
+        if self._preemptible and not self._preempted:
+            self._limiter.preemption.ended(self)
+            self._preemptible = False
+
     async def _take(self, *, resumed: bool) -> float:
         limiter = self._limiter
         now_s = limiter.clock()

@@ -108,6 +108,8 @@ class Watched:
 
     async def __aexit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:
         """Count and note how it ended, before an answer can leave."""
+        if not isinstance(exc, asyncio.CancelledError):
+            self._scope.settle()
         tenant_id = (self._scope.principal.tenant_id if self._scope.principal is not None else None) or ""
         if self._counts:
             self._count(tenant_id, exc)

@@ -137,6 +137,7 @@ class Bill:
         if isinstance(exc, asyncio.CancelledError) and task is not None and not self._scope.deadline.expired():
             task.add_done_callback(partial(self._cancelled, exc))
         else:
+            self._scope.settle()
             self._settle(exc, free=exc is not None and isinstance(first_domain_error(exc), Preempted))
             await self._spending.meter.written()
 

@@ -50,6 +50,35 @@ def test_promised_work_ends_the_newest_borrowed_work_after_a_while() -> None:
     assert [lane.preempted for lane in stats.limiter.lanes] == [1, 0, 0]
 
 
+def test_a_call_whose_work_is_done_is_not_ended_for_others() -> None:
+    """It only waits for its account to be written; the next newest pays. Without another one, promised work waits."""
+
+    async def scenario(world: World) -> None:
+        others = await filled(world, 3)
+        settled, written = asyncio.Event(), asyncio.Event()
+
+        async def accounted() -> str:
+            slot = world.limiter.slot(
+                tenant="t", rank=0, weight=1.0, deadline=world.loop.deadline(LONG_S), preemptible=True
+            )
+            async with slot:
+                slot.settle()
+                slot.settle()
+                settled.set()
+                await written.wait()
+            return "told as done"
+
+        newest = world.loop.create_task(accounted())
+        await settled.wait()
+        await world.work("high", rank=2)
+        assert [task.done() for task in (*others, newest)] == [False, False, True, False]
+        written.set()
+        assert await newest == "told as done"
+        await asyncio.gather(*others[:2])
+
+    assert play(scenario, **BOUNDS).limiter.stats.preempted == 1
+
+
 def test_work_that_gets_a_slot_in_time_ends_nobody() -> None:
     """Most slots come back by themselves sooner."""
 

@@ -118,6 +118,46 @@ async def test_a_search_that_had_to_make_room_costs_nothing() -> None:
     assert (world.quota.total, world.journal.records) == (NOTHING, [])
 
 
+class Slot:
+    """A slot that notes what the journal had when it was settled."""
+
+    def __init__(self, world: World) -> None:
+        self.records: list[int] = []
+        self._world = world
+
+    def is_of_this_task(self) -> bool:
+        """Never parked here."""
+        return False
+
+    def park(self) -> None:
+        """Never called."""
+        raise AssertionError
+
+    async def resume(self) -> float:
+        """Never called."""
+        raise AssertionError
+
+    def settle(self) -> None:
+        """Note it."""
+        self.records.append(len(self._world.journal.records))
+
+
+async def test_what_is_charged_is_ended_for_nobody_any_more() -> None:
+    """Its slot is out of preemption before the record is written; of a call that is cancelled it stays as it is."""
+    world, made = World(), scope()
+    made.slot = slot = Slot(world)
+    await world.search().run(TENANT, [query("axis 0", collections=("both",))], b"", made)
+    assert (slot.records, len(world.journal.records)) == ([0], 1)
+
+    world = World()
+    world.inference.hanging = {EU}
+    asking = asyncio.create_task(world.search().run(TENANT, [query("axis 0", collections=("both",))], b"", made))
+    await world.inference.asked.wait()
+    asking.cancel()
+    await asyncio.wait((asking,))
+    assert slot.records == [0]
+
+
 async def test_a_search_that_its_caller_gave_up_pays_for_what_was_done() -> None:
     """Also for its request, and for the embedding that was under way: a model was asked."""
     world = World()
