@@ -51,6 +51,8 @@ def judge(failure: Failure, *, repeat: Repeat, share_was_part: bool, renewed_tok
     refused can be had.
     """
     reason = failure.reason
+    if reason == "QUOTA_EXHAUSTED" and failure.retry_delay_s is None and "limit" in failure.metadata:
+        return _STOP  # it costs more than the limit ever has room for
     if reason == ROUTER_OUTSIDE:
         return Verdict(repeat=True, pause=False, free=True)
     if reason == "CREDENTIAL_EXPIRED":

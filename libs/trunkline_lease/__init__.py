@@ -4,6 +4,7 @@ from trunkline_lease.asks import Answer, Ask, AskKeeper, Asks
 from trunkline_lease.bucket import TokenBucket
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.holder import LeaseHolder
+from trunkline_lease.limit_bounds import Bound, BoundsOf
 from trunkline_lease.opening import open_holder, open_lease_holder
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.refused import Refused
@@ -19,6 +20,8 @@ __all__ = [
     "Ask",
     "AskKeeper",
     "Asks",
+    "Bound",
+    "BoundsOf",
     "Charge",
     "Drawn",
     "LeaseHolder",

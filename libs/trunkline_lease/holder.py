@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from trunkline_lease.asks import AskKeeper, Asks
 from trunkline_lease.charge import NOTHING, Charge
+from trunkline_lease.limit_bounds import BoundsOf, never_fits, no_bounds
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.refills import Refills
 from trunkline_lease.refused import Refused
@@ -37,16 +38,19 @@ class LeaseHolder:
         clock: Clock = MONOTONIC,
         *,
         safe_of: SafeOf | None = None,
+        bounds_of: BoundsOf = no_bounds,
     ) -> None:
         """Hold nothing yet, and ask through what `open_asks` makes for this holder.
 
-        `safe_of` gives each tenant its safe share; without it all have that of the options. `open_lease_holder` is the
+        `safe_of` gives each tenant its safe share; without it all have that of the options. `bounds_of` tells what
+        never fits into a tenant's limits; without it only the one who grants can say so. `open_lease_holder` is the
         usual way to make one over gRPC.
         """
         self._safe_of = safe_of or same_for_all(options)
         self._options = options
         self._clock = clock
-        self._refills = Refills(open_asks, options, clock)
+        self._bounds_of = bounds_of
+        self._refills = Refills(open_asks, options, clock, bounds_of)
         self._leases = self._refills.leases
         self.stats = self._refills.stats
 
@@ -82,7 +86,8 @@ class LeaseHolder:
         """Spend all of `charge` (not NOTHING, at most 10,000 of each); usually at once, else after one refill.
 
         Waits at most `refill_timeout_s` and half of the deadline. Raises QuotaExhausted, with the time until enough is
-        back, `scope`, `period` and `unit` where they are known; Overloaded if too many spenders wait already, and while
+        back, `scope`, `period` and `unit` where they are known, or without a time and with the `limit` where it never
+        fits; Overloaded if too many spenders wait already, and while
         the one who grants does not answer where the safe mode has nothing for it: nobody has said then that its quota
         is used up. Only a refusal that was the last answer for it, and whose time is not over, stays one.
         """
@@ -153,6 +158,9 @@ class LeaseHolder:
         self._refills.return_all()
 
     async def _spend_slowly(self, tenant_id: str, key: str, charge: Charge, deadline: Deadline) -> Spent:
+        never = never_fits(self._bounds_of(tenant_id, key), charge)
+        if never is not None:
+            self._refuse(never)
         lease = self._refills.lease_of(tenant_id, key)
         if lease.waiters >= self._options.max_waiters_per_tenant:
             raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
@@ -167,7 +175,7 @@ class LeaseHolder:
                     return spent
                 refused = lease.refusal(charge.requests, charge.tokens, now_s)
                 if refused is not None or rounds_left == 0:
-                    self._refuse(refused or Refused(self._options.ask_pace_s))
+                    self._refuse((refused or Refused(self._options.ask_pace_s)).of(charge))
                 if not await self._refills.refilled(lease, now_s, deadline):
                     break
             return self._spend_safely(lease, charge)
@@ -187,9 +195,9 @@ class LeaseHolder:
             return Spent(lease.rank if lease.rank is not None else limits.rank, TokenSource.LOCAL, safe=True)
         refused = lease.standing_refusal(charge.requests, charge.tokens, now_s)
         if refused is not None:
-            self._refuse(refused)
-        raise Overloaded(retry_delay_s=self._options.refill_timeout_s)
+            self._refuse(refused.of(charge))
+        raise lease.safe.limits.refusal(charge, self._options.refill_timeout_s)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: Refused) -> NoReturn:
         self.stats.refusals += 1
         raise refused.error()

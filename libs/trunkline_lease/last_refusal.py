@@ -40,14 +40,15 @@ class LastRefusal:
         return self._told(missing_requests, missing_tokens, now_s, options.ask_pace_s, options.recheck_s)
 
     def _told(self, requests: int, tokens: int, now_s: float, least_s: float, most_s: float) -> Refused | None:
-        told_s = self.refused.retry_delay_s
+        told_s, part = self.refused.retry_delay_s, self._part(requests, tokens)
         delay_s = UNKNOWN_DELAY_S if told_s is None else told_s
         if self.refused.refills:
-            delay_s *= self._part(requests, tokens)
+            delay_s *= part
         delay_s = max(least_s, delay_s)
         if now_s >= self.at_s + min(delay_s, most_s):
             return None
-        return self.refused.after(None if told_s is None else self.at_s + delay_s - now_s)
+        # That all which was wanted is never there says nothing of one who lacks less.
+        return self.refused.after(None if told_s is None and part >= 1.0 else self.at_s + delay_s - now_s)
 
     def _part(self, requests: int, tokens: int) -> float:
         """Return which part of the refused wish this much is, by the currency that lacks most."""

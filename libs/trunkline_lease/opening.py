@@ -12,6 +12,7 @@ import grpc
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline_lease.asks import AskKeeper, Asks
 from trunkline_lease.holder import LeaseHolder
+from trunkline_lease.limit_bounds import BoundsOf, no_bounds
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.safe_share import SafeOf
 from trunkline_lease.stream import LeaseStream
@@ -31,11 +32,12 @@ async def open_lease_holder(
     options: LeaseOptions | None = None,
     clock: Clock = MONOTONIC,
     safe_of: SafeOf | None = None,
+    bounds_of: BoundsOf = no_bounds,
 ) -> AsyncIterator[LeaseHolder]:
     """Hold leases of the admission service at the end of `channel`, which stays the caller's.
 
     Does not wait for a connection. At the end unused quota is returned, within `close_timeout_s`; what could not be
-    returned by then expires at the service. `safe_of` is as in `LeaseHolder`.
+    returned by then expires at the service. `safe_of` and `bounds_of` are as in `LeaseHolder`.
     """
     options = options or LeaseOptions()
     stub = admission_grpc.AdmissionServiceStub(channel)
@@ -43,7 +45,7 @@ async def open_lease_holder(
     def stream(keeper: AskKeeper) -> LeaseStream:
         return LeaseStream(lambda: stub.Lease(metadata=tuple(credential())), keeper, options, clock)
 
-    async with open_holder(stream, options, clock, safe_of=safe_of) as holder:
+    async with open_holder(stream, options, clock, safe_of=safe_of, bounds_of=bounds_of) as holder:
         yield holder
 
 
@@ -54,9 +56,10 @@ async def open_holder(
     clock: Clock = MONOTONIC,
     *,
     safe_of: SafeOf | None = None,
+    bounds_of: BoundsOf = no_bounds,
 ) -> AsyncIterator[LeaseHolder]:
     """Hold leases over any way of asking. At the end unused quota is returned, within `close_timeout_s`."""
-    holder = LeaseHolder(open_asks, options, clock, safe_of=safe_of)
+    holder = LeaseHolder(open_asks, options, clock, safe_of=safe_of, bounds_of=bounds_of)
     async with background(holder.run()) as running:
         try:
             yield holder

@@ -9,6 +9,7 @@ from typing import Final
 from trunkline_lease.asks import Answer, Ask, AskKeeper, Asks
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.lease_table import LeaseTable
+from trunkline_lease.limit_bounds import BoundsOf, within
 from trunkline_lease.options import LeaseOptions
 from trunkline_lease.stats import LeaseStats
 from trunkline_lease.tenant_lease import TenantLease
@@ -24,8 +25,11 @@ is a pause of this process or of the one who grants, and no reason to send all t
 class Refills:
     """The leases of a holder and the asks for them; an `AskKeeper`. At most one refill of a lease is under way."""
 
-    def __init__(self, open_asks: Callable[[AskKeeper], Asks], options: LeaseOptions, clock: Clock) -> None:
-        """Hold nothing yet."""
+    def __init__(
+        self, open_asks: Callable[[AskKeeper], Asks], options: LeaseOptions, clock: Clock, bounds_of: BoundsOf
+    ) -> None:
+        """Hold nothing yet. Nothing is asked for at once that exceeds the bounds: more would never be there."""
+        self._bounds_of = bounds_of
         self.stats = LeaseStats()
         self.leases = LeaseTable(options)
         self._options = options
@@ -69,7 +73,7 @@ class Refills:
     def ask_for_more(self, lease: TenantLease, now_s: float) -> asyncio.Future[None] | None:
         """Return the refill under way, sending the ask if there is none; None if none is sent."""
         if lease.refill is None and not self._closing and (self._asks.healthy or self._asks.connected):
-            wanted = lease.ask(now_s)
+            wanted = within(self._bounds_of(lease.tenant_id, lease.key), lease.ask(now_s))
             booked = lease.advance.book(self._most)
             if not (wanted or booked):
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -9,6 +10,7 @@ from typing import Final, TypeAlias
 from trunkline_lease.bucket import TokenBucket
 from trunkline_lease.charge import NOTHING, Charge
 from trunkline_lease.options import LeaseOptions
+from trunkline_mesh.errors import Overloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,23 @@ class SafeLimits:
     tokens: tuple[SafeRate, ...] = ()
     rank: int = 0
     """Told where the one who grants has not told the tenant's."""
+
+    def refusal(self, charge: Charge, retry_delay_s: float) -> Overloaded:
+        """Return the error of what the share does not have now; `retry_delay_s` where that changes.
+
+        Without a delay for what exceeds a burst: then `unit` and `limit`, the most that it ever has, are in the
+        metadata. Where there is no share at all, only the one who grants can help, soon perhaps.
+        """
+        if not self.requests:
+            return Overloaded(retry_delay_s=retry_delay_s)
+        for unit, wanted, rates in (
+            ("requests", charge.requests, self.requests),
+            ("tokens", charge.tokens, self.tokens),
+        ):
+            most = min((rate.burst for rate in rates), default=math.inf)
+            if wanted > most:
+                return Overloaded(metadata={"scope": "tenant", "unit": unit, "limit": str(math.floor(most))})
+        return Overloaded(retry_delay_s=retry_delay_s)
 
 
 SafeOf: TypeAlias = Callable[[str, str], SafeLimits]

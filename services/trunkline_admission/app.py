@@ -10,6 +10,7 @@ from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline.admission.v1 import usage_service_pb2_grpc as usage_grpc
 from trunkline_admission.authority import Authority, open_authority, store_breaker
 from trunkline_admission.authority_asks import AuthorityAsks
+from trunkline_admission.fitting import bounds_of
 from trunkline_admission.home import HomeQuota, Homes, OwnTenantsQuota
 from trunkline_admission.leases import Leases
 from trunkline_admission.limits_answer import LimitsAnswer
@@ -138,7 +139,7 @@ async def open_own_holder(
             keeper, tenants, quotas, valid_s=settings.lease_valid_s, workers=settings.redis_connections
         )
 
-    async with open_holder(asks, options) as holder:
+    async with open_holder(asks, options, bounds_of=bounds_of(tenants)) as holder:
         yield holder
 
 

@@ -51,12 +51,14 @@ class LocalBucket:
             self._at_s = earlier._at_s  # noqa: SLF001 - of the same class
 
     def refusal(self, wanted: int) -> Refusal:
-        """Return the refusal of `wanted`, which are not there."""
+        """Return the refusal of `wanted`, which are not there; without a delay if they never are."""
         scope, period, unit = self.kind
         if self._rate_per_s <= 0:
             return Refusal(scope, period, unit, None)
-        delay_s = (min(wanted, self._burst) - self._level) / self._rate_per_s + ROUNDING_S
-        return Refusal(scope, period, unit, delay_s)
+        most = math.floor(self._burst)
+        if wanted > most:
+            return Refusal(scope, period, unit, None, most)
+        return Refusal(scope, period, unit, (wanted - self._level) / self._rate_per_s + ROUNDING_S, most)
 
     def state(self, *, overridden: bool) -> LimitState:
         """Return the state as of the last turn."""

@@ -41,6 +41,7 @@ def refused_of(refusal: Refusal | None) -> Refused:
         quota_pb.LimitScope.ValueType(refusal.scope.value),
         quota_pb.LimitPeriod.ValueType(refusal.period.value),
         quota_pb.LimitUnit.ValueType(refusal.unit.value),
+        refusal.most,
     )
 
 
@@ -52,6 +53,7 @@ def refusal_of(refused: Refused) -> Refusal:
         PERIODS.get(refused.period, Period.RATE),
         UNITS.get(refused.unit, Unit.REQUESTS),
         refused.retry_delay_s,
+        refused.most,
     )
 
 

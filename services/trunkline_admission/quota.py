@@ -123,7 +123,9 @@ class Refusal:
     period: Period
     unit: Unit
     retry_delay_s: float | None
-    """When all that was wanted, or a full bucket if that is less, is there; None if it never fits."""
+    """When all that was wanted is there; None if it never fits."""
+    most: int | None = None
+    """The most that the limit ever has room for, where that is known: a burst, or a period's number."""
 
 
 @dataclass(frozen=True, slots=True)

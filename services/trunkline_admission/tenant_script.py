@@ -23,6 +23,8 @@ DAY_REQUESTS: Final = 1 + KINDS.index((Period.DAY, Unit.REQUESTS))
 KEY_LIMITS: Final = 10
 """Added to the number of a key's limit."""
 WRONG_WINDOW: Final = -1
+NEVER: Final = -1
+"""The delay of what exceeds all that a limit ever has room for."""
 
 _COUNTS: Final = {kind: index for index, kind in enumerate(KINDS[2:])}
 _WHOLE: Final = frozenset((int,))
@@ -36,6 +38,7 @@ class TenantAnswer:
     granted: Charge
     refusing: int
     delay_us: int
+    """Of the refusing limit; NEVER if waiting does not help."""
     would_refuse: int
     """Bits by number of the limits on trial that would have granted nothing."""
     tenant: _Numbers

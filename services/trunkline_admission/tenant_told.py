@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from trunkline_admission.fitting import most_of
 from trunkline_admission.periods import Window
 from trunkline_admission.quota import (
     CountLimit,
@@ -18,7 +19,7 @@ from trunkline_admission.quota import (
     TenantQuota,
     Unit,
 )
-from trunkline_admission.tenant_script import KEY_LIMITS, KINDS, TenantAnswer
+from trunkline_admission.tenant_script import KEY_LIMITS, KINDS, NEVER, TenantAnswer
 
 
 def grant_of(quota: TenantQuota, key_limits: Limits | None, window: Window, answer: TenantAnswer) -> Grant:
@@ -31,7 +32,7 @@ def grant_of(quota: TenantQuota, key_limits: Limits | None, window: Window, answ
     return Grant(
         granted=answer.granted,
         source=QuotaSource.AUTHORITY,
-        refusal=_refusal(answer),
+        refusal=_refusal(quota.limits, key_limits, answer),
         warnings=tuple(warnings),
         borrowed=_above_day(quota.limits, answer),
     )
@@ -58,12 +59,19 @@ def used_of(limit: CountLimit, counts: tuple[int, ...]) -> int:
     return counts[(0 if limit.period is Period.DAY else 2) + (0 if limit.unit is Unit.REQUESTS else 1)]
 
 
-def _refusal(answer: TenantAnswer) -> Refusal | None:
+def _refusal(limits: Limits, key_limits: Limits | None, answer: TenantAnswer) -> Refusal | None:
     if not answer.refusing:
         return None
-    scope = Scope.KEY if answer.refusing > KEY_LIMITS else Scope.TENANT
+    of_key = answer.refusing > KEY_LIMITS
     period, unit = KINDS[answer.refusing % KEY_LIMITS - 1]
-    return Refusal(scope, period, unit, answer.delay_us / 1e6)
+    refusing = key_limits if of_key else limits
+    return Refusal(
+        Scope.KEY if of_key else Scope.TENANT,
+        period,
+        unit,
+        None if answer.delay_us == NEVER else answer.delay_us / 1e6,
+        None if refusing is None else most_of(refusing, period, unit),
+    )
 
 
 def _above_day(limits: Limits, answer: TenantAnswer) -> int:

@@ -26,7 +26,7 @@ class BucketSuite:
         assert (first.granted.requests, second.granted.requests, third.granted) == (7, 3, NOTHING)
         assert (first.refusal, second.refusal, first.source) == (None, None, QuotaSource.AUTHORITY)
         assert third.refusal is not None
-        assert replace(third.refusal, retry_delay_s=0) == Refusal(Scope.TENANT, Period.RATE, Unit.REQUESTS, 0)
+        assert replace(third.refusal, retry_delay_s=0) == Refusal(Scope.TENANT, Period.RATE, Unit.REQUESTS, 0, 10)
         assert 200.0 - subject.slack_s <= (third.refusal.retry_delay_s or 0) <= 200.001
 
     async def test_after_the_told_delay_the_wish_is_granted(self, subject: QuotaSubject) -> None:
@@ -40,15 +40,29 @@ class BucketSuite:
 
         assert (await subject.quotas.take(quota, searches(4))).granted.requests == 4
 
-    async def test_a_refused_wish_above_the_burst_is_told_of_a_full_bucket(self, subject: QuotaSubject) -> None:
-        """Nobody is told to wait for what the bucket cannot hold."""
-        quota = subject.quota(rate=0.01, burst=10)
+    async def test_a_refused_wish_above_the_burst_is_told_that_it_never_fits(self, subject: QuotaSubject) -> None:
+        """Nobody is told to wait for what the bucket cannot hold: the most that it ever holds is told instead."""
+        quota = subject.quota(rate=0.01, burst=10.9)
         await subject.quotas.take(quota, searches(10))
 
-        refusal = (await subject.quotas.take(quota, searches(1000))).refusal
+        full, above = [(await subject.quotas.take(quota, searches(count))).refusal for count in (10, 11)]
 
-        assert refusal is not None
-        assert 1000.0 - subject.slack_s <= (refusal.retry_delay_s or 0) <= 1000.001
+        assert full is not None
+        assert 910.0 - subject.slack_s <= (full.retry_delay_s or 0) <= 910.001
+        assert above == Refusal(Scope.TENANT, Period.RATE, Unit.REQUESTS, None, 10)
+
+    @pytest.mark.parametrize("period", [Period.DAY, Period.MONTH])
+    @pytest.mark.parametrize("unit", [Unit.REQUESTS, Unit.TOKENS])
+    async def test_a_wish_above_a_periods_number_never_fits(
+        self, subject: QuotaSubject, period: Period, unit: Unit
+    ) -> None:
+        """Of a day and a month; of several that refuse it is told before one that only takes long."""
+        quota = subject.quota(limits=day_limits(5, unit=unit, period=period), keys={"k": day_limits(7)})
+        await subject.quotas.take(quota, searches(5), key="k")
+
+        refused = await subject.quotas.take(quota, searches(6), key="k")
+
+        assert refused.refusal == Refusal(Scope.TENANT, period, unit, None, 5)
 
     @pytest.mark.parametrize("limits", [Limits(BucketLimit(0.01, 1), BucketLimit(9, 99)),
                                         Limits(BucketLimit(9, 99), BucketLimit(0.01, 1))])  # fmt: skip
@@ -158,7 +172,7 @@ class BucketSuite:
         assert (await subject.quotas.take(quota, searches(9), key="b")).granted.requests == 2
 
         assert refused.refusal is not None
-        assert replace(refused.refusal, retry_delay_s=0) == Refusal(Scope.KEY, Period.DAY, Unit.REQUESTS, 0)
+        assert replace(refused.refusal, retry_delay_s=0) == Refusal(Scope.KEY, Period.DAY, Unit.REQUESTS, 0, 3)
 
     async def test_a_limit_on_trial_tells_and_refuses_nobody(self, subject: QuotaSubject) -> None:
         """What it would have refused stands in a warning, with more than all used."""
@@ -184,7 +198,7 @@ class PeriodSuite:
         refusal = (await subject.quotas.take(quota, searches(1))).refusal
 
         assert refusal is not None
-        assert replace(refusal, retry_delay_s=0) == Refusal(Scope.TENANT, Period.DAY, Unit.REQUESTS, 0)
+        assert replace(refusal, retry_delay_s=0) == Refusal(Scope.TENANT, Period.DAY, Unit.REQUESTS, 0, 20)
         assert DAY_S / 2 - subject.slack_s <= (refusal.retry_delay_s or 0) <= DAY_S / 2
         subject.pass_time(refusal.retry_delay_s or 0)
         assert (await subject.quotas.take(quota, searches(25))).granted.requests == 20

@@ -7,7 +7,7 @@
 --       pass its daily number of requests, then eight numbers each: the tenant's limits, the key's (with a key), those on
 --       trial (if any). Eight: rate and burst of requests, of tokens; the day's requests, tokens; the month's. 0: no limit.
 -- Returns {-1, now_us} if the day or month is over by the store's clock, else {0, granted requests, granted tokens,
---       refusing limit or 0, delay_us, on trial: limits that would have refused (bits); for the tenant, then for the key:
+--       refusing limit or 0, delay_us (-1: never), on trial: limits that would have refused (bits); for the tenant, then for the key:
 --       counts (day's requests, day's tokens, month's requests, month's tokens), levels (requests, tokens); on trial:
 --       levels (requests, tokens)}. Limits are numbered 1-6: requests, tokens, the day's requests, the day's tokens, the
 --       month's requests, the month's tokens; those of the key 11-16.
@@ -102,12 +102,16 @@ local function left(set, over_the_day)
   }
 end
 
--- Microseconds until a limit has room again, rounded up so that coming back then is never too early.
+-- Microseconds until a limit has room for all that is wanted, rounded up so that coming back then is never too early;
+-- NEVER where that exceeds all the room that the limit ever has.
+local NEVER = -1
+
 local function delay_us(set, limit)
-  if limit == 1 then
-    return math.ceil((math.min(wanted_r, set[2]) - set.r) / set[1] * 1000000) + 1
-  elseif limit == 2 then
-    return math.ceil((math.min(wanted_t, set[4]) - set.t) / set[3] * 1000000) + 1
+  local wanted = limit % 2 == 1 and wanted_r or wanted_t
+  if wanted > math.floor(limit <= 2 and set[2 * limit] or set[limit + 2]) then
+    return NEVER
+  elseif limit <= 2 then
+    return math.ceil((wanted - (limit == 1 and set.r or set.t)) / set[2 * limit - 1] * 1000000) + 1
   end
   return math.ceil(((limit <= 4 and day_end or month_end) * 1000000) - now)
 end
@@ -125,7 +129,7 @@ local function narrow(set, number)
       if room[limit] < 1 then
         -- Of several that refuse, the one that refuses longest is told.
         local this = delay_us(set, limit)
-        if this > delay then
+        if delay ~= NEVER and (this == NEVER or this > delay) then
           refusing, delay = number + limit, this
         end
       end

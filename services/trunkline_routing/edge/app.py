@@ -31,6 +31,7 @@ from trunkline_routing.edge.classifier_client import ClassifierClient
 from trunkline_routing.edge.deciding import Deciding, build_deciding
 from trunkline_routing.edge.embedding import Embedding
 from trunkline_routing.edge.inference_client import InferenceClient
+from trunkline_routing.edge.limit_book import LimitBook
 from trunkline_routing.edge.own_router_client import OwnRouterClient
 from trunkline_routing.edge.policy import POLICY
 from trunkline_routing.edge.policy_warming import keep_warm
@@ -113,6 +114,7 @@ async def open_edge(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
             channels.get(settings.admission_endpoints),
             credential=credential,
             safe_of=SafeBook(watcher, books.tiers, routers=settings.routers).of,
+            bounds_of=LimitBook(watcher, books.tiers).of,
         ) as lease,
         background(RegionProber(watcher, channels, view).run()),
         AsyncExitStack() as stack,

@@ -14,6 +14,7 @@ from tests.integration.admission.conftest import Admission, Serve
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
+from trunkline.common.v1 import quota_pb2 as quota_pb
 from trunkline_lease import Charge
 from trunkline_lease.settler import open_settler
 from trunkline_map.testing import static_map, tenant
@@ -105,6 +106,22 @@ async def test_an_exhausted_quota_says_when_to_come_back(admission: Admission) -
     assert isinstance(error, QuotaExhausted)
     assert error.retry_delay_s == pytest.approx(500, abs=10)
     assert error.metadata == {"scope": "tenant", "period": "rate", "unit": "tokens"}
+
+
+async def test_a_cost_that_never_fits_is_not_told_to_come_back(admission: Admission) -> None:
+    """More than the bucket ever holds: the most that fits instead of RetryInfo, in Admit and in a lease's wish."""
+    for _ in range(2):
+        error = await refusal(admit(admission, "acme", 101))
+        assert isinstance(error, QuotaExhausted)
+        assert error.retry_delay_s is None
+        assert error.metadata == {"scope": "tenant", "period": "rate", "unit": "tokens", "limit": "100"}
+    await admit(admission, "acme", 100)
+
+    fits, above = await lease(admission, wish("acme", 100), wish("acme", 101))
+
+    assert fits.retry_delay.ToSeconds() == pytest.approx(10_000, abs=100)
+    assert not above.HasField("retry_delay")
+    assert above.refused_unit == quota_pb.LIMIT_UNIT_TOKENS
 
 
 async def test_settling_gives_back_once(admission: Admission) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from tests.sim.lua_store import LuaStore
 
 from trunkline_admission.authority_asks import AuthorityAsks
+from trunkline_admission.fitting import bounds_of
 from trunkline_admission.granting import Tenants
 from trunkline_admission.home import HomeQuota, Homes, OwnTenantsQuota
 from trunkline_admission.local_quota import LocalQuota
@@ -97,7 +98,10 @@ class QuotaWorld:
         options = options or LeaseOptions(sweep_interval_s=0.01, refill_timeout_s=10.0)
         return self._running(
             LeaseHolder(
-                lambda keeper: AuthorityAsks(keeper, self.tenants, self.quotas[name], valid_s=5.0), options, self.clock
+                lambda keeper: AuthorityAsks(keeper, self.tenants, self.quotas[name], valid_s=5.0),
+                options,
+                self.clock,
+                bounds_of=bounds_of(self.tenants),
             )
         )
 

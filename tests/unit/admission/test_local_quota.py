@@ -8,7 +8,17 @@ from dataclasses import replace
 import pytest
 
 from trunkline_admission.local_quota import LocalQuota
-from trunkline_admission.quota import BucketLimit, CountLimit, Limits, Period, QuotaSource, Scope, TenantQuota, Unit
+from trunkline_admission.quota import (
+    BucketLimit,
+    CountLimit,
+    Limits,
+    Period,
+    QuotaSource,
+    Refusal,
+    Scope,
+    TenantQuota,
+    Unit,
+)
 from trunkline_lease.charge import NOTHING, Charge
 
 LIMITS = Limits(BucketLimit(100.0, 1000.0), BucketLimit(1000.0, 10_000.0))
@@ -167,3 +177,16 @@ async def test_states_tell_the_share() -> None:
         (Period.RATE, 150, 5, 25, QuotaSource.LOCAL),
         (Period.DAY, 100, 5, 0, QuotaSource.LOCAL),
     ]
+
+
+async def test_what_exceeds_the_local_share_is_told_that_it_never_fits() -> None:
+    """With the most that the share ever holds; what fits is told when it is there."""
+    quotas, quota = local(), quota_of(0.2)
+    assert (await quotas.take(quota, Charge(100, 1000))).granted == Charge(100, 1000)
+
+    fits = (await quotas.take(quota, Charge(0, 1000))).refusal
+    above = (await quotas.take(quota, Charge(0, 1001))).refusal
+
+    assert fits is not None
+    assert fits.retry_delay_s == pytest.approx(10.0, abs=1e-3)
+    assert above == Refusal(Scope.TENANT, Period.RATE, Unit.TOKENS, None, 1000)

@@ -409,3 +409,20 @@ async def _history(steps: list[tuple[str, int, int]]) -> None:
             used = sum((permit.charge for permit in open_.values()), charged)
             elapsed_s = world.now_s - begun_s
             assert used.within(Charge(int(BURST.requests + elapsed_s * 0.1), int(BURST.tokens + elapsed_s * 5)))
+
+
+async def test_a_cost_above_the_bucket_is_never_told_to_come_back(desk: Desk) -> None:
+    """However full the bucket is, and for a credential's own limits, too; what fits is admitted."""
+    wishes = (("small", 601, 1, "caller"), ("small", 5, 13, "caller"), ("keyed", 5, 3, "robot"))
+    for tenant_id, tokens, requests, subject in wishes:
+        for attempt in range(3):
+            with pytest.raises(QuotaExhausted) as refusal:
+                await desk.admit(f"{tokens}-{attempt}", tokens, tenant_id=tenant_id, requests=requests, subject=subject)
+            assert refusal.value.retry_delay_s is None
+            told = dict(refusal.value.metadata)
+            assert (told["scope"], told["limit"]) == {
+                601: ("tenant", "600"),
+                5: ("key", "2") if subject == "robot" else ("tenant", "12"),
+            }[tokens]
+            desk.world.now_s += 30.0
+    assert (await desk.admit("fits", 600, requests=12)).charge == BURST

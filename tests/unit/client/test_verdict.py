@@ -83,3 +83,14 @@ def test_a_residency_refusal_is_a_redirect() -> None:
     assert verdict.repeat
     assert verdict.free
     assert not verdict.pause
+
+
+def test_what_exceeds_all_that_a_limit_ever_has_is_not_repeated() -> None:
+    """It names the limit and no time to come back; a refusal of another kind that names one is repeated."""
+    for reason, delay_s, repeated in (
+        ("QUOTA_EXHAUSTED", None, False),
+        ("QUOTA_EXHAUSTED", 1.0, True),
+        ("IN_FLIGHT_LIMIT", None, True),
+    ):
+        failure = Failure(reason, "RESOURCE_EXHAUSTED", "text", {"limit": "40"}, delay_s)
+        assert judge(failure, repeat=Repeat.FREELY, share_was_part=False, renewed_token=False).repeat is repeated

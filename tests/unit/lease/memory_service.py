@@ -11,7 +11,8 @@ import grpc
 
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.common.v1 import quota_pb2 as quota_pb
-from trunkline_lease import AskKeeper, Charge, LeaseHolder, LeaseOptions, LeaseStream, SafeOf, TokenBucket
+from trunkline_lease import AskKeeper, BoundsOf, Charge, LeaseHolder, LeaseOptions, LeaseStream, SafeOf, TokenBucket
+from trunkline_lease.limit_bounds import no_bounds
 
 Answer = admission_pb.LeaseResponse | BaseException | None
 
@@ -143,13 +144,15 @@ class MemoryService:
         response.refused_period = quota_pb.LIMIT_PERIOD_RATE
         response.refused_unit = unit
 
-    def holder(self, options: LeaseOptions, safe_of: SafeOf | None = None) -> LeaseHolder:
+    def holder(
+        self, options: LeaseOptions, safe_of: SafeOf | None = None, bounds_of: BoundsOf = no_bounds
+    ) -> LeaseHolder:
         """Return a holder that asks this service over streams, in its time."""
 
         def stream(keeper: AskKeeper) -> LeaseStream:
             return LeaseStream(self.open_call, keeper, options, self.clock)
 
-        return LeaseHolder(stream, options, self.clock, safe_of=safe_of)
+        return LeaseHolder(stream, options, self.clock, safe_of=safe_of, bounds_of=bounds_of)
 
 
 class MemoryCall:
