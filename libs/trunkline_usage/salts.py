@@ -21,11 +21,10 @@ FOLDER: Final = "salts"
 _NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})\.salt")
 
 
-def hash_of(kind: str, text: str, salt: bytes) -> str:
-    """Return the keyed BLAKE2b hash of a text, 32 hexadecimal digits. Hashes of different kinds never meet."""
-    return blake2b(
-        text.encode("utf-8", "surrogatepass"), key=salt, digest_size=HASH_BYTES, person=kind.encode()
-    ).hexdigest()
+def hash_of(kind: str, content: str | bytes, salt: bytes) -> str:
+    """Return the keyed BLAKE2b hash of a text or of bytes: 32 hexadecimal digits. Different kinds never meet."""
+    plain = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+    return blake2b(plain, key=salt, digest_size=HASH_BYTES, person=kind.encode()).hexdigest()
 
 
 class Salts:

@@ -62,7 +62,7 @@ class SearchAudit:
         *,
         tenant_id: str,
         caller: str,
-        query: str | None,
+        query: str | bytes | None,
         collections: Sequence[str],
         region: str,
         jurisdiction: str,
@@ -72,9 +72,9 @@ class SearchAudit:
         """Hand a line to the kernel, or to the thread that does it where that may take time. Raises nothing.
 
         Once `written` was awaited it is there even if this process is killed. `caller` is the credential's subject,
-        empty for none; `query` the text or None. Both are kept as hashes alone. `outcome` is `ALLOWED`, or the name of
-        the reason for which the search was denied or failed. On a disk that takes no lines they wait in memory as
-        those of `UsageJournal` do.
+        empty for none; `query` the text, the bytes of a vector, or None. Both are kept as hashes alone. `outcome` is
+        `ALLOWED`, or the name of the reason for which the search was denied or failed. On a disk that takes no lines
+        they wait in memory as those of `UsageJournal` do.
         """
         now_s = self._now()
         salt = self._salts.of(now_s)
@@ -84,7 +84,7 @@ class SearchAudit:
                 time=time_of(now_s),
                 tenant=tenant_id,
                 caller=hash_of("caller", caller, salt) if caller else "",
-                query="" if query is None else hash_of("query", query, salt),
+                query=_query_hash(query, salt),
                 collections=tuple(collections),
                 region=region,
                 jurisdiction=jurisdiction,
@@ -100,6 +100,12 @@ class SearchAudit:
     async def written(self) -> None:
         """Wait until the kernel has all lines so far, at most `append_log.WAIT_S`; usually it has them."""
         await self._log.written()
+
+
+def _query_hash(query: str | bytes | None, salt: bytes) -> str:
+    if query is None:
+        return ""
+    return hash_of("vector" if isinstance(query, bytes) else "query", query, salt)
 
 
 @asynccontextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
@@ -22,7 +24,7 @@ from trunkline_mesh.errors import (
     reason_name,
 )
 from trunkline_mesh.request import RequestScope
-from trunkline_routing.edge.bounds import MAX_COLLECTIONS, NAME
+from trunkline_routing.edge.bounds import MAX_COLLECTIONS, MAX_VECTOR, NAME
 from trunkline_routing.edge.model import Answer
 from trunkline_routing.edge.note_bounds import NoteBounds
 from trunkline_routing.edge.report_sums import Sums
@@ -34,7 +36,7 @@ CANCELLED: Final = "CANCELLED"
 _OWN_LIMITS: Final = (InFlightLimit, BudgetSpent, StageDisabled)
 """Refusals that say nothing of how well the region serves: the tenant's own limits, and what an operator wanted."""
 _OWN_SCOPES: Final = frozenset({"tenant", "key"})
-"""Whose exhausted quota is the tenant's own doing; its tier's pool, or the service's, may have been emptied by others."""
+"""Whose exhausted quota is its own doing; its tier's pool, or the service's, may have been emptied by others."""
 
 
 class Audit(Protocol):
@@ -49,7 +51,7 @@ class Audit(Protocol):
         *,
         tenant_id: str,
         caller: str,
-        query: str | None,
+        query: str | bytes | None,
         collections: Sequence[str],
         region: str,
         outcome: str,
@@ -60,6 +62,24 @@ class Audit(Protocol):
 
     async def written(self) -> None:
         """Wait until the notes so far survive this process, within some ten milliseconds; usually they do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One query as its caller sent it, before anybody has looked whether it is one."""
+
+    text: str
+    collections: Sequence[str]
+    vector: Sequence[float] = ()
+    space_id: str = ""
+    """Of the vector."""
+
+    def to_hash(self) -> str | bytes | None:
+        """Return what tells the query from others: its text, else its vector's space and numbers; None for neither."""
+        if self.text:
+            return self.text
+        values = self.vector[:MAX_VECTOR]
+        return self.space_id.encode() + b"\0" + struct.pack(f"<{len(values)}f", *values) if values else None
 
 
 class Watch:
@@ -74,28 +94,29 @@ class Watch:
         self.bounds: Final = NoteBounds()
         """What one tenant may have noted of refusals, which cost it nothing; what is answered is always noted."""
 
-    def search(self, scope: RequestScope, queries: Sequence[str], collections: Sequence[str]) -> Watched:
-        """Watch a search of one or several queries, with the collections that it names."""
-        return Watched(self, scope, queries, collections, counts=True)
+    def search(self, scope: RequestScope, queries: Sequence[Asked]) -> Watched:
+        """Watch a search of one or several queries."""
+        return Watched(self, scope, queries, counts=True)
 
-    def route(self, scope: RequestScope, query: str, collections: Sequence[str]) -> Watched:
+    def route(self, scope: RequestScope, query: Asked) -> Watched:
         """Watch a search that is only explained: noted, and not counted."""
-        return Watched(self, scope, (query,), collections, counts=False)
+        return Watched(self, scope, (query,), counts=False)
+
+
+_NOTHING: Final = Asked("", ())
+"""Stands for the queries of a batch that has none."""
 
 
 class Watched:
     """One request from before it is parsed to its end; an async context manager, used once."""
 
-    __slots__ = ("_began_s", "_collections", "_counts", "_queries", "_scope", "_watch", "answers")
+    __slots__ = ("_began_s", "_counts", "_queries", "_scope", "_watch", "answers")
 
-    def __init__(
-        self, watch: Watch, scope: RequestScope, queries: Sequence[str], collections: Sequence[str], *, counts: bool
-    ) -> None:
+    def __init__(self, watch: Watch, scope: RequestScope, queries: Sequence[Asked], *, counts: bool) -> None:
         """See `Watch`."""
         self._watch = watch
         self._scope = scope
         self._queries = queries
-        self._collections = collections
         self._counts = counts
         self._began_s = time.perf_counter()
         self.answers: Sequence[Answer] = ()
@@ -138,17 +159,16 @@ class Watched:
         if exc is not None and not watch.bounds.may_note(tenant_id):
             return
         region = watch.source.snapshot.region(watch.region_id) if watch.source.ready() else None
-        # What is no name may be anything, also a part of the query.
-        named = [name for name in self._collections[:MAX_COLLECTIONS] if NAME.fullmatch(name)]
         outside = exc is not None and isinstance(first_domain_error(exc), ResidencyRouterOutside)
-        for index, query in enumerate(self._queries or ("",)):
-            collections = named
+        for index, query in enumerate(self._queries or (_NOTHING,)):
             if index < len(self.answers):
                 collections = [choice.entry.collection_id for choice in self.answers[index].decision.choices]
+            else:  # what is no name may be anything, also a part of the query
+                collections = [name for name in query.collections[:MAX_COLLECTIONS] if NAME.fullmatch(name)]
             audit.note(
                 tenant_id=tenant_id,
                 caller=scope.principal.subject if scope.principal is not None else "",
-                query=None if outside or not query else query,
+                query=None if outside else query.to_hash(),
                 collections=() if outside else collections,
                 region=watch.region_id,
                 outcome=outcome_of(exc),

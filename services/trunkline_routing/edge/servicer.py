@@ -9,7 +9,7 @@ import grpc
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from trunkline_mesh.request import current_request, tenant_of
-from trunkline_routing.edge.audited import Watch
+from trunkline_routing.edge.audited import Asked, Watch
 from trunkline_routing.edge.bounds import MAX_BATCH
 from trunkline_routing.edge.feedback import Feedback
 from trunkline_routing.edge.feedback_request import parse_feedback
@@ -49,7 +49,7 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
     async def Search(self, request: routing_pb.SearchRequest, context: Context) -> routing_pb.SearchResponse:
         """Find the best hits of one query."""
         scope = current_request()
-        async with self._watch.search(scope, (request.text,), request.collections) as seen:
+        async with self._watch.search(scope, (_asked(request),)) as seen:
             tenant_id = tenant_of(request.tenant_id)
             query = parse_search(request, default_depth=self._rerank_depth)
             seen.answers = await self._search.run(tenant_id, [query], request.map_token, scope)
@@ -60,8 +60,7 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
     ) -> routing_pb.SearchBatchResponse:
         """Find the best hits of several queries."""
         scope = current_request()
-        texts = [one.text for one in request.queries[:MAX_BATCH]]
-        async with self._watch.search(scope, texts, ()) as seen:
+        async with self._watch.search(scope, [_asked(one) for one in request.queries[:MAX_BATCH]]) as seen:
             tenant_id = tenant_of(request.tenant_id)
             queries = parse_batch(request, default_depth=self._rerank_depth)
             seen.answers = await self._search.run(tenant_id, queries, request.map_token, scope)
@@ -72,7 +71,7 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
     async def Route(self, request: routing_pb.RouteRequest, context: Context) -> routing_pb.RouteResponse:
         """Explain a search without making it."""
         scope = current_request()
-        async with self._watch.route(scope, request.text, request.collections) as seen:
+        async with self._watch.route(scope, Asked(request.text, request.collections)) as seen:
             tenant_id = tenant_of(request.tenant_id)
             query = parse_route(request)
             answer = await self._route.run(tenant_id, query, request.map_token, scope)
@@ -112,3 +111,10 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
         tenant_id = tenant_of(request.tenant_id)
         sample = await self._samples.run(tenant_id, parse_sample(request), current_request())
         return sample_response(sample)
+
+
+def _asked(request: routing_pb.SearchRequest) -> Asked:
+    """Return what a search is for, without looking closer: a text, or a vector."""
+    if request.HasField("vector"):
+        return Asked("", request.collections, request.vector.values, request.vector.space_id)
+    return Asked(request.text, request.collections)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from typing import Any
 
 import pytest
 from tests.unit.routing.world import AP, EU, NORTH, TENANT, US, World, scope
 
+from trunkline.common.v1 import vector_pb2 as vector_pb
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline_mesh import errors
 from trunkline_mesh.request import Principal, RequestScope
-from trunkline_routing.edge.audited import Watch
+from trunkline_routing.edge.audited import Asked, Watch
 from trunkline_routing.edge.note_bounds import TENANT_BURST
 from trunkline_routing.edge.terms import LeftOut
 
@@ -72,6 +74,32 @@ async def test_each_query_of_a_batch_is_noted() -> None:
     ]
     tier = world.books.sums.take().tiers["pro"]
     assert (tier.calls, sum(tier.latency_counts)) == (1, 0)
+
+
+async def test_each_query_of_a_refused_batch_is_noted_with_the_collections_that_it_names() -> None:
+    """Though the policy came to choose nothing; what is no name is left out."""
+    world = World()
+    world.quota.failing = errors.QuotaExhausted()
+    caller()
+    named: list[list[str]] = [["both", "europe"], ["no name!", "both"], []]
+    queries = [routing_pb.SearchRequest(text="gdpr", top_k=1, collections=names) for names in named]
+    with pytest.raises(errors.DomainError):
+        await world.servicer().SearchBatch(routing_pb.SearchBatchRequest(queries=queries), None)  # type: ignore[arg-type]
+    assert [note["collections"] for note in world.audit.notes] == [["both", "europe"], ["both"], []]
+
+
+async def test_a_search_by_vector_is_noted_with_what_tells_it_from_others() -> None:
+    """The space and the numbers, as bytes to be hashed; also where the search is refused."""
+    world = World()
+    for space_id, values in (("minilm", [1.0, 0.5]), ("minilm", [1.0, 0.25]), ("other", [1.0, 0.5]), ("minilm", [])):
+        caller()
+        vector = vector_pb.QueryVector(space_id=space_id, values=values)
+        request = routing_pb.SearchRequest(vector=vector, top_k=1)
+        with pytest.raises(errors.FieldInvalid):
+            await world.servicer().Search(request, None)  # type: ignore[arg-type]
+    hashed = [note["query"] for note in world.audit.notes]
+    assert hashed[0] == b"minilm\0" + struct.pack("<2f", 1.0, 0.5)
+    assert (len(set(hashed)), hashed[3]) == (4, None)
 
 
 async def test_an_explained_search_is_noted_and_not_counted() -> None:
@@ -211,7 +239,7 @@ async def test_a_token_of_the_far_future_speaks_not_against_the_region() -> None
     """Anybody can write one; its caller waits for a state that never comes."""
     world = World()
     caller()
-    watched = watch_of(world).search(caller(), ("x",), ())
+    watched = watch_of(world).search(caller(), (Asked("x", ()),))
     with pytest.raises(errors.StaleMap):
         async with watched:
             raise errors.StaleMap(retry_delay_s=0.1)
@@ -224,10 +252,10 @@ async def test_refusals_of_one_tenant_do_not_fill_the_disk() -> None:
     watch = watch_of(world)
     for _ in range(400):
         with pytest.raises(errors.QuotaExhausted):
-            async with watch.search(caller(), ("x",), ()):
+            async with watch.search(caller(), (Asked("x", ()),)):
                 raise errors.QuotaExhausted
     refused = len(world.audit.notes)
     assert TENANT_BURST <= refused < 400
-    async with watch.search(caller(), ("x",), ()):
+    async with watch.search(caller(), (Asked("x", ()),)):
         pass
     assert len(world.audit.notes) == refused + 1

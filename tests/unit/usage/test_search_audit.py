@@ -67,6 +67,17 @@ async def test_a_line_tells_who_searched_what(tmp_path: Path) -> None:
     assert (denied.outcome, denied.reason, denied.caller, denied.query) == ("denied", "QUOTA_EXHAUSTED", "", "")
 
 
+async def test_a_search_by_vector_has_a_hash_too(tmp_path: Path) -> None:
+    """Equal vectors have equal ones; a vector's is no text's, and its numbers stand nowhere."""
+    async with open_search_audit(tmp_path, "r1") as audit:
+        for query in (b"minilm, numbers", "minilm, numbers", b"minilm, numbers"):
+            note(audit, query=query)
+    one, text, again = (line.query for line in lines(tmp_path))
+    assert one == again != text
+    assert len(one) == 32
+    assert b"numbers" not in all_bytes(tmp_path)
+
+
 async def test_no_text_gets_in(tmp_path: Path) -> None:
     """Wherever a caller puts it, and whatever it is called."""
     async with open_search_audit(tmp_path, "r1") as audit:
