@@ -122,7 +122,10 @@ class TierFile(_Frozen):
     version: Literal[1] = 1
     tiers: Mapping[TierName, Tier] = Field(min_length=1, max_length=MAX_TIERS)
     pool_burst_s: PositiveFloat = Field(
-        14_400.0, le=86_400, description="A pool holds at most what refills in this time: room for the day's peak."
+        86_400.0,
+        le=86_400,
+        description="A pool holds at most what refills in this time. With less than a day, tenants that are each within "
+        "their own day can use up what others of their tier are promised.",
     )
     service_requests_per_day: int = Field(
         0, ge=0, le=10**14, description="Requests a day of the whole region; 0 for the sum of the pools."

@@ -19,6 +19,8 @@ MIN_DAY: Final = 10
 """Requests a day that every tenant may make at any scale: a limit holds whole numbers."""
 MIN_BURST: Final = 4.0
 """Requests of a burst at any scale."""
+POOL_BURST_S: Final = 14_400.0
+"""What pools hold, in seconds of their refill: less than by default, so that one night can empty one."""
 TENANTS_OF_DEFAULT: Final = 1000
 """Tenants of a region that the default file's pools are written for."""
 _MAX_BURST_S: Final = 3600.0
@@ -28,7 +30,7 @@ def scaled_tiers(tiers: TierFile, scale: float, tenants_per_region: float) -> Ti
     """Return `tiers` at `scale` (0 to 1 of the full rate) for regions of so many tenants."""
     factor = scale * LIMITS_OVER_DEFAULT
     scaled = {name: _scaled(tier, factor, tenants_per_region) for name, tier in tiers.tiers.items()}
-    return tiers.model_copy(update={"tiers": MappingProxyType(scaled)})
+    return tiers.model_copy(update={"tiers": MappingProxyType(scaled), "pool_burst_s": POOL_BURST_S})
 
 
 def _scaled(tier: Tier, factor: float, tenants_per_region: float) -> Tier:

@@ -200,7 +200,7 @@ async def test_what_is_served_without_a_grant_is_unpaid() -> None:
 
 
 async def test_pools_are_not_overdrawn_nor_lent_too_deep() -> None:
-    """A pool's burst is what refills in four hours; free tenants may borrow nothing beyond theirs."""
+    """A pool's burst is what refills in a time; free tenants may borrow nothing beyond theirs."""
     burst = int(TIERS.tiers["free"].pool.requests_per_s * TIERS.pool_burst_s)
     books = Books(granted(1))
     books.pools.granted("free", burst, 0)

@@ -24,6 +24,12 @@ def test_the_pools_have_55_thousand_4_million_and_10_million_a_day() -> None:
     assert [tier.pool.requests_per_day for tier in (FREE, PRO, ENTERPRISE)] == [55_000, 4_000_000, 10_000_000]
 
 
+def test_a_pool_holds_what_its_tenants_have_a_day() -> None:
+    """With less, tenants that are each within their own day would use up what others of their tier have."""
+    assert default_tiers().pool_burst_s == 86_400
+    assert FREE.pool.requests_per_day == 550 * FREE.tenant.requests_per_day
+
+
 def test_weights_queues_and_shares_of_the_gpus() -> None:
     """1:5:10 of the slots, 500, 1,000 and 100 may wait, 1:4:15 of the GPUs."""
     assert [tier.capacity.weight for tier in (FREE, PRO, ENTERPRISE)] == [1, 5, 10]
