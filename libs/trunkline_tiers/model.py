@@ -124,8 +124,8 @@ class TierFile(_Frozen):
     pool_burst_s: PositiveFloat = Field(
         86_400.0,
         le=86_400,
-        description="A pool holds at most what refills in this time. With less than a day, tenants that are each within "
-        "their own day can use up what others of their tier are promised.",
+        description="A pool holds at most what refills in this time. With less than a day, tenants that are each within"
+        " their own day can use up what others of their tier are promised.",
     )
     service_requests_per_day: int = Field(
         0, ge=0, le=10**14, description="Requests a day of the whole region; 0 for the sum of the pools."
