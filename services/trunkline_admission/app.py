@@ -41,6 +41,8 @@ from trunkline_mesh.identity import ServiceToken
 from trunkline_mesh.request import AUTHORIZATION_KEY
 from trunkline_tiers import TierFile, read_tiers
 from trunkline_usage.prices import read_prices
+from trunkline_usage.refusal_account import open_refusal_account
+from trunkline_usage.turned_away import jurisdiction_by_map
 
 OWN_REFILL_S: Final = 0.5
 """Longest that Admit waits for the authority: its time limit, several times over, for callers that came before."""
@@ -88,14 +90,23 @@ async def open_over(settings: AdmissionSettings, source: MapSource) -> AsyncIter
             promises.levels.level_of,
             replica=settings.replica,
         )
+        refusals = await stack.enter_async_context(
+            open_refusal_account(
+                settings,
+                "admission",
+                region=settings.region,
+                jurisdiction_of=jurisdiction_by_map(source, settings.region),
+            )
+        )
         limits = LimitsAnswer(tenants, promises.with_budgets(quotas), source, promises.levels.level_of)
         yield MeshApp(
             name="admission",
             bindings=(_admission(servicer), _usage(limits, usage, promises, source)),
             checks={"map": source.ready},
             # Without Redis the service still answers, so Redis decides nothing about readiness.
-            soft_checks={"redis": authority.quotas.authority_ready},
+            soft_checks={"redis": authority.quotas.authority_ready, **refusals.soft_checks},
             rank_of=RankBook(source, tiers).rank_of,
+            on_refusal=refusals.on_refusal,
         )
 
 

@@ -11,9 +11,10 @@ from pydantic_settings import SettingsConfigDict
 
 from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
+from trunkline_usage.audit_settings import AuditSettings
 
 
-class AdmissionSettings(EtcdSettings, ServiceSettings):
+class AdmissionSettings(EtcdSettings, AuditSettings, ServiceSettings):
     """What admission needs beyond the common settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_ADMISSION_", frozen=True, extra="ignore")

@@ -23,6 +23,7 @@ from trunkline_mesh.app import MeshApp, ServiceBinding
 from trunkline_mesh.breaker import Breaker
 from trunkline_mesh.breaker_policy import BULK_INFERENCE_POLICY, INFERENCE_POLICY, QUOTA_POLICY
 from trunkline_mesh.channels import ChannelPool
+from trunkline_usage.refusal_account import open_refusal_account
 
 
 @asynccontextmanager
@@ -36,6 +37,7 @@ async def open_app(settings: InferenceSettings) -> AsyncIterator[MeshApp]:
         open_shared_vectors(settings) as shared,
         ChannelPool(max_channels=settings.max_channels) as channels,
         open_standing(settings.admission_endpoints, channels) as standing,
+        open_refusal_account(settings, "inference", region=settings.region) as refusals,
     ):
         registry = ModelRegistry(models)
         server = _triton(client, probe, settings)
@@ -53,9 +55,10 @@ async def open_app(settings: InferenceSettings) -> AsyncIterator[MeshApp]:
                 name="inference",
                 bindings=(binding,),
                 checks={"triton": probe.all_ready},
-                soft_checks={"redis": shared.available},
+                soft_checks={"redis": shared.available, **refusals.soft_checks},
                 rank_use="gpu",
                 standing_of=None if standing is None else standing.rank_of,
+                on_refusal=refusals.on_refusal,
             )
         finally:
             await embed.aclose()

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from trunkline_inference.models import ServedModel, Task
 from trunkline_mesh.settings import ServiceSettings
+from trunkline_usage.audit_settings import AuditSettings
 
 MAX_MODELS: Final = 64
 
@@ -52,7 +53,7 @@ DEFAULT_MODELS: Final = (
 )
 
 
-class InferenceSettings(ServiceSettings):
+class InferenceSettings(AuditSettings, ServiceSettings):
     """What inference needs beyond the common settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_INFERENCE_", frozen=True, extra="ignore")

@@ -17,6 +17,7 @@ from trunkline_rerank.policy import POLICY, SERVICE
 from trunkline_rerank.rerank_candidates import RerankCandidates
 from trunkline_rerank.servicer import RerankServicer
 from trunkline_rerank.settings import RerankSettings
+from trunkline_usage.refusal_account import open_refusal_account
 
 
 @asynccontextmanager
@@ -26,6 +27,7 @@ async def open_app(settings: RerankSettings) -> AsyncIterator[MeshApp]:
     async with (
         ChannelPool(max_channels=settings.max_channels) as channels,
         open_standing(settings.admission_endpoints, channels) as standing,
+        open_refusal_account(settings, "rerank", region=settings.region) as refusals,
     ):
         scorer = InferenceScorer(channels, endpoints, Breaker(f"inference/{settings.region}/score", INFERENCE_POLICY))
         rerank = RerankCandidates(scorer, pace=Pace(settings.initial_pace_s), reserve_s=settings.reserve_s)
@@ -39,6 +41,8 @@ async def open_app(settings: RerankSettings) -> AsyncIterator[MeshApp]:
             name="rerank",
             bindings=(binding,),
             checks={"inference": scorer.reachable},
+            soft_checks=refusals.soft_checks,
             rank_use="gpu",
             standing_of=None if standing is None else standing.rank_of,
+            on_refusal=refusals.on_refusal,
         )

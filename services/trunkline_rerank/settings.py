@@ -6,9 +6,10 @@ from pydantic import Field, PositiveFloat
 from pydantic_settings import SettingsConfigDict
 
 from trunkline_mesh.settings import ServiceSettings
+from trunkline_usage.audit_settings import AuditSettings
 
 
-class RerankSettings(ServiceSettings):
+class RerankSettings(AuditSettings, ServiceSettings):
     """What reranking needs beyond the common settings."""
 
     model_config = SettingsConfigDict(

@@ -22,13 +22,21 @@ from trunkline_retrieval.store_opening import StoreOpener
 from trunkline_retrieval.store_pool import StorePool
 from trunkline_retrieval.write import Write
 from trunkline_tiers import read_tiers
+from trunkline_usage.refusal_account import NO_ACCOUNT, RefusalAccount, open_refusal_account
+from trunkline_usage.turned_away import jurisdiction_by_map
 
 
 @asynccontextmanager
 async def open_app(settings: RetrievalSettings) -> AsyncIterator[MeshApp]:
     """Open the map and the store, yield the application, close both in reverse."""
-    async with open_map_watcher(settings.etcd_access()) as source, open_store(settings) as store:
-        yield compose(settings, source, store)
+    async with (
+        open_map_watcher(settings.etcd_access()) as source,
+        open_store(settings) as store,
+        open_refusal_account(
+            settings, "retrieval", region=settings.region, jurisdiction_of=jurisdiction_by_map(source, settings.region)
+        ) as refusals,
+    ):
+        yield compose(settings, source, store, refusals)
 
 
 @asynccontextmanager
@@ -43,7 +51,9 @@ async def open_store(settings: RetrievalSettings) -> AsyncIterator[StorePool]:
         await store.close()
 
 
-def compose(settings: RetrievalSettings, source: MapSource, store: VectorStore) -> MeshApp:
+def compose(
+    settings: RetrievalSettings, source: MapSource, store: VectorStore, refusals: RefusalAccount = NO_ACCOUNT
+) -> MeshApp:
     """Wire the service around a map and a store. Does no I/O but to read the tier file."""
     placements = Placements(source, settings.region, jurisdiction=settings.jurisdiction)
     servicer = RetrievalServicer(
@@ -67,6 +77,7 @@ def compose(settings: RetrievalSettings, source: MapSource, store: VectorStore) 
         name="retrieval",
         bindings=(binding,),
         checks={"map": source.ready, "stores": serves_some},
-        soft_checks={"store": store.ready},
+        soft_checks={"store": store.ready, **refusals.soft_checks},
         rank_of=RankBook(source, read_tiers(settings.tiers_path)).rank_of,
+        on_refusal=refusals.on_refusal,
     )

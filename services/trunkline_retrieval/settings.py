@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
+from trunkline_usage.audit_settings import AuditSettings
 
 
 class StoreKind(StrEnum):
@@ -19,7 +20,7 @@ class StoreKind(StrEnum):
     QDRANT = "qdrant"
 
 
-class RetrievalSettings(EtcdSettings, ServiceSettings):
+class RetrievalSettings(EtcdSettings, AuditSettings, ServiceSettings):
     """What retrieval needs beyond the common settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_RETRIEVAL_", frozen=True, extra="ignore")

@@ -10,9 +10,10 @@ from pydantic_settings import SettingsConfigDict
 
 from trunkline_map.etcd_settings import EtcdSettings
 from trunkline_mesh.settings import ServiceSettings
+from trunkline_usage.audit_settings import AuditSettings
 
 
-class RoutingSettings(EtcdSettings, ServiceSettings):
+class RoutingSettings(EtcdSettings, AuditSettings, ServiceSettings):
     """What the edge and the control role need beyond the common settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_ROUTING_", frozen=True, extra="ignore")
@@ -82,15 +83,6 @@ class RoutingSettings(EtcdSettings, ServiceSettings):
         None, description="Root of the usage journals, one folder for each router; without it nothing is kept."
     )
     prices_path: Path | None = Field(None, description="Price file: what stages cost. The package's own without one.")
-    search_audit_dir: Path | None = Field(
-        None, description="Root of the audit of searches, one folder for each router; without it nothing is noted."
-    )
-    search_audit_salt_days: int = Field(
-        30, ge=0, le=3650, description="Days after which hashes in the audit can no longer be tied to anybody."
-    )
-    search_audit_days: int = Field(
-        400, ge=0, le=36_500, description="Days after which lines of the audit of searches are removed; 0 for never."
-    )
     report_every_s: float = Field(
         1.0,
         ge=0.1,

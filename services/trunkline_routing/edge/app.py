@@ -45,10 +45,10 @@ from trunkline_routing.edge.retrieval_client import Listener, RetrievalClient
 from trunkline_routing.edge.safe_book import SafeBook
 from trunkline_routing.edge.sample_client import SampleClient
 from trunkline_routing.edge.servicer import RoutingServicer
-from trunkline_routing.edge.turned_away import TurnedAway
 from trunkline_routing.edge.wiring import build_embedding, build_servicer
 from trunkline_routing.feedback.journal import FileFeedbackStore
 from trunkline_routing.settings import RoutingSettings
+from trunkline_usage.turned_away import TurnedAway, jurisdiction_by_map
 
 SERVICE: Final = "trunkline.routing.v1.RoutingService"
 
@@ -197,7 +197,11 @@ def edge_app(
         draining=lambda: leaving(source, region_id),
         rank_of=RankBook(source, books.tiers).rank_of,
         on_limiter=books.utilisation.on_limiter,
-        on_refusal=TurnedAway(source, books.audit, region_id) if books.audit is not None else None,
+        on_refusal=(
+            TurnedAway(books.audit, region_id, jurisdiction_by_map(source, region_id))
+            if books.audit is not None
+            else None
+        ),
     )
 
 

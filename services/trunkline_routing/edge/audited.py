@@ -26,9 +26,9 @@ from trunkline_mesh.errors import (
 from trunkline_mesh.request import RequestScope
 from trunkline_routing.edge.bounds import MAX_COLLECTIONS, MAX_VECTOR, NAME
 from trunkline_routing.edge.model import Answer
-from trunkline_routing.edge.note_bounds import NoteBounds
 from trunkline_routing.edge.report_sums import Sums
 from trunkline_routing.edge.terms import LeftOut
+from trunkline_usage.note_bounds import NoteBounds
 
 ALLOWED: Final = "allowed"
 CANCELLED: Final = "CANCELLED"

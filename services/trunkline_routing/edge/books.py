@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from trunkline_routing.settings import RoutingSettings
 from trunkline_tiers import TierFile, read_tiers
 from trunkline_usage.journal import UsageJournal, open_usage_journal
 from trunkline_usage.prices import PriceBook, read_prices
+from trunkline_usage.refusal_account import host_name
 from trunkline_usage.search_audit import SearchAudit, open_search_audit
 
 
@@ -84,7 +83,7 @@ async def open_books(settings: RoutingSettings, view: RegionView) -> AsyncIterat
 
     Raises OSError or ValueError for a file or folder that cannot be used.
     """
-    name = settings.journal_name or _host_name()
+    name = settings.journal_name or host_name()
     tiers, prices = read_tiers(settings.tiers_path), read_prices(settings.prices_path)
     async with AsyncExitStack() as stack:
         journal: UsageJournal | None = None
@@ -102,11 +101,6 @@ async def open_books(settings: RoutingSettings, view: RegionView) -> AsyncIterat
             )
             audit = await stack.enter_async_context(noting)
         yield build_books(settings, tiers, prices, view, journal=journal, audit=audit)
-
-
-def _host_name() -> str:
-    """Return the host's name as that of a folder."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).lstrip("_.-")[:63] or "router"
 
 
 def _is_healthy(one: Journal | Audit) -> bool:

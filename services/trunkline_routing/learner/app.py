@@ -40,6 +40,8 @@ from trunkline_routing.learner.trainer import ChildTrainer
 from trunkline_routing.learner.trying import Trying
 from trunkline_routing.settings import RoutingSettings
 from trunkline_tiers import read_tiers
+from trunkline_usage.refusal_account import open_refusal_account
+from trunkline_usage.turned_away import jurisdiction_by_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +144,22 @@ async def open_learner(settings: RoutingSettings) -> AsyncIterator[MeshApp]:
             router=RouterClient(channels, watcher, credentials, region_id=settings.region),
         )
         learner = build_learner(backends, channels, settings)
-        async with background(learner.rounds.run()):
+        async with (
+            background(learner.rounds.run()),
+            open_refusal_account(
+                settings,
+                "learner",
+                region=settings.region,
+                jurisdiction_of=jurisdiction_by_map(watcher, settings.region),
+            ) as refusals,
+        ):
             yield MeshApp(
                 name="routing-learner",
                 bindings=(binding_of(learner.servicer),),
                 checks={"map": watcher.ready},
-                soft_checks={"etcd": watcher.connected},
+                soft_checks={"etcd": watcher.connected, **refusals.soft_checks},
                 rank_of=RankBook(watcher, read_tiers(settings.tiers_path)).rank_of,
+                on_refusal=refusals.on_refusal,
             )
 
 

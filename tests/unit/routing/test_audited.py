@@ -14,8 +14,8 @@ from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 from trunkline_mesh import errors
 from trunkline_mesh.request import Principal, RequestScope
 from trunkline_routing.edge.audited import Asked, Watch
-from trunkline_routing.edge.note_bounds import TENANT_BURST
 from trunkline_routing.edge.terms import LeftOut
+from trunkline_usage.note_bounds import TENANT_BURST
 
 DOWN = errors.BackendUnavailable()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline_routing.edge.note_bounds import STRANGERS_BURST, TENANT_BURST, TENANT_PER_S, NoteBounds
+from trunkline_usage.note_bounds import STRANGERS_BURST, TENANT_BURST, TENANT_PER_S, NoteBounds
 
 
 class Clock:

@@ -7,12 +7,12 @@ from tests.unit.routing.world import EU, TENANT, World
 
 from trunkline_mesh import errors
 from trunkline_mesh.request import Principal
-from trunkline_routing.edge.note_bounds import STRANGERS_BURST, TENANT_BURST
-from trunkline_routing.edge.turned_away import TurnedAway
+from trunkline_usage.note_bounds import STRANGERS_BURST, TENANT_BURST
+from trunkline_usage.turned_away import TurnedAway, jurisdiction_by_map
 
 
 def ear(world: World) -> TurnedAway:
-    return TurnedAway(world.map, world.audit, EU, clock=lambda: 100.0)
+    return TurnedAway(world.audit, EU, jurisdiction_by_map(world.map, EU), clock=lambda: 100.0)
 
 
 def test_a_refusal_that_nobody_else_tells_is_noted_without_a_query() -> None:
