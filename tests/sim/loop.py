@@ -36,7 +36,7 @@ def _nobody(_number: int) -> None:
 
 def _run(handle: events.Handle) -> None:
     if not handle._cancelled:
-        handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # the same
+        handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
 class VirtualLoop(asyncio.BaseEventLoop):

@@ -3,7 +3,8 @@
 A `ScriptRunner` for tests of laws and for the simulation, which makes millions of calls: the store is Lua, too, so that
 a call crosses between the languages once. It has the few commands that the scripts use. Numbers in answers are cut to
 whole ones, as Redis does. Unlike there, numbers stay numbers in arguments and in the store: Redis writes them with all
-their digits, and the scripts read everything through `tonumber`, so nothing differs but the time that it takes.
+their digits, and the scripts read everything through `tonumber`, so nothing differs but the time that it takes. LuaJIT
+has the language of Redis' Lua, 5.1, and the same doubles; its interpreter takes half of the time.
 """
 
 from __future__ import annotations

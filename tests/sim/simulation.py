@@ -148,7 +148,7 @@ class Simulation:
             search = regions[region_of[number]].search(
                 tenants[tenant_of[number]], store_s[number], model_s[number], leaves_s[number]
             )
-            asyncio.Task(search, loop=loop, name="search")
+            asyncio.Task(search, loop=loop, name="search")  # held by what it waits for; tells its own crash
 
         return start
 
