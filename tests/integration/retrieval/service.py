@@ -22,6 +22,8 @@ from trunkline_mesh.serving import start
 from trunkline_retrieval.app import compose, open_store
 from trunkline_retrieval.settings import RetrievalSettings
 from trunkline_retrieval.store_pool import StorePool
+from trunkline_usage.refusal_account import open_refusal_account
+from trunkline_usage.turned_away import jurisdiction_by_map
 
 DIMENSION = 4
 EAST = (1.0, 0.0, 0.0, 0.0)
@@ -127,7 +129,11 @@ async def start_service(stack: AsyncExitStack, folder: Path, **changes: Any) -> 
     settings = RetrievalSettings(**(fields | changes))
     the_map = world()
     store = await stack.enter_async_context(open_store(settings))
-    running = await start(compose(settings, the_map, store), settings, stack)
+    jurisdiction_of = jurisdiction_by_map(the_map, settings.region)
+    refusals = await stack.enter_async_context(
+        open_refusal_account(settings, "retrieval", region=settings.region, jurisdiction_of=jurisdiction_of)
+    )
+    running = await start(compose(settings, the_map, store, refusals), settings, stack)
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{running.port}"))
     return RetrievalService(retrieval_grpc.RetrievalServiceStub(channel), channel, issuer, the_map, store)
 
