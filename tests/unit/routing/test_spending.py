@@ -60,6 +60,16 @@ async def test_a_batch_is_one_record_of_all_its_queries() -> None:
     assert world.quota.total == Charge(2, 3)
 
 
+async def test_a_repeat_is_work_again_for_quota_and_one_request_for_the_bill() -> None:
+    """Its answer was lost: the records say the same under the same id, of which an account counts one."""
+    world = World()
+    for _ in range(2):
+        await world.ask_one(query("", vectors={"minilm": axis(0)}, collections=("both",)))
+    one, repeat = world.journal.records
+    assert (one.request_id, one.digest) == (repeat.request_id, repeat.digest)
+    assert world.quota.total == Charge(2, 2)
+
+
 async def test_a_write_is_recorded_once_a_region_has_it() -> None:
     """Also one that is not acknowledged, under its reason; where no region has it, what was embedded for it."""
     world = World()
