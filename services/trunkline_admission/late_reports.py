@@ -45,6 +45,8 @@ class LateReports:
         self._tiers: dict[str, TierSeen] = {}
         self._rows: dict[tuple[str, str, str], _Sum] = {}
         self._calls_since_s = clock()
+        self.reports = 0
+        """Reports that are in the sum."""
 
     def __len__(self) -> int:
         """Return how many lines of tiers and tenants are held."""
@@ -53,6 +55,7 @@ class LateReports:
     def add(self, known: KnownReport) -> bool:
         """Add a report; return False if some of its tenants found no room."""
         self._forget_old_calls()
+        self.reports += 1
         for seen in known.tiers:
             before = self._tiers.get(seen.tier)
             self._tiers[seen.tier] = seen if before is None else before.with_more(seen)
@@ -65,6 +68,7 @@ class LateReports:
             return None
         self._forget_old_calls()
         self._sequence += 1
+        self.reports = 0
         rows = tuple(
             TenantRow(TenantSeen(tenant_id, sums.calls, sums.errors, sums.slow, sums.cost_micros), month, home)
             for (tenant_id, month, home), sums in self._rows.items()

@@ -69,7 +69,7 @@ class ReportQueue:
         if len(self._waiting) > MAX_WAITING:
             self._add_up()
         self._came.set()
-        REPORTS_WAITING.set(len(self))
+        self._show()
         return done
 
     async def run(self) -> None:
@@ -83,7 +83,7 @@ class ReportQueue:
                 else:
                     self._add_up()
                     await asyncio.sleep(RETRY_S)  # nothing tells when a store is back
-                REPORTS_WAITING.set(len(self))
+                self._show()
 
     async def _count(self, first: _Waiting) -> bool:
         """Bring one report to the store; return False if that has to be tried again."""
@@ -104,6 +104,9 @@ class ReportQueue:
         self._waiting.popleft()
         _end(first, outcome)
         return True
+
+    def _show(self) -> None:
+        REPORTS_WAITING.set(len(self._waiting) + self._late.reports)
 
     def _add_up(self) -> None:
         """Add up all reports but the first one: parts of that may be in the store."""

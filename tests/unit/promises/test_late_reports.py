@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.unit.promises.away import Alone, report
 
 from trunkline_admission import late_reports, report_desk, report_queue
@@ -107,9 +108,11 @@ async def test_an_outage_of_an_hour_loses_no_cost(monkeypatch: pytest.MonkeyPatc
             for router in ("a", "b", "c"):
                 await alone.desk.take(report(number, ("spender", 2), ("acme", 1), router=router))
             await turns(lambda: len(alone.queue) <= 2)
+        assert REGISTRY.get_sample_value("trunkline_admission_reports_waiting") == 3 * 360
         monkeypatch.setattr(alone.away, "run", count)
         await turns(lambda: not len(alone.queue))
 
+    assert REGISTRY.get_sample_value("trunkline_admission_reports_waiting") == 0
     assert counted == {"spender": 2 * 3 * 360, "acme": 3 * 360}
     assert sum(micros for _, tenant, micros in alone.costs.told if tenant == "spender") == 2 * 3 * 360
 
