@@ -65,7 +65,7 @@ async def open_over(settings: AdmissionSettings, source: MapSource) -> AsyncIter
     currency = read_prices(settings.prices_path).currency
     async with AsyncExitStack() as stack:
         channels = await stack.enter_async_context(ChannelPool(max_channels=settings.max_channels))
-        authority = await stack.enter_async_context(open_authority(settings, tiers))
+        authority = await stack.enter_async_context(open_authority(settings, tiers, source))
         promises = await stack.enter_async_context(_promises(settings, source, tiers, authority, channels))
         usage = await stack.enter_async_context(
             open_usage_answer(settings.usage_dir, settings.usage_ledger_path, currency)

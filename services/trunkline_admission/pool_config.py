@@ -46,15 +46,20 @@ class PoolConfig:
         """Return the most that a tier's pool holds."""
         return self._bursts[tier]
 
-    def arguments(self, mode: str, offset_us: int, tier: str, wanted: int, back: Piece) -> list[str | int | float]:
-        """Return the script's arguments for a draw of `wanted` requests that gives `back` an earlier share."""
+    def arguments(
+        self, mode: str, offset_us: int, tier: str, wanted: int, back: Piece, owed: int = 0
+    ) -> list[str | int | float]:
+        """Return the script's arguments for a draw of `wanted` requests that gives `back` an earlier share.
+
+        `owed` was granted since then although the tier's own pool was dry.
+        """
         service_rate, service_burst = self._service
         found: list[str | int | float] = [mode, offset_us, self.names.index(tier) + 1, wanted]
         found += (service_rate, service_burst, len(self.names))
         for name, row in zip(self.names, self._rows, strict=True):
             found += row
             found.append(back.own if name == tier else back.lent.get(name, 0))
-        return found
+        return [*found, owed] if owed else found
 
 
 def _bucket(rate_per_s: float, burst_s: float) -> tuple[float, float]:

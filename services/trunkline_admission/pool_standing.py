@@ -22,6 +22,8 @@ class Standing:
     back_at_s: float = 0.0
     """When an empty pool holds one again."""
     refused_by: Scope = Scope.TIER
+    overdrawn: int = 0
+    """Requests that were granted although the pool was dry, and that it does not know of yet."""
     waiting: int = 0
     """Requests that asks wait for: the next draw is for all of them."""
     drawing: asyncio.Task[None] | None = None

@@ -95,6 +95,14 @@ class PoolShares:
         if low and standing.drawing is None and now_s >= standing.dry_until_s:
             self._start(tier)
 
+    def overdraw(self, tier: str, requests: int) -> None:
+        """Have the pool owe what was granted although it was dry; it learns that with the next draw or return.
+
+        A pool owes as much as it holds when it is full, at most; what is more is forgiven.
+        """
+        self._standings[tier].overdrawn += requests
+        POOL_REQUESTS.labels(tier, "even").inc(requests)
+
     def give_back(self, tier: str, piece: Piece) -> None:
         """Keep what was not needed for the next ask; what nobody asks for goes back to its pool."""
         if piece.total > 0:
@@ -135,7 +143,7 @@ class PoolShares:
                 standing.timer = None
             if standing.drawing is not None:
                 await asyncio.gather(standing.drawing, return_exceptions=True)
-            self._return(tier, standing.share.clear())
+            self._return(tier, standing.share.clear(), last=True)
         await asyncio.gather(*self._returning, return_exceptions=True)
         for standing in self._standings.values():
             if standing.timer is not None:
@@ -193,8 +201,8 @@ class PoolShares:
         self._return(tier, standing.share.turn(self._clock()))
         self._arm(tier)
 
-    def _return(self, tier: str, piece: Piece) -> None:
-        if piece.total == 0:
+    def _return(self, tier: str, piece: Piece, *, last: bool = False) -> None:
+        if piece.total == 0 and not (last and self._standings[tier].overdrawn):
             return
         task = asyncio.ensure_future(self._give(tier, piece))
         self._returning.add(task)
@@ -211,8 +219,15 @@ class PoolShares:
 
     async def _ask(self, mode: str, tier: str, wanted: int, back: Piece) -> Sequence[int]:
         POOL_REQUESTS.labels(tier, "back").inc(back.total)
-        args = self._config.arguments(mode, round(self._offset_s() * 1e6), tier, wanted, back)
-        answer = await self._runner.run("pool", (self._key,), args)
+        standing = self._standings[tier]
+        owed = standing.overdrawn if mode == "take" else 0
+        standing.overdrawn -= owed
+        args = self._config.arguments(mode, round(self._offset_s() * 1e6), tier, wanted, back, owed)
+        try:
+            answer = await self._runner.run("pool", (self._key,), args)
+        except DomainError:
+            standing.overdrawn += owed
+            raise
         if not is_numbers(answer) or len(answer) != 4 + 2 * len(self._config.names):
             raise BackendUnavailable("the quota store answered something else than pools")
         return answer

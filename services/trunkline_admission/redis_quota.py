@@ -8,10 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
+from trunkline_admission.even_parts import EvenParts
 from trunkline_admission.metrics import TRIAL_REFUSALS
 from trunkline_admission.periods import Periods, Window
 from trunkline_admission.pools import RETURNS_LATE_S, SHARE_VALID_S, PoolShares
-from trunkline_admission.quota import Grant, LimitState, QuotaSource, TenantQuota
+from trunkline_admission.quota import Grant, LimitState, QuotaSource, Scope, TenantQuota
 from trunkline_admission.scripting import ScriptRunner
 from trunkline_admission.tenant_script import (
     DAY_REQUESTS,
@@ -33,6 +34,11 @@ MAX_PREPARED: Final = 20_000
 """Tenants whose arguments are kept ready."""
 WINDOW_TRIES: Final = 2
 """With this replica's clock, then with the store's."""
+
+
+def not_counted(_tier: str) -> int:
+    """Return 0: nobody knows how many tenants a tier has."""
+    return 0
 
 
 def no_offset() -> float:
@@ -57,10 +63,12 @@ class RedisQuota:
         clock: Clock = MONOTONIC,
         wall_clock: Clock = time.time,
         clock_offset_s: Callable[[], float] = no_offset,
+        tenants_of: Callable[[str], int] = not_counted,
     ) -> None:
         """Run scripts with `runner`, which stays the caller's. `clock` is monotonic, `wall_clock` Unix time.
 
-        `clock_offset_s` is added to the store's time, to test its jumps.
+        `clock_offset_s` is added to the store's time, to test its jumps. `tenants_of` tells how many tenants a tier
+        has: each has its even part of a dry pool; 0 where that is not known.
         """
         self._runner = runner
         self._tiers = tiers
@@ -70,6 +78,7 @@ class RedisQuota:
         self._periods = Periods()
         self._store_ahead_s = 0.0
         self._prepared: OrderedDict[str, tuple[TenantQuota, tuple[float, ...], tuple[float, ...]]] = OrderedDict()
+        self._even_parts = EvenParts(tenants_of, tiers, clock)
         self._pools = PoolShares(
             runner,
             tiers,
@@ -96,7 +105,8 @@ class RedisQuota:
         """As `QuotaAuthority.take`. Raises BackendUnavailable and BackendTimeout.
 
         What was advanced is drawn from the pool, too, as far as the tenant may be in debt; what the pool does not have
-        of it was spent all the same.
+        of it was spent all the same. While the pool is dry a tenant is granted what it has not had yet of its even part
+        of the pool's day; the pool owes that then.
         """
         wanted, returned, advanced = _bounded(wanted), _bounded(returned), _bounded(advanced)
         tier = self._tiers.named(quota.tier)[0]
@@ -105,19 +115,32 @@ class RedisQuota:
         try:
             room = max(0, piece.total - owed)
             dry = wanted.requests > 0 and room == 0
-            if dry and not returned and not advanced:
+            even = self._even_part(quota, tier) if dry else 0
+            if dry and not even and not returned and not advanced:
                 return Grant(NOTHING, QuotaSource.AUTHORITY, self._pools.refusal(tier))
-            asked = NOTHING if dry else Charge(min(wanted.requests, room), wanted.tokens)
-            grant = await self._take(quota, key, tier, asked, returned, advanced)
+            room = wanted.requests if even else room
+            asked = Charge(min(wanted.requests, room), wanted.tokens) if room or not dry else NOTHING
+            grant = await self._take(quota, key, tier, asked, returned, advanced, even)
             drawn = owed + grant.granted.requests
             spent = piece.take(drawn)
         finally:
             self._pools.give_back(tier, piece)
         self._pools.returned(tier, returned.requests)
         self._pools.spent(tier, drawn, spent)
-        if dry:
-            return Grant(NOTHING, QuotaSource.AUTHORITY, self._pools.refusal(tier), grant.warnings)
-        return grant
+        if not dry or grant.refusal is not None:
+            return grant
+        if grant.granted:
+            self._pools.overdraw(tier, grant.granted.requests)
+            return grant
+        if even:
+            self._even_parts.used_up(quota.tenant_id)
+        return Grant(NOTHING, QuotaSource.AUTHORITY, self._pools.refusal(tier), grant.warnings)
+
+    def _even_part(self, quota: TenantQuota, tier: str) -> int:
+        """Return the tenant's even part of its tier's dry pool; 0 if it has none, or the region itself is dry."""
+        if self._tiers.service_requests_per_day and self._pools.refusal(tier).scope is Scope.SERVICE:
+            return 0
+        return self._even_parts.of(quota.tenant_id, tier)
 
     async def states(self, quota: TenantQuota, key: str = "") -> Sequence[LimitState]:
         """As `QuotaAuthority.states`. Raises BackendUnavailable and BackendTimeout."""
@@ -129,11 +152,11 @@ class RedisQuota:
         await self._pools.aclose()
 
     async def _take(
-        self, quota: TenantQuota, key: str, tier: str, wanted: Charge, returned: Charge, advanced: Charge
+        self, quota: TenantQuota, key: str, tier: str, wanted: Charge, returned: Charge, advanced: Charge, even: int
     ) -> Grant:
         charges = (*_pair(wanted), *_pair(returned), *_pair(advanced))
-        spare = self._pools.has_spare(tier) if quota.borrows_above_day else False
-        answer, window = await self._ask("take", quota, key, charges, above_day=bool(spare))
+        spare = self._pools.has_spare(tier) if quota.borrows_above_day and not even else False
+        answer, window = await self._ask("take", quota, key, charges, above_day=bool(spare), even=even)
         if spare is None and answer.refusing == DAY_REQUESTS:
             # Nobody looked lately whether the pool can spare some; what came back is booked already.
             await self._pools.levels()
@@ -155,6 +178,7 @@ class RedisQuota:
         charges: tuple[int, ...],
         *,
         above_day: bool,
+        even: int = 0,
     ) -> tuple[TenantAnswer, Window]:
         """Run the tenant's script in the day and month of the store's clock."""
         key_limits = quota.keys.get(key)
@@ -168,7 +192,7 @@ class RedisQuota:
             window = self._window(quota.time_zone)
             begun = (window.day_begin_s, window.day_end_s, window.month_begin_s, window.month_end_s)
             # So long after a period's begin what comes back may be of the one before, and is not taken off its counts.
-            args = (mode, offset_us, *begun, int(RETURNS_LATE_S), *charges, int(above_day), *own, *of_key, *trial)
+            args = (mode, offset_us, *begun, int(RETURNS_LATE_S), *charges, int(above_day), even, *own, *of_key, *trial)
             raw = await self._runner.run("tenant", keys, args)
             if not is_numbers(raw) or len(raw) != 2 or raw[0] != WRONG_WINDOW:
                 return read_answer(raw, with_key=key_limits is not None, with_trial=bool(trial)), window

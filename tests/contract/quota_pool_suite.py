@@ -118,6 +118,58 @@ class PoolSuite:
         assert (await other.pools.levels()) == {"low": 1000, "high": 50}
         await other.aclose()
 
+    async def test_a_dry_pool_still_grants_each_tenant_its_even_part_of_the_day(self, subject: QuotaSubject) -> None:
+        """What one has left of it, once, whoever emptied the pool; beyond it the tier refuses, also him who did."""
+        tiers = pool_tiers({"low": {"per_s": SLOW}, "high": {"per_s": SLOW}}, burst_s=10_000)
+        quotas = subject.replica(tiers, tenants_of=lambda _tier: 10)
+        part = 86  # a day of 864 for ten
+        loud, quiet = tenant_of(subject, "low"), tenant_of(subject, "low")
+        assert await drain(quotas, loud) == 100
+
+        got = [(await quotas.take(quiet, searches(50))).granted.requests for _ in range(2)]
+        refused = [await quotas.take(tenant, searches(1)) for tenant in (quiet, loud)]
+
+        assert got == [50, part - 50]
+        assert [each.granted for each in refused] == [NOTHING, NOTHING]
+        assert {each.refusal and each.refusal.scope for each in refused} == {Scope.TIER}
+        await quotas.aclose()
+
+    async def test_a_pool_owes_what_it_granted_while_it_was_dry(self, subject: QuotaSubject) -> None:
+        """Others of the tier wait until that has flowed in, other tiers do not; what comes back is owed no more."""
+        tiers = pool_tiers({"low": {"per_s": SLOW}, "high": {"per_s": SLOW}}, burst_s=10_000)
+        quotas = subject.replica(tiers, tenants_of=lambda _tier: 10)
+        loud, quiet = tenant_of(subject, "low"), tenant_of(subject, "low")
+        assert await drain(quotas, loud) == 100
+        assert (await quotas.take(quiet, searches(60))).granted.requests == 60
+        await quotas.take(quiet, NOTHING, searches(20))
+        await quotas.aclose()
+
+        other = subject.replica(tiers)
+        assert (await other.pools.levels()) == {"low": -40, "high": 100}
+        subject.pass_time(5000)
+        assert await drain(other, loud) == 50 - 40
+        assert await drain(other, tenant_of(subject, "high")) == 100
+        await other.aclose()
+
+    async def test_limits_of_its_own_bind_a_tenant_whose_pool_is_dry(self, subject: QuotaSubject) -> None:
+        """Its even part is no more than it may have; and where all tiers together are dry, nobody has one."""
+        tiers = pool_tiers({"low": {"per_s": SLOW}, "high": {"per_s": SLOW}}, burst_s=10_000)
+        quotas = subject.replica(tiers, tenants_of=lambda _tier: 10)
+        small = subject.quota(tier="low", rate=0.001, burst=5)
+        assert await drain(quotas, tenant_of(subject, "low")) == 100
+        assert (await quotas.take(small, searches(20))).granted.requests == 5
+        refusal = (await quotas.take(small, searches(1))).refusal
+        assert refusal is not None
+        assert refusal.scope is Scope.TENANT
+        await quotas.aclose()
+
+        scarce = pool_tiers({"low": {"per_s": SLOW}, "high": {"per_s": SLOW}}, burst_s=3000, service_per_s=SLOW)
+        subject.prefix += "-scarce"
+        dry = subject.replica(scarce, tenants_of=lambda _tier: 10)
+        assert await drain(dry, tenant_of(subject, "high")) == 30
+        assert (await dry.take(tenant_of(subject, "low"), searches(1))).granted == NOTHING
+        await dry.aclose()
+
     async def test_unspent_shares_go_back_when_a_replica_stops(self, subject: QuotaSubject) -> None:
         """A replica that is closed leaves the pool as if it had taken only what was granted."""
         tiers = pool_tiers({"low": {"per_s": SLOW}}, burst_s=100_000)

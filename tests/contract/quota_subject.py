@@ -5,12 +5,12 @@ from __future__ import annotations
 import calendar
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from trunkline_admission.quota import BucketLimit, CountLimit, Limits, Period, TenantQuota, Unit
-from trunkline_admission.redis_quota import RedisQuota
+from trunkline_admission.redis_quota import RedisQuota, not_counted
 from trunkline_admission.scripting import ScriptRunner
 from trunkline_lease.charge import Charge
 from trunkline_tiers import TierFile, default_tiers
@@ -56,7 +56,14 @@ class QuotaSubject(ABC):
     async def lose_everything(self) -> None:
         """Be as after a restart without a copy on disk."""
 
-    def replica(self, tiers: TierFile | None = None, *, ahead_s: float = 0.0, share_valid_s: float = 2.0) -> RedisQuota:
+    def replica(
+        self,
+        tiers: TierFile | None = None,
+        *,
+        ahead_s: float = 0.0,
+        share_valid_s: float = 2.0,
+        tenants_of: Callable[[str], int] = not_counted,
+    ) -> RedisQuota:
         """Return another replica; its own clock is `ahead_s` ahead of the store's."""
         return RedisQuota(
             self.runner,
@@ -66,6 +73,7 @@ class QuotaSubject(ABC):
             clock=self.now_s,
             wall_clock=lambda: self.now_s() + ahead_s,
             clock_offset_s=self.store_offset_s,
+            tenants_of=tenants_of,
         )
 
     def quota(

@@ -4,7 +4,9 @@
 -- KEYS: the pools' state. ARGV: 1 mode ("take" changes, "look" only tells), 2 offset_us, 3 number of the tier that takes
 --       (lowest rank is 1), 4 wanted, 5 rate and 6 burst of all together, 7 number of tiers n, then for each tier, lowest
 --       rank first, eight: name, rate, burst, what it keeps from higher ranks, what it keeps from lower ranks, rate and
---       burst of what it may borrow, and how much of an earlier share of the taking tier comes back to its pool.
+--       burst of what it may borrow, and how much of an earlier share of the taking tier comes back to its pool; then,
+--       if any, what the taking tier was granted since although its own pool was dry: that pool owes it, and not all together,
+--       for the other tiers' sake.
 -- Returns {granted, 1 if all together refused, else 2 if the tier did, else 0, delay_us until one is there, level of all
 --       together, then for each tier: taken from its pool, level of its pool}.
 --
@@ -41,6 +43,7 @@ end
 service = math.min(service_burst, service + back)
 local own = pools[taker]
 own.may_borrow = math.min(own.borrow_burst, own.may_borrow + lent_back)
+own.level = own.level - tonumber(ARGV[8 + 8 * n] or 0)
 
 -- Its own first; then what others leave unused, the lowest rank's first: a lender keeps more from those below it.
 local rest = math.max(0, math.min(wanted, math.floor(service)))

@@ -4,7 +4,8 @@
 -- ARGV: 1 mode ("take" changes, "look" only tells), 2 offset_us,
 --       3-6 begin and end of the tenant's day and month (Unix s), 7 seconds after a period's begin in which returns are
 --       not taken off its counts, 8-13 wanted, returned, advanced (requests and tokens each), 14 1 if the tenant may
---       pass its daily number of requests, then eight numbers each: the tenant's limits, the key's (with a key), those on
+--       pass its daily number of requests, 15 requests of the day up to which it is granted some because its tier's pool
+--       is dry (0: it is not), then eight numbers each: the tenant's limits, the key's (with a key), those on
 --       trial (if any). Eight: rate and burst of requests, of tokens; the day's requests, tokens; the month's. 0: no limit.
 -- Returns {-1, now_us} if the day or month is over by the store's clock, else {0, granted requests, granted tokens,
 --       refusing limit or 0, delay_us (-1: never), on trial: limits that would have refused (bits); for the tenant, then for the key:
@@ -31,6 +32,7 @@ local wanted_r, wanted_t = tonumber(ARGV[8]), tonumber(ARGV[9])
 local returned_r, returned_t = tonumber(ARGV[10]), tonumber(ARGV[11])
 local advanced_r, advanced_t = tonumber(ARGV[12]), tonumber(ARGV[13])
 local above_day = tonumber(ARGV[14]) == 1
+local even_part = tonumber(ARGV[15])
 
 local function limits_at(first)
   local limits = {}
@@ -137,14 +139,17 @@ local function narrow(set, number)
   end
 end
 
-local trial_at = KEYS[2] and 31 or 23
-local tenant = load(KEYS[1], 15, ARGV[trial_at] and trial_at)
-local key = KEYS[2] and load(KEYS[2], 23)
+local trial_at = KEYS[2] and 32 or 24
+local tenant = load(KEYS[1], 16, ARGV[trial_at] and trial_at)
+local key = KEYS[2] and load(KEYS[2], 24)
 narrow(tenant, 0)
 if key then
   narrow(key, 10)
 end
-if refusing > 0 then
+if even_part > 0 and wanted_r > 0 then
+  granted[1] = math.min(granted[1], math.max(0, even_part - tenant.dr))
+end
+if refusing > 0 or (even_part > 0 and granted[1] == 0) then
   -- Requests without tokens, or the other way round, would help nobody.
   granted = { 0, 0 }
 end
