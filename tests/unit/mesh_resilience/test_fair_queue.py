@@ -232,5 +232,5 @@ class QueueMachine(RuleBasedStateMachine):
         assert 0 < ahead <= self.queue.cost + 2
 
 
-QueueMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+QueueMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=60, deadline=None)
 TestQueueMachine = QueueMachine.TestCase
