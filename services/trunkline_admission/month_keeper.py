@@ -44,15 +44,16 @@ class MonthKeeper:
     async def tick(self) -> None:
         """Look once, and give back what is lost; what the store does not take now goes with the next look."""
         try:
-            mark = await self._store.give_back((), secrets.token_hex(8))
+            mark, _ = await self._store.give_back((), secrets.token_hex(8))
             if self._mark not in (None, mark):
                 _LOG.warning("the store has lost its data, its months are given back", dependency="redis")
                 self._sums.lose_all()
             self._mark = mark
             while sums := self._sums.lost(MAX_SUMS):
-                if await self._store.give_back(sums, mark) != mark:
+                found, raised = await self._store.give_back(sums, mark)
+                MONTHS_GIVEN_BACK.inc(raised)
+                if found != mark:
                     return  # lost again meanwhile: the next look begins anew
                 self._sums.given_back(sums)
-                MONTHS_GIVEN_BACK.inc(len(sums))
         except AUTHORITY_AWAY:
             return

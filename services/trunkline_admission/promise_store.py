@@ -118,8 +118,11 @@ class PromiseStore:
         with _sensible():
             return int(await self._scripts.run("spent", (self._key(f"month:{month}"),), (tenant_id,)))
 
-    async def give_back(self, sums: Sequence[MonthSum], mark: str) -> str:
-        """Raise the sums of months to at least `sums`; return the store's mark, which is `mark` if it had none."""
+    async def give_back(self, sums: Sequence[MonthSum], mark: str) -> tuple[str, int]:
+        """Raise the sums of months to at least `sums`.
+
+        Return the store's mark, which is `mark` if it had none, and how many sums were less.
+        """
         months = [f"month:{month}" for month in dict.fromkeys(each.month for each in sums)]
         place = {month: index for index, month in enumerate(months, start=2)}
         args: list[str | int] = [mark, MONTH_TTL_S]
@@ -127,7 +130,8 @@ class PromiseStore:
             args += (place[f"month:{each.month}"], each.tenant_id, each.micros)
         with _sensible():
             keys = [self._key(name) for name in ("store", *months)]
-            return text_of(await self._scripts.run("months", keys, args))
+            found, raised = await self._scripts.run("months", keys, args)
+            return text_of(found), int(raised)
 
     def _key(self, name: str) -> str:
         return self._tag + name

@@ -9,6 +9,7 @@ from tests.integration.promises.test_reports import until_counted
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline_admission.budgets import month_of
 from trunkline_admission.month_keeper import MonthKeeper
+from trunkline_admission.month_sums import MonthSum
 from trunkline_admission.report_parts import KnownReport, TenantRow, parts_of
 from trunkline_admission.seen import TenantSeen
 
@@ -42,6 +43,9 @@ async def test_a_replica_that_knows_gives_the_store_its_months_back(
         await keeper.tick()
 
     assert await in_store(one) == 1000
+    month = month_of("", one.store.clock.now_s()).label
+    raised = [(await one.store.give_back([MonthSum("spender", month, micros)], ""))[1] for micros in (999, 1000, 1001)]
+    assert raised == [0, 0, 1]
     told = await other.desk.take(report(1, router="router-2", tenants=(spending("spender", 0),)))
     assert [each.state for each in told.budgets] == [SPENT]
 

@@ -81,12 +81,12 @@ async def test_another_mark_is_another_store() -> None:
     keeper = MonthKeeper(alone.store, alone.budgets.sums)
     for index in range(MAX_SUMS + 1):
         alone.budgets.sums.learn(f"t{index}", "m", 100 + index)
-    alone.away.answers = {"months": b"first"}
+    alone.away.answers = {"months": [b"first", 0]}
     for _ in range(3):
         await keeper.tick()
     assert [len(args) for _, _, args in alone.away.asked] == [2, 2, 2]
 
-    alone.away.answers = {"months": b"second"}
+    alone.away.answers = {"months": [b"second", 1]}
     alone.away.asked.clear()
     await keeper.tick()
     await keeper.tick()
@@ -102,7 +102,7 @@ async def test_what_could_not_be_given_back_goes_with_the_next_look() -> None:
     alone.budgets.sums.learn("acme", "m", 100)
     alone.budgets.sums.learn("acme", "m", 1)
     await keeper.tick()
-    alone.away.answers = {"months": b"mark"}
+    alone.away.answers = {"months": [b"mark", 0]}
     alone.away.failures = [BackendUnavailable()]
     await keeper.tick()
     assert alone.budgets.sums.lost(1)
