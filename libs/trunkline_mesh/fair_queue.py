@@ -90,6 +90,17 @@ class FairQueue(Generic[E]):
         flow = self._flows.get(tenant)
         return len(flow.entries) if flow else 0
 
+    def cost_of(self, tenant: str) -> int:
+        """Return the units that wait of the tenant."""
+        flow = self._flows.get(tenant)
+        return sum(entry.cost for entry in flow.entries.values()) if flow else 0
+
+    def costs(self) -> Iterator[tuple[str, int]]:
+        """Yield tenants that wait, with their units. O(all that wait)."""
+        for tenant, flow in self._flows.items():
+            if flow.entries:
+                yield tenant, sum(entry.cost for entry in flow.entries.values())
+
     def cost_ahead(self, tenant: str, cost: int, weight: float) -> float:
         """Estimate the units that are served before and with a new entry of `cost` and `weight` of `tenant`.
 

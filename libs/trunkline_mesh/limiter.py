@@ -54,7 +54,7 @@ class CapacityLimiter:
 
         `table` has the ranks with their weights and queues, by default those of the default tiers. `adaptive` finds
         the number of slots below `max_concurrency`; without it there are always so many. `reserved_slots` are kept for
-        work inside a promise (`RankLane.has_part`), which then need not wait for borrowed work to end. `clock` must
+        work inside a promise (`RankLane.is_promised`), which then need not wait for borrowed work to end. `clock` must
         tell the time of `Deadline.at_s` and of the event loop; `rng` returns numbers in [0, 1).
         """
         if max_concurrency < 1 or max_queue < 0 or max_queue_per_tenant < 0:

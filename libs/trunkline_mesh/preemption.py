@@ -105,11 +105,14 @@ class Preemption:
 
     def _claims(self, lane: RankLane) -> Iterator[Waiter]:
         """Yield who waits inside the lane's promise and has had nothing ended for it, oldest first."""
-        if not lane.aging or not lane.is_promised(self._awaited[lane] + 1):
-            return
+        beyond: set[tuple[str, int]] = set()  # claims only grow meanwhile: who is beyond its promise stays so
         for waiter in list(lane.aging):
-            if not waiter.turn.done() and lane.is_promised(self._awaited[lane] + waiter.cost):
+            if waiter.turn.done() or (waiter.tenant, waiter.cost) in beyond:
+                continue
+            if lane.is_promised(waiter.tenant, waiter.cost, self._awaited[lane]):
                 yield waiter
+            else:
+                beyond.add((waiter.tenant, waiter.cost))
 
     def _close(self, claim: _Claim) -> None:
         """Forget a claim whose victims are gone. If other promised work takes their room, it may be made again.
@@ -124,7 +127,7 @@ class Preemption:
 
     def _end_for(self, lane: RankLane, waiter: Waiter, free: int) -> bool:
         """End calls so that `waiter` has room; False if that takes none, or there are too few that may be ended."""
-        victims = self._victims(lane, waiter.cost - self._room(free))
+        victims = self._victims(lane, waiter, waiter.cost - self._room(free))
         if not victims:
             return False
         claim = _Claim(lane, waiter, len(victims))
@@ -143,8 +146,10 @@ class Preemption:
         taken = sum(claim.waiter.cost for claim in claims if not claim.waiter.turn.done())
         return free + sum(self._leaving.values()) - taken
 
-    def _victims(self, claimant: RankLane, needed: int) -> list[Held]:
+    def _victims(self, claimant: RankLane, waiter: Waiter, needed: int) -> list[Held]:
         """Return calls that may be ended for a gain of `needed` units, of the lowest rank first; none if too few.
+
+        Of the claimant's own rank those of tenants that hold more of the promise than is theirs.
 
         Nobody is among them without whom the gain would be enough, too.
         """
@@ -153,7 +158,7 @@ class Preemption:
         for lane in self._queue.lanes:
             if missing <= 0:
                 break
-            for held in [] if lane is claimant else self._borrowed(lane, missing):
+            for held in self._borrowed(lane, missing, waiter if lane is claimant else None):
                 chosen.append(held)
                 missing -= held.cost
                 if missing <= 0:
@@ -166,16 +171,21 @@ class Preemption:
                 missing += held.cost
         return chosen
 
-    def _borrowed(self, lane: RankLane, missing: int) -> list[Held]:
+    def _borrowed(self, lane: RankLane, missing: int, neighbour: Waiter | None) -> list[Held]:
         """Return calls of one rank that may be ended: the newest that gives all that is `missing`, else the newest.
 
         What a rank holds beyond its promise is borrowed, from a whole slot on: a rank that is promised a part of a slot
         may use one. A call is ended only if that takes less than a slot of the promised part.
         """
         over = lane.in_use - self._leaving[lane] - lane.promised
+        if neighbour is not None:
+            over += neighbour.cost
         if over < UNITS_PER_SLOT:
             return []
         calls = [one for one in reversed(self._running[lane]) if one.cost < over + UNITS_PER_SLOT and one.can_end()]
+        if neighbour is not None:
+            flooders = {tenant for tenant in lane.held if not lane.is_promised(tenant, 0, neighbour.cost)}
+            calls = [one for one in calls if one.tenant in flooders and one.tenant != neighbour.tenant]
         # Of whom holds the most: what a flooder borrowed is not paid for by its neighbours. The newest of that one.
         calls.sort(key=lambda one: -lane.held.get(one.tenant, 0))
         for held in calls:

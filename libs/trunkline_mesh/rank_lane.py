@@ -103,24 +103,33 @@ class RankLane:
             by_tenant[waiter.tenant] = by_tenant.get(waiter.tenant, 0) + waiter.cost
         return sum(min(units, at_most) for units in by_tenant.values())
 
-    def is_promised(self, cost: int) -> bool:
-        """Return True if a further call of `cost` units is inside what this rank is promised."""
-        return self.in_use + cost <= self.promised
+    def is_promised(self, tenant: str, cost: int, spoken_for: int = 0) -> bool:
+        """Return True if a further call of `cost` units of `tenant` is inside what this rank is promised.
 
-    def has_part(self, tenant: str, cost: int) -> bool:
-        """Return True if a further call of `tenant` is inside the rank's promise, or inside its own part of it.
-
-        The promise is divided among the tenants that hold some of it: who floods is beyond its part, and the others are
-        not beyond theirs because of that.
+        A rank beyond its promise shares it out max-min fairly among its tenants: whoever would hold no more than what
+        is left for each when nobody has more than another is inside. So who floods is beyond it, and the others are not
+        beyond theirs because of that. `spoken_for` units of the promise are not to be had. O(tenants that hold some).
         """
-        if self.is_promised(cost):
+        if self.in_use + cost + spoken_for <= self.promised:
             return True
-        sharing = len(self.held) + (tenant not in self.held)
-        return self.held.get(tenant, 0) + cost <= self.promised / sharing
+        own = self.held.get(tenant, 0) + cost
+        room = self.promised - spoken_for - own
+        return room >= 0 and self._up_to(own, tenant) <= room
 
-    def is_promised_in_turn(self, cost: int) -> bool:
-        """The same with everybody before it served, too."""
-        return self.in_use + self.queue.cost + cost <= self.promised
+    def is_promised_in_turn(self, tenant: str, cost: int) -> bool:
+        """The same with everybody who waits before it served, too."""
+        if self.in_use + self.queue.cost + cost <= self.promised:
+            return True
+        own = self.held.get(tenant, 0) + self.queue.cost_of(tenant) + cost
+        room = self.promised - own
+        if room < 0 or self._up_to(own, tenant) > room:
+            return False
+        wanted = self.held | {name: self.held.get(name, 0) + units for name, units in self.queue.costs()}
+        return sum(min(units, own) for name, units in wanted.items() if name != tenant) <= room
+
+    def _up_to(self, most: int, but: str) -> int:
+        """Return the units that all tenants but one hold, of each at most so many."""
+        return sum(min(units, most) for name, units in self.held.items() if name != but)
 
     def has_too_much_queue(self) -> bool:
         """Return True if it waits with more than its part of the queue, and with more than it is promised slots."""

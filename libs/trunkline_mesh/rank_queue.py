@@ -82,7 +82,7 @@ class RankQueue:
             waiter = lane.first(now_s)
             if waiter is None:
                 continue
-            key = (not lane.is_promised(waiter.cost), lane.start)
+            key = (not lane.is_promised(waiter.tenant, waiter.cost), lane.start)
             if key < best_key:
                 best, best_key = (lane, waiter), key
         return best
@@ -102,7 +102,7 @@ class RankQueue:
         the turns meanwhile; more than everything that waits cannot be ahead.
         """
         own = lane.queue.cost_ahead(tenant, cost, 1.0)
-        if lane.is_promised_in_turn(cost):
+        if lane.is_promised_in_turn(tenant, cost):
             return own
         return min(float(self._cost + cost), own * self._crowd(lane))
 

@@ -11,7 +11,7 @@ class SlotPool:
     """One event loop owns it."""
 
     def __init__(self, reserved: int) -> None:
-        """Keep `reserved` units for work inside a promise (`RankLane.has_part`)."""
+        """Keep `reserved` units for work inside a promise (`RankLane.is_promised`)."""
         self.capacity = 0
         """Units that may be held at once."""
         self.in_use = 0
@@ -25,7 +25,7 @@ class SlotPool:
     def fits(self, lane: RankLane, tenant: str, cost: int) -> bool:
         """Return True if there is room. A call that is larger than a shrunken limit has it while nothing else runs."""
         free = self.capacity - self.in_use - cost
-        return free >= self._reserved or (free >= 0 and lane.has_part(tenant, cost)) or not self.in_use
+        return free >= self._reserved or (free >= 0 and lane.is_promised(tenant, cost)) or not self.in_use
 
     def take(self, lane: RankLane, tenant: str, cost: int) -> None:
         """Hold `cost` units, more than 0, for a tenant's call."""

@@ -103,7 +103,7 @@ class WaitingRoom:
                 return
 
     def _enqueue(self, lane: RankLane, tenant: str, cost: int, left_s: float, now_s: float, *, resumed: bool) -> Waiter:
-        queue, promised = self._queue, lane.is_promised_in_turn(cost)
+        queue, promised = self._queue, lane.is_promised_in_turn(tenant, cost)
         length = lane.queue.length_of(tenant)
         behind_own = length > 0
         if length >= self._max_queue_per_tenant and not resumed:
