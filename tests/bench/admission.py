@@ -114,7 +114,6 @@ class Bench:
         echo = await self._stack.enter_async_context(echo_process())
         naive, flat = await self._naive(flat=False), await self._naive(flat=True)
         full = await self._server("tests.bench.admission_refused", "TRUNKLINE_FULL_", {})
-        refused = await self._stack.enter_async_context(refused_call(await self.channel(full), credentials[0]))
         payload = admission_pb.AdmitRequest(cost_tokens=COST_TOKENS).SerializeToString()
         method: Any = (await self.channel(echo)).unary_unary(METHOD)
         calls: dict[str, Call] = {
@@ -122,7 +121,7 @@ class Bench:
             "admit": Persistent(admit_call(await self.channel(self.replicas[0]), credentials)),
             "naive": Persistent(admit_call(await self.channel(naive), credentials)),
             "naive_flat": Persistent(admit_call(await self.channel(flat), credentials)),
-            "refused": refused,
+            "refused": refused_call(await self.channel(full), credentials[0]),
         }
         for call in calls.values():
             await patiently(call)

@@ -1,15 +1,15 @@
 """A server that is full: what a refused call costs. `python -m tests.bench.admission_refused`, by `TRUNKLINE_FULL_...`.
 
-It has all stages of a service, one slot, which one call holds for good, and one place to wait, which is taken again
-every 0.2 s by a call that is refused then. All others are refused as OVERLOADED when they come.
+It has all stages of a service, one slot, which is taken for good, and one place to wait, which is taken again every
+0.2 s by a call that is refused then. All others are refused as OVERLOADED when they come.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 from pydantic_settings import SettingsConfigDict
@@ -19,11 +19,11 @@ from tests.bench.naive_admission import SERVICE, register
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.admission.v1 import admission_service_pb2_grpc as admission_grpc
 from trunkline_mesh.app import MeshApp, ServiceBinding
+from trunkline_mesh.limiter import CapacityLimiter
 from trunkline_mesh.method_policy import Access, MethodPolicy
+from trunkline_mesh.preemption import UNITS_PER_SLOT
 from trunkline_mesh.server import run_service
 from trunkline_mesh.settings import ServiceSettings
-
-HOLD_S: Final = 3000.0
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -38,33 +38,34 @@ class FullSettings(ServiceSettings):
     adaptive_concurrency: bool = False
 
 
-class Holding:
-    """Keeps the slot of the first call."""
+class Unreached:
+    """Has work that nobody gets to."""
 
     async def admit(self, _request: admission_pb.AdmitRequest, _context: Any) -> admission_pb.AdmitResponse:
-        """Answer late."""
-        await asyncio.sleep(HOLD_S)
+        """Answer, which the bench takes for a mistake."""
         return admission_pb.AdmitResponse()
+
+
+def fill(limiter: CapacityLimiter) -> None:
+    """Take the only slot and keep it."""
+    assert limiter.try_take(limiter.lanes[0], "", UNITS_PER_SLOT, math.inf, limiter.clock())
 
 
 @asynccontextmanager
 async def open_app(_settings: FullSettings) -> AsyncIterator[MeshApp]:
     """Compose."""
-    policy = MethodPolicy(Access.TENANT, cap_s=HOLD_S, floor_s=0.001, preemptible=False)
     binding = ServiceBinding(
         service=SERVICE,
-        servicer=Holding(),
+        servicer=Unreached(),
         register=register,
-        policy={f"/{SERVICE}/Admit": policy},
+        policy={f"/{SERVICE}/Admit": MethodPolicy(Access.TENANT, cap_s=1.0, floor_s=0.001, preemptible=False)},
     )
-    yield MeshApp(name="full", bindings=(binding,))
+    yield MeshApp(name="full", bindings=(binding,), on_limiter=fill)
 
 
-@asynccontextmanager
-async def refused_call(channel: grpc.aio.Channel, metadata: Metadata) -> AsyncIterator[Call]:
-    """Fill the server, and yield a call that it refuses; anything else than its refusal is raised."""
+def refused_call(channel: grpc.aio.Channel, metadata: Metadata) -> Call:
+    """Return a call that the full server refuses; anything else than its refusal is raised."""
     stub, request = admission_grpc.AdmissionServiceStub(channel), admission_pb.AdmitRequest(cost_tokens=1)
-    holder = stub.Admit(request, metadata=metadata, timeout=HOLD_S, wait_for_ready=True)
 
     async def refused() -> None:
         try:
@@ -72,15 +73,10 @@ async def refused_call(channel: grpc.aio.Channel, metadata: Metadata) -> AsyncIt
         except grpc.aio.AioRpcError as exc:
             if exc.details() != "the server is at capacity":
                 raise
+        else:
+            raise RuntimeError("a full server served a call")
 
-    await channel.channel_ready()
-    try:
-        await asyncio.wait((asyncio.ensure_future(refused()),), timeout=4)
-        yield refused
-    finally:
-        holder.cancel()
-        with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
-            await holder
+    return refused
 
 
 if __name__ == "__main__":
