@@ -244,6 +244,7 @@ def _region_seats(site: Site, region: RegionAddresses) -> tuple[Seat, ...]:
             if service is Service.ROUTING
             else None,
             usage_dir=site.data_dir(region_id, "usage"),
+            search_audit_dir=site.data_dir(region_id, "searches"),
         )
         for service in Service
     )

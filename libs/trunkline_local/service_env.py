@@ -51,14 +51,17 @@ class Seat:
     data_dir: Path
     valkey_url: str = ""
     inference_endpoint: str = ""
-    admission_endpoint: str = ""
     """Inference of the same region, and so behind the same wall of residency."""
+    admission_endpoint: str = ""
+    """Admission of the same region."""
     control: bool = False
     learner: bool = False
     decision_key_path: Path | None = None
     """Key of decision ids, shared by the routers of a jurisdiction."""
     usage_dir: Path | None = None
     """Root of the region's usage journals: its routers write them, its admission service adds them up."""
+    search_audit_dir: Path | None = None
+    """Root of the region's audit of searches and refusals, a folder for each of its services."""
 
 
 def service_env(seat: Seat, around: Surroundings) -> dict[str, str]:
@@ -73,7 +76,8 @@ def with_prefix(service: Service, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _common(seat: Seat, around: Surroundings) -> dict[str, str]:
-    return {
+    audit = {} if seat.search_audit_dir is None else {"SEARCH_AUDIT_DIR": str(seat.search_audit_dir)}
+    return audit | {
         "REGION": seat.region_id,
         "LISTEN": seat.listener.endpoint,
         "METRICS_PORT": str(seat.listener.metrics_port),
@@ -99,7 +103,6 @@ def _routing(seat: Seat, around: Surroundings) -> dict[str, str]:
         own["DECISION_KEY_PATH"] = str(seat.decision_key_path)
     if seat.usage_dir is not None:
         own["USAGE_DIR"] = str(seat.usage_dir)
-        own["SEARCH_AUDIT_DIR"] = str(seat.data_dir / "search-audit")
         own["JOURNAL_NAME"] = f"router-{seat.listener.endpoint.rpartition(':')[2]}"
     return own | {
         "ROLE": "control" if seat.control else "learner" if seat.learner else "edge",
