@@ -8,6 +8,7 @@ from exc` keeps the cause for the log.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar, Final, NamedTuple
 
@@ -517,6 +518,7 @@ ERROR_OF_REASON: Final[Mapping[int, type[DomainError]]] = MappingProxyType(
 """Reason number to its exception, for turning another service's refusal back into one."""
 
 
+@lru_cache(maxsize=256)
 def reason_name(reason: int) -> str:
     """Return the reason as it travels in ErrorInfo: its name without the enum's prefix."""
     return reasons_pb.ErrorReason.Name(reasons_pb.ErrorReason.ValueType(reason)).removeprefix("ERROR_REASON_")

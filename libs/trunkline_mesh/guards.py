@@ -1,4 +1,4 @@
-"""Stages that may refuse: deadlines, errors, identity, capacity."""
+"""Stages that may refuse: errors, identity, drain, capacity."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import grpc
 
-from trunkline_mesh import metrics
+from trunkline_mesh import tallies
 from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import (
     CredentialMissing,
-    DeadlineExceeded,
     DomainError,
     Internal,
     MethodNotAllowed,
@@ -45,7 +44,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_ATTEMPT: Final = 99
 _RANK: Final = re.compile(r"[0-9]{1,4}")
 _TIMEOUT_US: Final = re.compile(r"[0-9]{1,12}")
-_REFUSALS = metrics.counter("refusals", "Refusals by method and reason.", ("method", "reason"))
+_REFUSALS = tallies.counter("refusals", "Refusals by method and reason.", ("method", "reason"))
 
 
 def scope_stage(method: MethodStages, inner: Handler) -> Handler:
@@ -144,26 +143,6 @@ def auth_stage(method: MethodStages, inner: Handler) -> Handler:
 
 def _nobody(_principal: Principal) -> bool:
     return False
-
-
-def deadline_stage(method: MethodStages, inner: Handler) -> Handler:
-    """Refuse what has no time left to be done, and enforce the cap where the caller set no shorter deadline."""
-    floor_s = method.policy.floor_s if method.policy is not None else 0.0
-
-    async def bounded(request: Any, context: Context) -> Any:
-        scope = current_request()
-        left_s = scope.deadline.require(floor_s)
-        if not scope.deadline_capped:
-            return await inner(request, context)  # gRPC itself cancels at the caller's deadline
-        try:
-            async with asyncio.timeout(left_s):
-                return await inner(request, context)
-        except TimeoutError:
-            if scope.deadline.expired():
-                raise DeadlineExceeded from None
-            raise
-
-    return bounded
 
 
 def drain_stage(method: MethodStages, inner: Handler) -> Handler:

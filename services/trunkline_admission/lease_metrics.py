@@ -6,10 +6,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from trunkline_admission.metrics import DECISIONS, TOKENS
-from trunkline_mesh.metrics import counter
+from trunkline_mesh.tallies import counter
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter
+    from trunkline_mesh.tallies import Count
 
 PERMITS: Final = counter("admission_permits", "Permits by how they ended.", ("end",))
 SETTLED: Final = PERMITS.labels("settled")
@@ -23,12 +23,12 @@ LEASED_TOKENS: Final = TOKENS.labels("leased")
 
 
 @lru_cache(maxsize=1024)
-def decision(method: str, outcome: str, source: str, tier: str) -> Counter:
+def decision(method: str, outcome: str, source: str, tier: str) -> Count:
     """Return the count of one kind of decision. Tiers are of the tier file, so the kinds are few."""
     return DECISIONS.labels(method, outcome, source, tier)
 
 
 @lru_cache(maxsize=256)
-def admitted(tier: str, *, local: bool) -> Counter:
+def admitted(tier: str, *, local: bool) -> Count:
     """Return the count of admissions of a tier."""
     return decision("admit", "granted", "LOCAL" if local else "AUTHORITY", tier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_mesh.metrics import counter
+from trunkline_mesh.tallies import counter
 
 DECISIONS: Final = counter(
     "admission_decisions", "Requests and lease wishes by outcome.", ("method", "outcome", "source", "tier")
