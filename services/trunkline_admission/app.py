@@ -22,6 +22,7 @@ from trunkline_admission.remote_quota import AdvancePolicy, RemoteQuota
 from trunkline_admission.remote_states import states_asker
 from trunkline_admission.servicer import AdmissionServicer
 from trunkline_admission.settings import AdmissionSettings
+from trunkline_admission.standing import Standings
 from trunkline_admission.tenants import TenantQuotas
 from trunkline_admission.usage_answer import open_usage_answer
 from trunkline_admission.usage_policy import USAGE_POLICY, USAGE_SERVICE
@@ -88,6 +89,7 @@ async def open_over(settings: AdmissionSettings, source: MapSource) -> AsyncIter
             Leases(tenants, regions, valid_s=settings.region_lease_valid_s, max_entries=settings.max_lease_tenants),
             promises.desk,
             promises.levels.level_of,
+            Standings(tenants, homes.require_inside),
             replica=settings.replica,
         )
         refusals = await stack.enter_async_context(

@@ -26,6 +26,7 @@ from trunkline_admission.permits import AdmitWish, Permits
 from trunkline_admission.pipeline import in_order
 from trunkline_admission.policy import ADMIT_CAP_S
 from trunkline_admission.region_leases import REGION_KEY
+from trunkline_admission.standing import Standings
 from trunkline_lease.spent import TokenSource
 from trunkline_mesh.deadline import HOP_RESERVE_S
 from trunkline_mesh.errors import DomainError
@@ -58,6 +59,7 @@ class AdmissionServicer(admission_grpc.AdmissionServiceServicer):
         regions: Leases,
         reports: Reports,
         level_of: LevelOf,
+        standings: Standings,
         *,
         replica: str,
     ) -> None:
@@ -67,6 +69,7 @@ class AdmissionServicer(admission_grpc.AdmissionServiceServicer):
         self._regions = regions
         self._reports = reports
         self._level_of = level_of
+        self._standings = standings
         self._replica = replica
 
     async def Admit(self, request: admission_pb.AdmitRequest, context: _Context) -> admission_pb.AdmitResponse:
@@ -101,6 +104,13 @@ class AdmissionServicer(admission_grpc.AdmissionServiceServicer):
             except DomainError as error:
                 outcome.error = error.reason
         return response
+
+    async def GetStanding(
+        self, request: admission_pb.GetStandingRequest, context: _Context
+    ) -> admission_pb.GetStandingResponse:
+        """Tell what the caller's tenant is to this region."""
+        standing = self._standings.of(tenant_of(""))
+        return admission_pb.GetStandingResponse(tier=standing.tier, rank=standing.rank)
 
     async def Report(self, request: admission_pb.ReportRequest, context: _Context) -> admission_pb.ReportResponse:
         """Take a router's account."""

@@ -318,6 +318,49 @@ class SettleOutcome(_message.Message):
 Global___SettleOutcome: _TypeAlias = SettleOutcome  # noqa: Y015
 
 @_typing.final
+class GetStandingRequest(_message.Message):
+    """The credential says whose standing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStandingRequest: _TypeAlias = GetStandingRequest  # noqa: Y015
+
+@_typing.final
+class GetStandingResponse(_message.Message):
+    """What a tenant that is served here is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    tier: _builtins.str
+    """Its tier; where the tier file does not have the map's, the tier of the lowest rank, as which it counts."""
+    rank: _builtins.int
+    """The tier's rank: higher is served first."""
+    def __init__(
+        self,
+        *,
+        tier: _builtins.str = ...,
+        rank: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rank", b"rank", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStandingResponse: _TypeAlias = GetStandingResponse  # noqa: Y015
+
+@_typing.final
 class LeaseRequest(_message.Message):
     """A router's wish for tokens of one tenant."""
 
@@ -387,6 +430,7 @@ class LeaseResponse(_message.Message):
     REFUSED_PERIOD_FIELD_NUMBER: _builtins.int
     LIMIT_NOTES_FIELD_NUMBER: _builtins.int
     REFUSED_UNIT_FIELD_NUMBER: _builtins.int
+    REFUSED_LIMIT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     granted_tokens: _builtins.int
@@ -405,13 +449,19 @@ class LeaseResponse(_message.Message):
     """Over which time that limit counts."""
     refused_unit: _quota_pb2.LimitUnit.ValueType
     """What that limit counts; unspecified with a grant."""
+    refused_limit: _builtins.int
+    """The most that this limit ever has room for, 1 and more: one request that costs more than this of that unit is never
+    granted, however small the wishes are that it is asked for in. 0 with a grant, and where it is not known.
+    """
     @_builtins.property
     def valid_duration(self) -> _duration_pb2.Duration:
         """How long they may be spent; what is left then is void."""
 
     @_builtins.property
     def retry_delay(self) -> _duration_pb2.Duration:
-        """When to ask again after a refusal; absent with a grant."""
+        """When to ask again after a refusal. Absent with a grant, and with a refusal for which waiting does not help: what was
+        wanted is never there.
+        """
 
     @_builtins.property
     def limit_notes(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.LimitNote]:
@@ -432,10 +482,11 @@ class LeaseResponse(_message.Message):
         refused_period: _quota_pb2.LimitPeriod.ValueType = ...,
         limit_notes: _abc.Iterable[_quota_pb2.LimitNote] | None = ...,
         refused_unit: _quota_pb2.LimitUnit.ValueType = ...,
+        refused_limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay", "valid_duration", b"valid_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted_requests", b"granted_requests", "granted_tokens", b"granted_tokens", "key", b"key", "limit_notes", b"limit_notes", "rank", b"rank", "refused_period", b"refused_period", "refused_scope", b"refused_scope", "refused_unit", b"refused_unit", "retry_delay", b"retry_delay", "source", b"source", "tenant_id", b"tenant_id", "valid_duration", b"valid_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted_requests", b"granted_requests", "granted_tokens", b"granted_tokens", "key", b"key", "limit_notes", b"limit_notes", "rank", b"rank", "refused_limit", b"refused_limit", "refused_period", b"refused_period", "refused_scope", b"refused_scope", "refused_unit", b"refused_unit", "retry_delay", b"retry_delay", "source", b"source", "tenant_id", b"tenant_id", "valid_duration", b"valid_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -51,6 +51,11 @@ class AdmissionServiceStub:
                 request_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchRequest.SerializeToString,
                 response_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchResponse.FromString,
                 _registered_method=True)
+        self.GetStanding = channel.unary_unary(
+                '/trunkline.admission.v1.AdmissionService/GetStanding',
+                request_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.GetStandingRequest.SerializeToString,
+                response_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.GetStandingResponse.FromString,
+                _registered_method=True)
         self.Report = channel.unary_unary(
                 '/trunkline.admission.v1.AdmissionService/Report',
                 request_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.ReportRequest.SerializeToString,
@@ -94,6 +99,15 @@ class AdmissionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStanding(self, request, context):
+        """Tells what the credential's tenant is to this region, by the map at hand. Reserves nothing, needs no quota and waits
+        for nobody. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
+        TENANT_SUSPENDED, FAILED_PRECONDITION / RESIDENCY_ROUTER_OUTSIDE, UNAVAILABLE / MAP_NOT_READY. Cap 1 s, floor 1 ms.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Report(self, request, context):
         """Takes a router's account of its last second or so, and tells it the levels and spent budgets. For service credentials
         only. The same sequence number of a router is counted once. Fails with PERMISSION_DENIED / METHOD_NOT_ALLOWED,
@@ -130,6 +144,11 @@ def add_AdmissionServiceServicer_to_server(servicer, server):
                     servicer.SettleBatch,
                     request_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchRequest.FromString,
                     response_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchResponse.SerializeToString,
+            ),
+            'GetStanding': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStanding,
+                    request_deserializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.GetStandingRequest.FromString,
+                    response_serializer=trunkline_dot_admission_dot_v1_dot_admission__service__pb2.GetStandingResponse.SerializeToString,
             ),
             'Report': grpc.unary_unary_rpc_method_handler(
                     servicer.Report,
@@ -225,6 +244,33 @@ class AdmissionService:
             '/trunkline.admission.v1.AdmissionService/SettleBatch',
             trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchRequest.SerializeToString,
             trunkline_dot_admission_dot_v1_dot_admission__service__pb2.SettleBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStanding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.admission.v1.AdmissionService/GetStanding',
+            trunkline_dot_admission_dot_v1_dot_admission__service__pb2.GetStandingRequest.SerializeToString,
+            trunkline_dot_admission_dot_v1_dot_admission__service__pb2.GetStandingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,11 @@ class AdmissionServiceStub:
     """
     SettleBatch: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.SettleBatchRequest, _admission_service_pb2.SettleBatchResponse]
     """Ends many permits of the credential's tenant; each has an outcome of its own. Cap 2 s, floor 1 ms."""
+    GetStanding: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.GetStandingRequest, _admission_service_pb2.GetStandingResponse]
+    """Tells what the credential's tenant is to this region, by the map at hand. Reserves nothing, needs no quota and waits
+    for nobody. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
+    TENANT_SUSPENDED, FAILED_PRECONDITION / RESIDENCY_ROUTER_OUTSIDE, UNAVAILABLE / MAP_NOT_READY. Cap 1 s, floor 1 ms.
+    """
     Report: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.ReportRequest, _admission_service_pb2.ReportResponse]
     """Takes a router's account of its last second or so, and tells it the levels and spent budgets. For service credentials
     only. The same sequence number of a router is counted once. Fails with PERMISSION_DENIED / METHOD_NOT_ALLOWED,
@@ -78,6 +83,17 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_admission_service_pb2.SettleBatchRequest, _abc.Awaitable[_admission_service_pb2.SettleBatchResponse]],
     ) -> _abc.Awaitable[_admission_service_pb2.SettleBatchResponse]:
         """Ends many permits of the credential's tenant; each has an outcome of its own. Cap 2 s, floor 1 ms."""
+
+    @_abc_1.abstractmethod
+    def GetStanding(
+        self,
+        request: _admission_service_pb2.GetStandingRequest,
+        context: _aio.ServicerContext[_admission_service_pb2.GetStandingRequest, _abc.Awaitable[_admission_service_pb2.GetStandingResponse]],
+    ) -> _abc.Awaitable[_admission_service_pb2.GetStandingResponse]:
+        """Tells what the credential's tenant is to this region, by the map at hand. Reserves nothing, needs no quota and waits
+        for nobody. Fails with UNAUTHENTICATED / CREDENTIAL_*, NOT_FOUND / TENANT_UNKNOWN, PERMISSION_DENIED /
+        TENANT_SUSPENDED, FAILED_PRECONDITION / RESIDENCY_ROUTER_OUTSIDE, UNAVAILABLE / MAP_NOT_READY. Cap 1 s, floor 1 ms.
+        """
 
     @_abc_1.abstractmethod
     def Report(
