@@ -39,4 +39,5 @@ def _refused(response: admission_pb.LeaseResponse) -> Refused:
         response.refused_scope,
         response.refused_period,
         response.refused_unit,
+        response.refused_limit if response.refused_limit > 0 else None,
     )

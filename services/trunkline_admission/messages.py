@@ -139,6 +139,7 @@ def _tell_refusal(response: admission_pb.LeaseResponse, refused: Refused) -> Non
         response.retry_delay.FromMicroseconds(max(1, round(refused.retry_delay_s * 1e6)))
     response.refused_scope, response.refused_period = refused.scope, refused.period
     response.refused_unit = refused.unit
+    response.refused_limit = refused.most or 0
     told = (refused.scope, refused.period, refused.unit, False)
     used_up = quota_pb.LimitNote(scope=refused.scope, period=refused.period, unit=refused.unit, used_part=1.0)
     first, others = [used_up], []

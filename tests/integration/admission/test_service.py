@@ -15,9 +15,10 @@ from tests.integration.admission.conftest import Admission, Serve
 from trunkline.admission.v1 import admission_service_pb2 as admission_pb
 from trunkline.common.v1 import error_reason_pb2 as reasons_pb
 from trunkline.common.v1 import quota_pb2 as quota_pb
-from trunkline_lease import Charge
+from trunkline_lease import Charge, LeaseOptions, TokenSource, open_lease_holder
 from trunkline_lease.settler import open_settler
 from trunkline_map.testing import static_map, tenant
+from trunkline_mesh.deadline import Deadline
 from trunkline_mesh.errors import (
     CredentialMissing,
     DomainError,
@@ -352,6 +353,20 @@ async def test_without_a_store_the_share_of_the_tier_is_granted(serve: Serve, no
     assert {answer.source for answer in answers} == {admission_pb.QUOTA_SOURCE_LOCAL}
     assert await settle(admission, "acme", permit.permit_id, 15) == 5
     assert isinstance(await refusal(admit(admission, "poor", 1)), QuotaExhausted)
+
+
+@pytest.mark.parametrize("tokens", [30, 60])
+async def test_without_a_store_a_router_is_told_what_never_fits(serve: Serve, no_store: str, tokens: int) -> None:
+    """acme's share holds 25 tokens. Of 30 the router is granted 25, and the rest alone would fit: it is refused too."""
+    admission = await serve(no_store)
+    options = LeaseOptions(refill_timeout_s=10.0)
+    async with open_lease_holder(admission.channel, credential=admission.as_router, options=options) as holder:
+        for _ in range(2):
+            with pytest.raises(QuotaExhausted) as caught:
+                await holder.spend("acme", Charge(1, tokens), Deadline.after(30))
+            assert caught.value.retry_delay_s is None
+            assert caught.value.metadata == {"scope": "tenant", "period": "rate", "unit": "tokens", "limit": "25"}
+        assert (await holder.spend("acme", Charge(1, 20), Deadline.after(30))).source is TokenSource.LOCAL
 
 
 async def test_losing_the_store_is_not_losing_the_service(serve: Serve, no_store: str) -> None:

@@ -28,6 +28,9 @@ WARNINGS = st.lists(
     ),
     max_size=MAX_NOTES,
 ).map(tuple)
+REFUSALS = st.builds(
+    Refusal, SCOPES, PERIODS, UNITS, st.none() | st.integers(1, 10**6).map(float), st.none() | st.integers(1, 10**12)
+)
 CHARGES = st.builds(Charge, st.integers(0, 10_000), st.integers(0, 10_000))
 
 
@@ -39,9 +42,9 @@ def test_a_wish_survives_the_wire(wanted: Charge, returned: Charge, advanced: Ch
     assert ask_of(request_of(ask)) == ask
 
 
-@given(WARNINGS, st.builds(Refusal, SCOPES, PERIODS, UNITS, st.none() | st.integers(1, 10**6).map(float)))
+@given(WARNINGS, REFUSALS)
 def test_a_refusal_survives_the_wire(warnings: tuple[LimitWarning, ...], refusal: Refusal) -> None:
-    """Scope, period, delay, and the unit, which has no field of its own: at most 8 notes carry it."""
+    """Scope, period, unit, delay, and the most that the limit has room for; at most 8 notes come with it."""
     grant = Grant(NOTHING, QuotaSource.AUTHORITY, refusal, warnings)
     ask = Ask("acme", Charge(1, 5), 0.0)
 
@@ -53,6 +56,7 @@ def test_a_refusal_survives_the_wire(warnings: tuple[LimitWarning, ...], refusal
     assert (answer.refused.scope, answer.refused.period) == (refusal.scope.value, refusal.period.value)
     assert answer.refused.retry_delay_s == refusal.retry_delay_s
     assert answer.refused.unit == refusal.unit.value
+    assert answer.refused.most == refusal.most
 
 
 @given(WARNINGS, CHARGES)
