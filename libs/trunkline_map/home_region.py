@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
+from typing import Final
 
 from trunkline_map.entries import RegionEntry, RegionState, TenantEntry
 from trunkline_map.snapshot import MapSnapshot
+
+KEPT_WEIGHTS: Final = 1 << 16
+"""Pairs of regions and tenants whose hash is remembered: asked for with every lease and permit."""
 
 
 def home_region(snapshot: MapSnapshot, tenant: TenantEntry) -> str | None:
@@ -34,5 +39,6 @@ def keeping_regions(snapshot: MapSnapshot, tenant: TenantEntry) -> tuple[RegionE
     )
 
 
+@lru_cache(maxsize=KEPT_WEIGHTS)
 def _weight(region_id: str, tenant_id: str) -> bytes:
     return hashlib.blake2b(f"{region_id}\0{tenant_id}".encode(), digest_size=8).digest()
