@@ -95,7 +95,8 @@ async def test_a_tenant_has_one_limit_in_both_regions(regions: TwoRegions) -> No
     """All that both grant together is the limit and at most one advance; the home alone keeps count."""
     granted = await regions.until_refused([regions.home, regions.away])
 
-    assert 95 <= granted <= 100 + ADVANCE + 1
+    # A holder believes a refusal for a while: what it was granted at the end may lie unspent, three first asks of four.
+    assert 88 <= granted <= 100 + ADVANCE + 1
 
 
 async def test_the_first_request_elsewhere_waits_for_no_far_call(regions: TwoRegions) -> None:
