@@ -86,7 +86,7 @@ async def test_no_method_answers_without_a_good_credential(place: Place, tmp_pat
         "not.a.token": "CREDENTIAL_INVALID",
     }
     per_region = {path for found in listed[: len(Service)] for path in (method.path for method in found)}
-    assert len(per_region) == 7 + 4 + 1 + 3 + 5 + 4
+    assert len(per_region) == 7 + 4 + 1 + 3 + 6 + 4
     assert len(methods) == 3 * (len(per_region) + LEARNER_METHODS) + CONTROL_METHODS
     unauthenticated_ok = 0
     for token, reason in credentials.items():
