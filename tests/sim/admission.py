@@ -1,6 +1,7 @@
 """A day of admission in three regions, with the product's own quota and limiter code under a virtual clock.
 
-    python -m tests.sim.admission [--seed N] [--scale 0.01] [--hours 24] [--minutes-full 5] [--png FILE] [--quick]
+    python -m tests.sim.admission [--seed N] [--scale 0.01] [--hours 24] [--between H H] [--minutes-full 5] [--png FILE]
+                                   [--quick]
 
 10,000 tenants ask for a hundredth of 1,000 requests a second in each region, with peaks, viral customers, a swarm of
 free tenants and GPUs that come and go; then five minutes of it at the full rate. Quota is the product's from the
@@ -49,12 +50,22 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=5, help="of everything that is drawn (default: %(default)s)")
     parser.add_argument("--scale", type=float, default=0.01, help="part of the full rate (default: %(default)s)")
     parser.add_argument("--hours", type=float, default=DAY_H, help="length of the scaled day (default: %(default)s)")
+    parser.add_argument(
+        "--between",
+        type=float,
+        nargs=2,
+        metavar="HOUR",
+        help="of the scaled day with its events, run these hours alone",
+    )
     parser.add_argument("--minutes-full", type=float, default=5.0, help="minutes at full rate after it (default: 5)")
     parser.add_argument("--png", type=Path, help="write a picture of the day there")
     parser.add_argument("--quick", action="store_true", help="a quarter of an hour, and no full rate")
     parsed = parser.parse_args(argv)
     if not 0 < parsed.scale <= 1 or not 0 < parsed.hours <= DAY_H or parsed.minutes_full < 0:
         parser.error("--scale is 0 to 1, --hours 0 to 24, --minutes-full at least 0")
+    begins_h, ends_h = parsed.between or (0.0, DAY_H)
+    if not 0 <= begins_h < ends_h <= DAY_H or (parsed.between and parsed.hours != DAY_H):
+        parser.error("--between is two hours of a whole day")
     if parsed.quick:
         parsed.hours, parsed.minutes_full = min(parsed.hours, QUICK_H), 0.0
     return parsed
@@ -73,10 +84,11 @@ def day(args: argparse.Namespace) -> RunResult:
     world = make_world(TENANTS, args.scale, args.seed)
     start_s = 0.0 if args.hours == DAY_H else max(0.0, FULL_STARTS_H - args.hours / 2) * 3600
     length_s = args.hours * 3600
+    begins_h, ends_h = args.between or (start_s / 3600, start_s / 3600 + args.hours)
     plan = RunPlan(
         "scaled day",
-        start_s,
-        length_s,
+        begins_h * 3600,
+        (ends_h - begins_h) * 3600,
         args.seed,
         SPANS,
         fleet_plan(args.scale),

@@ -32,7 +32,7 @@ class CheckedAuthority:
         self.takes += 1
         grant = await self._inner.take(quota, wanted, returned, key=key, advanced=advanced)
         granted = grant.granted
-        self._book.granted(
+        today = self._book.granted(
             quota.tenant_id,
             (granted.requests, granted.tokens),
             (returned.requests, returned.tokens),
@@ -40,7 +40,8 @@ class CheckedAuthority:
         )
         refusal = grant.refusal
         if granted or returned or advanced:
-            self._pools.granted(quota.tier, granted.requests, returned.requests, advanced.requests)
+            even = self._pools.even_parts.granted(quota.tenant_id, quota.tier, today)
+            self._pools.granted(quota.tier, granted.requests, returned.requests, advanced.requests, even)
         if refusal is not None and refusal.scope in (Scope.TIER, Scope.SERVICE):
             self._pools.refused(quota.tier)
         return grant

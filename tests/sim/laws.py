@@ -9,6 +9,8 @@ KINDS: Final = (
     "over_grant",
     "over_day",
     "over_pool",
+    "over_even",
+    "unowed",
     "unpaid",
     "lender_floor",
     "late_share",
@@ -17,7 +19,8 @@ KINDS: Final = (
     "idle_slot",
     "lost_slot",
 )
-"""Tenant's bucket; tenant's day; pools and what may be lent of them; spent without a grant; a lender refused what it
+"""Tenant's bucket; tenant's day; pools and what may be lent of them; a tenant's even part of a dry
+pool; granted by a dry pool that does not owe it; spent without a grant; a lender refused what it
 keeps for itself, or what nobody borrows any more; drawn from a pool, not used, and not given back in time; more at once
 than there are slots; a rank that waits and gets less than half of its share; a free slot while somebody waits; a slot
 that nobody gave back."""

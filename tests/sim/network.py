@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tests.sim.even_book import EvenGrant
 from tests.sim.loop import VirtualLoop
 from tests.sim.lua_store import LuaStore
 from tests.sim.pool_book import PoolBook
@@ -19,7 +20,7 @@ FAR_TRIP_S: Final = 0.15
 
 
 class Trip:
-    """A `ScriptRunner` at the end of a network: the store's script runs at its end. A book sees the pool's."""
+    """A `ScriptRunner` at the end of a network: the store's script runs at its end. A book sees what concerns pools."""
 
     def __init__(self, store: LuaStore, loop: VirtualLoop) -> None:
         self.pools: PoolBook | None = None
@@ -30,8 +31,12 @@ class Trip:
         """As `ScriptRunner.run`."""
         await self._loop.sleep(STORE_TRIP_S)
         answer = self._store.run_now(script, keys, args)
-        if script == "pool" and self.pools is not None:
+        if self.pools is None:
+            return answer
+        if script == "pool":
             self.pools.drew(PoolCall.read(args, answer))
+        elif script == "tenant" and (even := EvenGrant.read(keys[0], args, answer)) is not None:
+            self.pools.even_parts.saw(even)
         return answer
 
 

@@ -48,6 +48,20 @@ class Meter:
         return min(self._burst, self._level + (now_s - self._at_s) * self._rate)
 
 
+class OwingMeter(Meter):
+    """One that keeps what it owes until that has flowed in."""
+
+    __slots__ = ()
+
+    def take(self, amount: float, now_s: float, put_back: float = 0.0) -> float:
+        """As `Meter.take`; a debt stays."""
+        before = self.room(now_s) + put_back
+        left = super().take(amount, now_s, put_back)
+        if before < 0.0:
+            self._level = before
+        return left
+
+
 @dataclass(slots=True)
 class Account:
     """One tenant's."""
@@ -92,8 +106,8 @@ class QuotaBook:
 
     def granted(
         self, tenant_id: str, granted: tuple[int, int], returned: tuple[int, int], advanced: tuple[int, int]
-    ) -> None:
-        """Note one answer of a tenant's authority: requests and tokens of each kind."""
+    ) -> int:
+        """Note one answer of a tenant's authority: requests and tokens of each kind. Return its day's requests."""
         now_s = self._clock()
         account = self.account(tenant_id)
         if now_s >= account.day_ends_s:
@@ -108,6 +122,7 @@ class QuotaBook:
             self._laws.broken("over_grant", now_s, text)
         self._count_day(tenant_id, account, granted[0] + advanced[0], returned[0], now_s)
         account.granted += granted[0] - returned[0] + advanced[0]
+        return account.today
 
     def spent(self, tenant_id: str, requests: int) -> None:
         """Note that a caller was let go on: it must have been granted, or be an advance."""

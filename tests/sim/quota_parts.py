@@ -18,8 +18,9 @@ from tests.sim.lua_store import LuaStore
 from tests.sim.network import Far, Trip
 from tests.sim.pool_book import PoolBook
 from tests.sim.quota_book import QuotaBook
-from tests.sim.world import REGIONS, World
+from tests.sim.world import REGIONS, World, kept_in
 from trunkline_admission.authority_asks import AuthorityAsks
+from trunkline_admission.even_parts import TierSizes
 from trunkline_admission.home import HomeQuota, Homes, OwnTenantsQuota
 from trunkline_admission.local_quota import LocalQuota
 from trunkline_admission.redis_quota import RedisQuota
@@ -81,6 +82,7 @@ class QuotaBuilder:
         self._loop = loop
         self._unix_s = unix_s
         self._tenants = TenantQuotas(world.source, world.tiers, unix_s)
+        self._sizes = TierSizes(world.source, world.tiers, loop.time)
         self._stores = [LuaStore(unix_s) for _ in REGIONS]
 
     def authority(self, number: int) -> tuple[RedisQuota, PoolBook]:
@@ -93,6 +95,7 @@ class QuotaBuilder:
             share_valid_s=self._times.share_valid_s,
             clock=self._loop.time,
             wall_clock=self._unix_s,
+            tenants_of=self._sizes.of,
         )
         trip.pools = self.pools(number, authority)
         return authority, trip.pools
@@ -107,6 +110,7 @@ class QuotaBuilder:
         return PoolBook(
             REGIONS[number],
             tiers,
+            tenants=kept_in(self._world, REGIONS[number]),
             slack=slack,
             reclaim_bound_s=authority.pools.reclaim_bound_s,
             laws=self._laws,

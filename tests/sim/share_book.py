@@ -23,15 +23,19 @@ class PoolCall:
     """By the tier whose pool it came from."""
     back: Mapping[str, int]
     """What comes back of an earlier share, the same."""
+    owed: int = 0
+    """What the one who takes was granted since although its own pool was dry."""
 
     @classmethod
     def read(cls, args: Sequence[str | int | float], answer: Sequence[int]) -> PoolCall:
         """Return what a call was about."""
-        rows = range(_TIERS_AT, len(args), _TIER_LENGTH)
+        end = _TIERS_AT + int(args[_TIERS_AT - 1]) * _TIER_LENGTH
+        rows = range(_TIERS_AT, end, _TIER_LENGTH)
         names = [str(args[row]) for row in rows]
         taken = dict(zip(names, answer[_TAKEN_AT::2], strict=True))
         back = {name: int(args[row + _TIER_LENGTH - 1]) for name, row in zip(names, rows, strict=True)}
-        return cls(names[int(args[2]) - 1], taken, back)
+        owed = int(args[end]) if len(args) > end else 0
+        return cls(names[int(args[2]) - 1], taken, back, owed)
 
 
 class ShareBook:

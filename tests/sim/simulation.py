@@ -67,7 +67,7 @@ class Simulation:
         for server in servers:
             server.close()
         for pools in parts.pools:
-            pools.shares.close()
+            pools.close()
         return RunResult(
             self._plan,
             self.outcomes,

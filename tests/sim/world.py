@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.sim.scale import scaled_tiers
 from trunkline_map.entries import TenantEntry
+from trunkline_map.home_region import home_region
 from trunkline_map.testing import StaticMap, region, static_map
 from trunkline_tiers import TierFile, default_tiers
 
@@ -86,6 +88,12 @@ def make_world(count: int, scale: float, seed: int) -> World:
         for index, (tier, regions) in enumerate(zip(names, allowed, strict=True))
     )
     return World(scale, tiers, tenants, _pairs(tenants), _map_of(tenants))
+
+
+def kept_in(world: World, region_id: str) -> Counter[str]:
+    """Return how many tenants of each tier have their quota, and with it their part of the pool, kept in a region."""
+    snapshot = world.source.snapshot
+    return Counter(entry.tier for entry in snapshot.tenants() if home_region(snapshot, entry) == region_id)
 
 
 def _tier_names(count: int) -> list[str]:

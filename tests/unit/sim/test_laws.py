@@ -150,7 +150,9 @@ class Books:
         self.laws = Laws()
         self.now_s = 1_773_878_400.0 + 3600
         self.book = QuotaBook(TIERS, {"t": (tier, "UTC")}, self.laws, lambda: self.now_s)
-        self.pools = PoolBook("us", TIERS, slack=0, reclaim_bound_s=4.0, laws=self.laws, clock=lambda: self.now_s)
+        self.pools = PoolBook(
+            "us", TIERS, tenants={"free": 550}, slack=0, reclaim_bound_s=4.0, laws=self.laws, clock=lambda: self.now_s
+        )
         self.authority = CheckedAuthority(FixedAuthority(grant), self.book, self.pools)
         self.quota = TenantQuota("t", tier, TIERS.tiers[tier].rank, Limits(None, None), 0.2)
 
@@ -280,3 +282,5 @@ def test_a_pool_call_is_read_as_it_goes_over_the_wire() -> None:
     answer = LuaStore(lambda: 1e9).run_now("pool", ["p"], args)
     call = PoolCall.read(args, answer)
     assert call == PoolCall("pro", {"free": 0, "pro": 7, "enterprise": 0}, {"free": 2, "pro": 1, "enterprise": 0})
+    owing = config.arguments("take", 0, "pro", 7, Piece(1, {"free": 2}), 3)
+    assert PoolCall.read(owing, answer) == PoolCall("pro", call.taken, call.back, 3)
