@@ -19,6 +19,10 @@ from trunkline_mesh.waiter import Waiter
 
 UNITS_PER_SLOT: Final = 1000
 """Weights are counted in thousandths of a slot: whole numbers add up and come back to zero exactly."""
+LOOK_EVERY_S: Final = 0.005
+"""A tenth of the time that promised work waits before it ends other work."""
+MANY_WAIT: Final = 32
+"""With fewer calls waiting every look is worth its while."""
 
 
 class Held(Protocol):
@@ -65,6 +69,7 @@ class Preemption:
         self._awaited: Final = dict.fromkeys(queue.lanes, 0)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
+        self._looked_s = -math.inf
 
     def started(self, held: Held) -> None:
         """Note a running call that may be ended."""
@@ -82,8 +87,13 @@ class Preemption:
     def look(self, now_s: float, free: int) -> None:
         """End what must be ended now, and ask to look again when the next one has waited for long enough.
 
-        `free` units are held by nobody, and too few for whoever is next.
+        `free` units are held by nobody, and too few for whoever is next. In a flood this is asked with every call, and
+        all who wait are looked at: where many do, that is done seldom beside those moments at which somebody is due.
         """
+        if len(self._queue) > MANY_WAIT and now_s < self._looked_s + LOOK_EVERY_S:
+            self._look_again(now_s, self._looked_s + LOOK_EVERY_S)
+            return
+        self._looked_s = now_s
         next_s = math.inf
         for lane in reversed(self._queue.lanes):
             for waiter in self._claims(lane):
@@ -93,14 +103,18 @@ class Preemption:
                     break
                 if not self._end_for(lane, waiter, free):
                     break
-        if next_s < self._timer_at_s:
+        self._look_again(now_s, next_s)
+
+    def _look_again(self, now_s: float, at_s: float) -> None:
+        if at_s < self._timer_at_s:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer_at_s = next_s
-            self._timer = asyncio.get_running_loop().call_later(next_s - now_s, self._on_time)
+            self._timer_at_s = at_s
+            self._timer = asyncio.get_running_loop().call_later(at_s - now_s, self._on_time)
 
     def _on_time(self) -> None:
         self._timer, self._timer_at_s = None, math.inf
+        self._looked_s = -math.inf
         self._on_due()
 
     def _claims(self, lane: RankLane) -> Iterator[Waiter]:
