@@ -31,12 +31,13 @@ def home_region(snapshot: MapSnapshot, tenant: TenantEntry) -> str | None:
 def keeping_regions(snapshot: MapSnapshot, tenant: TenantEntry) -> tuple[RegionEntry, ...]:
     """Return the regions that may keep the tenant's quota and can, in the order of their names."""
     return tuple(
-        region
-        for region in snapshot.regions()
-        if region.jurisdiction in tenant.jurisdictions
-        and region.admission_endpoints
-        and region.state is not RegionState.DOWN
+        region for region in snapshot.regions() if region.jurisdiction in tenant.jurisdictions and keeps_quota(region)
     )
+
+
+def keeps_quota(region: RegionEntry) -> bool:
+    """Return True if the region can keep quotas at all."""
+    return bool(region.admission_endpoints) and region.state is not RegionState.DOWN
 
 
 @lru_cache(maxsize=KEPT_WEIGHTS)

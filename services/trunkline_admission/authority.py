@@ -36,7 +36,7 @@ async def open_authority(settings: AdmissionSettings, tiers: TierFile, source: M
     url, timeout_s = settings.redis_url.get_secret_value(), settings.redis_timeout_s
     async with open_redis(url, timeout_s=timeout_s, max_connections=settings.redis_connections) as client:
         scripts = RedisScripts(client, timeout_s=timeout_s)
-        sizes = TierSizes(source, tiers)
+        sizes = TierSizes(source, tiers, settings.region)
         store = RedisQuota(scripts, tiers, key_prefix=settings.key_prefix, tenants_of=sizes.of)
         local = LocalQuota(replicas=settings.replicas, max_tenants=settings.max_local_tenants)
         breaker = store_breaker(settings, "quota")

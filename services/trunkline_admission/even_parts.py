@@ -6,16 +6,21 @@ each within its own limits, cannot take from the others what they are promised. 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import math
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from trunkline_map.home_region import keeps_quota
+from trunkline_map.snapshot import MapSnapshot
 from trunkline_map.source import MapSource
 from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_tiers import TierFile
 
 RECOUNT_S: Final = 10.0
-"""How often tenants are counted at most: a look at each takes some 0.1 us."""
+"""How often tenants are counted at most: a look at each takes some 0.3 us."""
+CHANCE: Final = 3.0
+"""Of a thousand regions one has more tenants."""
 USED_UP_S: Final = 60.0
 """So long a tenant that has used up its part is not asked about again: a flood costs the store nothing meanwhile."""
 MAX_USED_UP: Final = 20_000
@@ -23,12 +28,18 @@ MAX_USED_UP: Final = 20_000
 
 
 class TierSizes:
-    """How many tenants of the map each tier has; one whose tier the tier file does not have is of the lowest."""
+    """How many tenants of each tier have their quota kept in a region; a tier that the tier file does not have is the
+    lowest.
 
-    def __init__(self, source: MapSource, tiers: TierFile, clock: Clock = MONOTONIC) -> None:
+    Those that several regions may keep are spread over them by a hash, evenly but for chance. Their number here is told
+    with CHANCE standard deviations on top, so that hardly a region has more: parts are rather too small than too large.
+    """
+
+    def __init__(self, source: MapSource, tiers: TierFile, region_id: str, clock: Clock = MONOTONIC) -> None:
         """Count in `source`, and only when asked."""
         self._source: Final = source
         self._tiers: Final = tiers
+        self._region_id: Final = region_id
         self._clock: Final = clock
         self._counts: dict[str, int] = {}
         self._counted_at_s = float("-inf")
@@ -37,11 +48,23 @@ class TierSizes:
         """Return the tenants of a tier, as of RECOUNT_S ago at most; 0 before the first map."""
         now_s = self._clock()
         if now_s - self._counted_at_s >= RECOUNT_S and self._source.ready():
-            self._counted_at_s, self._counts = now_s, dict.fromkeys(self._tiers.tiers, 0)
-            lowest = self._tiers.lowest
-            for entry in self._source.snapshot.tenants():
-                self._counts[entry.tier if entry.tier in self._counts else lowest] += 1
+            self._counted_at_s, self._counts = now_s, self._count(self._source.snapshot)
         return self._counts.get(tier, 0)
+
+    def _count(self, snapshot: MapSnapshot) -> dict[str, int]:
+        here = snapshot.region(self._region_id)
+        keeping = [each for each in snapshot.regions() if keeps_quota(each)]
+        groups = Counter((entry.tier, entry.jurisdictions) for entry in snapshot.tenants())
+        mean, variance = dict.fromkeys(self._tiers.tiers, 0.0), dict.fromkeys(self._tiers.tiers, 0.0)
+        for (tier, jurisdictions), count in groups.items():
+            among = sum(each.jurisdiction in jurisdictions for each in keeping)
+            name = tier if tier in mean else self._tiers.lowest
+            if among == 0:  # nobody else keeps them
+                mean[name] += count
+            elif here is not None and here in keeping and here.jurisdiction in jurisdictions:
+                mean[name] += count / among
+                variance[name] += count * (among - 1) / among**2
+        return {tier: math.ceil(mean[tier] + CHANCE * math.sqrt(variance[tier])) for tier in mean}
 
 
 class EvenParts:

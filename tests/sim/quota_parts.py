@@ -82,7 +82,6 @@ class QuotaBuilder:
         self._loop = loop
         self._unix_s = unix_s
         self._tenants = TenantQuotas(world.source, world.tiers, unix_s)
-        self._sizes = TierSizes(world.source, world.tiers, loop.time)
         self._stores = [LuaStore(unix_s) for _ in REGIONS]
 
     def authority(self, number: int) -> tuple[RedisQuota, PoolBook]:
@@ -95,7 +94,7 @@ class QuotaBuilder:
             share_valid_s=self._times.share_valid_s,
             clock=self._loop.time,
             wall_clock=self._unix_s,
-            tenants_of=self._sizes.of,
+            tenants_of=TierSizes(self._world.source, self._world.tiers, REGIONS[number], self._loop.time).of,
         )
         trip.pools = self.pools(number, authority)
         return authority, trip.pools

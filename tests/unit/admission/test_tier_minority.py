@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,8 @@ from trunkline_admission.quota import Limits, TenantQuota
 from trunkline_admission.redis_quota import RedisQuota
 from trunkline_admission.tenants import TenantQuotas
 from trunkline_lease import NOTHING, Charge
-from trunkline_map.testing import static_map, tenant
+from trunkline_map.home_region import home_region
+from trunkline_map.testing import region, static_map, tenant
 from trunkline_tiers import TierFile, default_tiers
 
 LOUD, QUIET = 110, 440
@@ -37,7 +39,7 @@ class Region:
             key_prefix="t",
             clock=self.clock,
             wall_clock=self.clock,
-            tenants_of=TierSizes(source, tiers, self.clock).of,
+            tenants_of=TierSizes(source, tiers, "eu-west", self.clock).of,
         )
 
     def clock(self) -> float:
@@ -94,12 +96,23 @@ def test_tenants_are_counted_by_tier_now_and_then() -> None:
     """Those of a tier that nobody knows are of the lowest."""
     now_s = [0.0]
     source = static_map(tenant("a", "eu", tier="free"), tenant("b", "eu", tier="pro"), tenant("c", "eu", tier="odd"))
-    sizes = TierSizes(source, default_tiers(), lambda: now_s[0])
+    sizes = TierSizes(source, default_tiers(), "nowhere", lambda: now_s[0])
     assert [sizes.of(tier) for tier in ("free", "pro", "enterprise", "odd")] == [2, 1, 0, 0]
     source.put(tenant("d", "eu", tier="pro"))
     assert sizes.of("pro") == 1
     now_s[0] += RECOUNT_S
     assert sizes.of("pro") == 2
+
+
+def test_tenants_that_other_regions_keep_are_not_counted() -> None:
+    """Each region of two that may keep them counts half of them, and what chance may add; one alone all of them."""
+    regions = [region(name, jurisdiction, admission=f"{name}:1") for name, jurisdiction in (("us", "us"), ("eu", "eu"))]
+    tenants = [tenant(f"t{number}", "us", "eu", tier="free") for number in range(400)]
+    source = static_map(*regions, *tenants, tenant("only", "eu", tier="free"))
+    sizes = {name: TierSizes(source, default_tiers(), name).of("free") for name in ("us", "eu")}
+    homes = Counter(home_region(source.snapshot, each) for each in source.snapshot.tenants())
+    assert sizes == {"us": 230, "eu": 231}
+    assert all(homes[name] <= size for name, size in sizes.items())
 
 
 def test_who_had_its_part_is_asked_about_again_and_memory_is_bounded() -> None:
