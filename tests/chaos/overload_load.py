@@ -2,7 +2,7 @@
 
 It asks with bare stubs, without the client library's retries and breakers: flooders are not polite, and 500 clients
 would cost more of the two cores than the router. Answers are not parsed; whether they are right, other tests say.
-Standard output: a line for each call as it ends, see `overload_spec.Call`.
+Standard output: a line for each call, see `overload_spec.Call`.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ class Generator:
         self._channel_of = {index: next(others) for index, caller in enumerate(spec.callers) if not caller.flooder}
         self._turns = itertools.count()
         self._metadata = [(("authorization", f"Bearer {caller.token}"),) for caller in spec.callers]
+        self._ended: list[tuple[float, int, str | grpc.aio.AioRpcError, float, float]] = []
         request = routing_pb.SearchRequest(text=spec.text, collections=[spec.collection], top_k=3)
         request.rerank.disabled = True
         self._request = request.SerializeToString()
 
-    async def ask(self, at_s: float, index: int) -> str:
-        """Ask once; return and tell the outcome."""
-        began_s, outcome = time.monotonic(), OK
+    async def ask(self, at_s: float, index: int) -> None:
+        """Ask once, and keep the outcome."""
+        began_s = time.monotonic()
+        outcome: str | grpc.aio.AioRpcError = OK
         caller = self._spec.callers[index]
         # A single flooder has more calls under way than fit into one connection.
         flooding = next(self._turns) % self._spec.flood_channels
@@ -68,24 +70,26 @@ class Generator:
         try:
             await method(self._request, metadata=self._metadata[index], timeout=timeout_s)
         except grpc.aio.AioRpcError as exc:
-            outcome = reason_of(exc)
-        self.tell(at_s, index, outcome, began_s)
-        return outcome
+            outcome = exc
+        self._ended.append((at_s, index, outcome, began_s, time.monotonic()))
 
-    def tell(self, at_s: float, index: int, outcome: str, began_s: float) -> None:
-        """Write one call's end."""
-        now_s = time.monotonic()
-        call = Call(round(at_s, 6), round((now_s - at_s) * 1000, 3), index, outcome, round((began_s - at_s) * 1000, 3))
-        sys.stdout.buffer.write(call.to_line())
+    def tell(self) -> None:
+        """Write how all calls ended: afterwards, while nobody is measured on the same cores."""
+        for at_s, index, how, began_s, end_s in self._ended:
+            outcome = how if isinstance(how, str) else reason_of(how)
+            late_ms = round((began_s - at_s) * 1000, 3)
+            call = Call(round(at_s, 6), round((end_s - at_s) * 1000, 3), index, outcome, late_ms)
+            sys.stdout.buffer.write(call.to_line())
 
     async def open_loop(self) -> None:
         """Ask by the schedule until its end, and wait for what is in flight."""
         start_s = time.monotonic()
-        under_way: set[asyncio.Task[str]] = set()
+        under_way: set[asyncio.Task[None]] = set()
         for at_s, index in schedule(self._spec, start_s):
             await asyncio.sleep(max(0.0, at_s - time.monotonic()))  # the schedule itself, nothing is awaited here
             if len(under_way) >= self._spec.max_in_flight:
-                self.tell(at_s, index, NOT_SENT, time.monotonic())
+                now_s = time.monotonic()
+                self._ended.append((at_s, index, NOT_SENT, now_s, now_s))
                 continue
             task = asyncio.create_task(self.ask(at_s, index))
             under_way.add(task)
@@ -128,6 +132,7 @@ async def run() -> None:
         gc.freeze()
         generator = Generator(spec, methods)
         await (generator.closed_loop() if spec.closed_in_flight else generator.open_loop())
+        generator.tell()
     sys.stdout.buffer.flush()
 
 
