@@ -14,17 +14,17 @@ import random
 import sys
 import time
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from google.rpc import error_details_pb2, status_pb2
 
 from tests.bench.floor import OPTIONS
 from tests.chaos.overload_spec import NOT_SENT, OK, Call, OverloadSpec
 from trunkline.routing.v1 import routing_service_pb2 as routing_pb
 
 DETAIL_CHARS: Final = 80
+DETAILS_KEY: Final = "grpc-status-details-bin"
 METHOD: Final = "/trunkline.routing.v1.RoutingService/Search"
 
 
@@ -42,6 +42,30 @@ def schedule(spec: OverloadSpec, start_s: float) -> list[tuple[float, int]]:
     return sorted(arrivals)
 
 
+class Refused(NamedTuple):
+    """How a call failed, as it came: it is read when the load is over."""
+
+    code: str
+    words: str
+    details: bytes
+    """A serialised google.rpc.Status; empty where gRPC itself refused."""
+
+    @classmethod
+    def of(cls, exc: grpc.aio.AioRpcError) -> Self:
+        """Keep what an error says, without the error, whose frames would be searched for garbage."""
+        trailing: Any = exc.trailing_metadata() or ()
+        details = next((value for key, value in trailing if key == DETAILS_KEY), b"")
+        return cls(exc.code().name, exc.details() or "", details)
+
+    def reason(self) -> str:
+        """Return the contract's reason; the bare status with its words where there is none."""
+        info = error_details_pb2.ErrorInfo()
+        for detail in status_pb2.Status.FromString(self.details).details:
+            if detail.Unpack(info):
+                return str(info.reason)
+        return f"{self.code}: {self.words[:DETAIL_CHARS]}" if self.words else self.code
+
+
 class Generator:
     """Asks, and tells of each call."""
 
@@ -53,7 +77,7 @@ class Generator:
         self._channel_of = {index: next(others) for index, caller in enumerate(spec.callers) if not caller.flooder}
         self._turns = itertools.count()
         self._metadata = [(("authorization", f"Bearer {caller.token}"),) for caller in spec.callers]
-        self._ended: list[tuple[float, int, str | grpc.aio.AioRpcError, float, float]] = []
+        self._ended: list[tuple[float, int, Refused | None, float, float]] = []
         request = routing_pb.SearchRequest(text=spec.text, collections=[spec.collection], top_k=3)
         request.rerank.disabled = True
         self._request = request.SerializeToString()
@@ -61,7 +85,7 @@ class Generator:
     async def ask(self, at_s: float, index: int) -> None:
         """Ask once, and keep the outcome."""
         began_s = time.monotonic()
-        outcome: str | grpc.aio.AioRpcError = OK
+        refused: Refused | None = None
         caller = self._spec.callers[index]
         # A single flooder has more calls under way than fit into one connection.
         flooding = next(self._turns) % self._spec.flood_channels
@@ -70,13 +94,13 @@ class Generator:
         try:
             await method(self._request, metadata=self._metadata[index], timeout=timeout_s)
         except grpc.aio.AioRpcError as exc:
-            outcome = exc
-        self._ended.append((at_s, index, outcome, began_s, time.monotonic()))
+            refused = Refused.of(exc)
+        self._ended.append((at_s, index, refused, began_s, time.monotonic()))
 
     def tell(self) -> None:
         """Write how all calls ended: afterwards, while nobody is measured on the same cores."""
-        for at_s, index, how, began_s, end_s in self._ended:
-            outcome = how if isinstance(how, str) else reason_of(how)
+        for at_s, index, refused, began_s, end_s in self._ended:
+            outcome = OK if refused is None else refused.reason()
             late_ms = round((began_s - at_s) * 1000, 3)
             call = Call(round(at_s, 6), round((end_s - at_s) * 1000, 3), index, outcome, late_ms)
             sys.stdout.buffer.write(call.to_line())
@@ -89,7 +113,7 @@ class Generator:
             await asyncio.sleep(max(0.0, at_s - time.monotonic()))  # the schedule itself, nothing is awaited here
             if len(under_way) >= self._spec.max_in_flight:
                 now_s = time.monotonic()
-                self._ended.append((at_s, index, NOT_SENT, now_s, now_s))
+                self._ended.append((at_s, index, Refused(NOT_SENT, "", b""), now_s, now_s))
                 continue
             task = asyncio.create_task(self.ask(at_s, index))
             under_way.add(task)
@@ -110,16 +134,6 @@ class Generator:
         await asyncio.gather(*(caller() for _ in range(self._spec.closed_in_flight)))
 
 
-def reason_of(exc: grpc.aio.AioRpcError) -> str:
-    """Return the contract's reason; the bare status with its words where gRPC itself refused."""
-    status = rpc_status.from_call(exc)
-    for detail in status.details if status is not None else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return str(info.reason)
-    return f"{exc.code().name}: {(exc.details() or '')[:DETAIL_CHARS]}"
-
-
 async def run() -> None:
     """Generate the load that standard input describes."""
     spec = OverloadSpec.model_validate_json(sys.stdin.buffer.readline())
@@ -130,6 +144,7 @@ async def run() -> None:
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(spec.target, options=options))
             methods.append(channel.unary_unary(METHOD))
         gc.freeze()
+        gc.disable()  # a pause would be the generator's own; it lives for one phase and keeps next to nothing
         generator = Generator(spec, methods)
         await (generator.closed_loop() if spec.closed_in_flight else generator.open_loop())
         generator.tell()
