@@ -18,7 +18,7 @@ from trunkline_mesh.clock import MONOTONIC, Clock
 from trunkline_tiers import TierFile
 
 RECOUNT_S: Final = 10.0
-"""How often tenants are counted at most: a look at each takes some 0.3 us."""
+"""How often tenants are counted at most, and only where the map has changed: a look at each takes some 0.3 us."""
 CHANCE: Final = 3.0
 """Of a thousand regions one has more tenants."""
 USED_UP_S: Final = 60.0
@@ -42,13 +42,16 @@ class TierSizes:
         self._region_id: Final = region_id
         self._clock: Final = clock
         self._counts: dict[str, int] = {}
-        self._counted_at_s = float("-inf")
+        self._counted: MapSnapshot | None = None
+        self._looked_at_s = float("-inf")
 
     def of(self, tier: str) -> int:
         """Return the tenants of a tier, as of RECOUNT_S ago at most; 0 before the first map."""
         now_s = self._clock()
-        if now_s - self._counted_at_s >= RECOUNT_S and self._source.ready():
-            self._counted_at_s, self._counts = now_s, self._count(self._source.snapshot)
+        if now_s - self._looked_at_s >= RECOUNT_S and self._source.ready():
+            self._looked_at_s, snapshot = now_s, self._source.snapshot
+            if snapshot is not self._counted:
+                self._counted, self._counts = snapshot, self._count(snapshot)
         return self._counts.get(tier, 0)
 
     def _count(self, snapshot: MapSnapshot) -> dict[str, int]:
