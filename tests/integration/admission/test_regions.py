@@ -60,10 +60,11 @@ class TwoRegions:
         return response.permit
 
     async def until_refused(self, admissions: list[Admission]) -> int:
-        """Admit in all of them until each has refused for longer than a far answer takes."""
+        """Admit in all of them until each has refused for longer than a holder believes a refusal (2 s), and a far answer
+        takes: before that, what was granted may lie unspent in a lease."""
         granted, refusals = 0, dict.fromkeys(range(len(admissions)), 0)
         async with asyncio.timeout(60):
-            while min(refusals.values()) < 40:
+            while min(refusals.values()) < 120:
                 for number, admission in enumerate(admissions):
                     try:
                         await self.admit_one(admission)
@@ -95,8 +96,7 @@ async def test_a_tenant_has_one_limit_in_both_regions(regions: TwoRegions) -> No
     """All that both grant together is the limit and at most one advance; the home alone keeps count."""
     granted = await regions.until_refused([regions.home, regions.away])
 
-    # A holder believes a refusal for a while: what it was granted at the end may lie unspent, three first asks of four.
-    assert 88 <= granted <= 100 + ADVANCE + 1
+    assert 95 <= granted <= 100 + ADVANCE + 1
 
 
 async def test_the_first_request_elsewhere_waits_for_no_far_call(regions: TwoRegions) -> None:
