@@ -2,7 +2,8 @@
 
 Whoever waits inside its rank's promised part of the slots for longer than the table allows ends running calls until it
 has room: the newest of the lowest rank that holds more than it is promised, one if that is enough, and none if all of
-them are not. Their tasks are cancelled; `Slot` turns the cancellation into Preempted.
+them are not. Of its own rank those of tenants count that hold more than their part of the promise. Their tasks are
+cancelled; `Slot` turns the cancellation into Preempted.
 """
 
 from __future__ import annotations
