@@ -60,8 +60,10 @@ class TwoRegions:
         return response.permit
 
     async def until_refused(self, admissions: list[Admission]) -> int:
-        """Admit in all of them until each has refused for longer than a holder believes a refusal (2 s), and a far answer
-        takes: before that, what was granted may lie unspent in a lease."""
+        """Admit in all of them until each has refused for longer than a far answer takes, and a holder believes a refusal.
+
+        That is 2 s: before, what was granted may lie unspent in a lease.
+        """
         granted, refusals = 0, dict.fromkeys(range(len(admissions)), 0)
         async with asyncio.timeout(60):
             while min(refusals.values()) < 120:
