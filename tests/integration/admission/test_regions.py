@@ -60,7 +60,7 @@ class TwoRegions:
         return response.permit
 
     async def until_refused(self, admissions: list[Admission]) -> int:
-        """Admit in all of them until each has refused for longer than a far answer takes, and a holder believes a refusal.
+        """Admit in all of them until each has refused for longer than a far answer takes, and a refusal is believed.
 
         That is 2 s: before, what was granted may lie unspent in a lease.
         """
